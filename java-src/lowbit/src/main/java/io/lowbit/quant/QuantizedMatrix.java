@@ -1,0 +1,249 @@
+package io.lowbit.quant;
+
+import io.lowbit.format.BnbFp4;
+import io.lowbit.format.E2M1;
+import io.lowbit.format.E8M0;
+import io.lowbit.format.Float8;
+import io.lowbit.format.Nf4;
+import io.lowbit.tensor.DType;
+import io.lowbit.tensor.Tensor;
+
+/**
+ * A weight matrix {@code [N out, K in]} in the canonical layout of its scheme. Checkpoint layouts convert to and from
+ * it and kernels repack from it; nothing else knows either.
+ *
+ * <p>{@code G} is the number of groups in a row. Rows of nibbles start on a whole byte; the unused nibble of an odd
+ * row is 0.
+ * <pre>
+ * scheme  codes                                      scales                               more
+ * Dense   dtype [N, K]                               none
+ * Int4    U8 [N, ceil(K/2)], even column low nibble  F16|BF16|F32 [1,1], [N,1] or [N,G]   zeros U8 [N, ceil(G/2)], even group low
+ *                                                                                         nibble (asymmetric; [1,1] per tensor)
+ * Bnb4    U8 [ceil(N·K/2)], flat, even index HIGH    F32 [blocks]                         nested instead of scales (doubleQuant)
+ * Mxfp4   U8 [N, ceil(K/2)], even column low nibble  F8_E8M0 [N, ceil(K/32)]
+ * Nvfp4   U8 [N, ceil(K/2)], even column low nibble  F8_E4M3 [N, ceil(K/16)]              tensorScale, a multiplier
+ * Fp8     F8_E4M3|F8_E5M2 [N, K]                     F32 [1,1], [N,1] or [ceil(N/r), ceil(K/c)]
+ * </pre>
+ *
+ * <p>Owns nothing: it lives as long as the arenas of its tensors.
+ */
+public final class QuantizedMatrix {
+    private final Scheme scheme;
+    private final long n;
+    private final long k;
+    private final Tensor codes;
+    private final Tensor scales;
+    private final Tensor zeros;
+    private final NestedScales nested;
+    private final float tensorScale;
+
+    private QuantizedMatrix(Scheme scheme, long n, long k, Tensor codes, Tensor scales, Tensor zeros, NestedScales nested,
+            float tensorScale) {
+        this.scheme = scheme;
+        this.n = n;
+        this.k = k;
+        this.codes = codes;
+        this.scales = scales;
+        this.zeros = zeros;
+        this.nested = nested;
+        this.tensorScale = tensorScale;
+    }
+
+    /** Plain floats: F32, F16 or BF16 {@code [N, K]}. */
+    public static QuantizedMatrix dense(Tensor weights) {
+        requireRank2(weights);
+        return new QuantizedMatrix(new Scheme.Dense(weights.dtype()), weights.dim(0), weights.dim(1), weights, null, null, null, 1f);
+    }
+
+    /** INT4; {@code zeros} is null exactly for a symmetric scheme. */
+    public static QuantizedMatrix int4(Scheme.Int4 scheme, long n, long k, Tensor codes, Tensor scales, Tensor zeros) {
+        long rows = scheme.grouping().scaleRows(n);
+        long groups = scheme.grouping().scaleCols(k);
+        require(codes, "codes", DType.U8, n, Math.ceilDiv(k, 2L));
+        require(scales, "scales", scheme.scaleType(), rows, groups);
+        if (scheme.symmetric() != (zeros == null)) {
+            throw new IllegalArgumentException(scheme.label() + ": zero points are " + (zeros == null ? "missing" : "given for a symmetric scheme"));
+        }
+        if (zeros != null) {
+            require(zeros, "zeros", DType.U8, rows, Math.ceilDiv(groups, 2L));
+        }
+        return new QuantizedMatrix(scheme, n, k, codes, scales, zeros, null, 1f);
+    }
+
+    /** bitsandbytes 4-bit with plain absmax. */
+    public static QuantizedMatrix bnb4(Scheme.Bnb4 scheme, long n, long k, Tensor codes, Tensor absmax) {
+        if (scheme.doubleQuant()) {
+            throw new IllegalArgumentException(scheme.label() + ": expected nested scales, got plain absmax");
+        }
+        require(codes, "codes", DType.U8, Math.ceilDiv(Math.multiplyExact(n, k), 2L));
+        require(absmax, "absmax", DType.F32, Math.ceilDiv(n * k, (long) scheme.blockSize()));
+        return new QuantizedMatrix(scheme, n, k, codes, absmax, null, null, 1f);
+    }
+
+    /** bitsandbytes 4-bit with double quantization. */
+    public static QuantizedMatrix bnb4(Scheme.Bnb4 scheme, long n, long k, Tensor codes, NestedScales nested) {
+        if (!scheme.doubleQuant()) {
+            throw new IllegalArgumentException(scheme.label() + ": expected plain absmax, got nested scales");
+        }
+        require(codes, "codes", DType.U8, Math.ceilDiv(Math.multiplyExact(n, k), 2L));
+        require(nested.codes(), "absmax codes", DType.U8, Math.ceilDiv(n * k, (long) scheme.blockSize()));
+        return new QuantizedMatrix(scheme, n, k, codes, null, null, nested, 1f);
+    }
+
+    /** OCP MXFP4. */
+    public static QuantizedMatrix mxfp4(long n, long k, Tensor codes, Tensor scales) {
+        require(codes, "codes", DType.U8, n, Math.ceilDiv(k, 2L));
+        require(scales, "scales", DType.F8_E8M0, n, Math.ceilDiv(k, (long) Scheme.Mxfp4.BLOCK));
+        return new QuantizedMatrix(new Scheme.Mxfp4(), n, k, codes, scales, null, null, 1f);
+    }
+
+    /** NVFP4; {@code tensorScale} multiplies. */
+    public static QuantizedMatrix nvfp4(long n, long k, Tensor codes, Tensor scales, float tensorScale) {
+        require(codes, "codes", DType.U8, n, Math.ceilDiv(k, 2L));
+        require(scales, "scales", DType.F8_E4M3, n, Math.ceilDiv(k, (long) Scheme.Nvfp4.BLOCK));
+        return new QuantizedMatrix(new Scheme.Nvfp4(), n, k, codes, scales, null, null, tensorScale);
+    }
+
+    /** FP8 with f32 scales. */
+    public static QuantizedMatrix fp8(Scheme.Fp8 scheme, long n, long k, Tensor codes, Tensor scales) {
+        require(codes, "codes", scheme.format() == Scheme.Fp8Format.E4M3 ? DType.F8_E4M3 : DType.F8_E5M2, n, k);
+        require(scales, "scales", DType.F32, scheme.grouping().scaleRows(n), scheme.grouping().scaleCols(k));
+        return new QuantizedMatrix(scheme, n, k, codes, scales, null, null, 1f);
+    }
+
+    public Scheme scheme() {
+        return scheme;
+    }
+
+    /** N: output features. */
+    public long n() {
+        return n;
+    }
+
+    /** K: input features. */
+    public long k() {
+        return k;
+    }
+
+    public Tensor codes() {
+        return codes;
+    }
+
+    /** Null for dense matrices and for double quantization. */
+    public Tensor scales() {
+        return scales;
+    }
+
+    /** Null but for asymmetric INT4. */
+    public Tensor zeros() {
+        return zeros;
+    }
+
+    /** Null but for double quantization. */
+    public NestedScales nested() {
+        return nested;
+    }
+
+    /** NVFP4's scale of the whole matrix; 1 elsewhere. */
+    public float tensorScale() {
+        return tensorScale;
+    }
+
+    /** Bytes of codes, scales, zero points and nested parts. */
+    public long bytes() {
+        long total = codes.data().byteSize();
+        if (scales != null) {
+            total += scales.data().byteSize();
+        }
+        if (zeros != null) {
+            total += zeros.data().byteSize();
+        }
+        if (nested != null) {
+            // The 256-entry map is a table, shared by all matrices in memory; files repeat it.
+            total += nested.codes().data().byteSize() + nested.absmax().data().byteSize() + Float.BYTES;
+        }
+        return scheme instanceof Scheme.Nvfp4 ? total + Float.BYTES : total;
+    }
+
+    /** Stored bits for each weight, scales included; NaN for an empty matrix. */
+    public double bitsPerWeight() {
+        return 8.0 * bytes() / ((double) n * k);
+    }
+
+    /** The 4- or 8-bit code of weight ({@code row}, {@code col}). Not for dense matrices. */
+    public int code(long row, long col) {
+        return switch (scheme) {
+            case Scheme.Dense _ -> throw new IllegalStateException("a dense matrix has no codes");
+            case Scheme.Fp8 _ -> codes.getByte(row * k + col);
+            case Scheme.Bnb4 _ -> {
+                long i = row * k + col;
+                int pair = codes.getByte(i >>> 1);
+                yield (i & 1) == 0 ? pair >>> 4 : pair & 15;
+            }
+            case Scheme.Int4 _, Scheme.Mxfp4 _, Scheme.Nvfp4 _ -> nibble(codes, row, Math.ceilDiv(k, 2L), col);
+        };
+    }
+
+    /** The zero point of the group of weight ({@code row}, {@code col}): 8 for symmetric INT4. Only for INT4. */
+    public int zero(long row, long col) {
+        Scheme.Int4 int4 = (Scheme.Int4) scheme;
+        if (int4.symmetric()) {
+            return 8;
+        }
+        long groups = int4.grouping().scaleCols(k);
+        long index = int4.grouping().scaleIndex(row, col, k);
+        return nibble(zeros, index / groups, Math.ceilDiv(groups, 2L), index % groups);
+    }
+
+    /** The f32 factor of weight ({@code row}, {@code col}); 1 for dense matrices. */
+    public float scale(long row, long col) {
+        return switch (scheme) {
+            case Scheme.Dense _ -> 1f;
+            case Scheme.Int4 s -> scales.getFloat(s.grouping().scaleIndex(row, col, k));
+            case Scheme.Bnb4 s -> {
+                long block = (row * k + col) / s.blockSize();
+                yield s.doubleQuant() ? nested.scale(block) : scales.getFloat(block);
+            }
+            case Scheme.Mxfp4 _ -> E8M0.decode(scales.getByte(row * scales.dim(1) + col / Scheme.Mxfp4.BLOCK));
+            case Scheme.Nvfp4 _ -> tensorScale * Float8.E4M3.decode(scales.getByte(row * scales.dim(1) + col / Scheme.Nvfp4.BLOCK));
+            case Scheme.Fp8 s -> scales.getFloat(s.grouping().scaleIndex(row, col, k));
+        };
+    }
+
+    /** The f32 that weight ({@code row}, {@code col}) stands for: the definition that every kernel must meet bit for bit. */
+    public float value(long row, long col) {
+        return switch (scheme) {
+            case Scheme.Dense _ -> codes.getFloat(row * k + col);
+            case Scheme.Int4 _ -> (code(row, col) - zero(row, col)) * scale(row, col);
+            case Scheme.Bnb4 s -> (s.codebook() == Scheme.Codebook.NF4 ? Nf4.decode(code(row, col)) : BnbFp4.decode(code(row, col)))
+                    * scale(row, col);
+            case Scheme.Mxfp4 _, Scheme.Nvfp4 _ -> E2M1.decode(code(row, col)) * scale(row, col);
+            case Scheme.Fp8 s -> (s.format() == Scheme.Fp8Format.E4M3 ? Float8.E4M3 : Float8.E5M2).decode(code(row, col))
+                    * scale(row, col);
+        };
+    }
+
+    /** For example {@code int4 sym g128 [4096, 11008]}. */
+    @Override
+    public String toString() {
+        return scheme.label() + " [" + n + ", " + k + "]";
+    }
+
+    private static int nibble(Tensor packed, long row, long rowBytes, long col) {
+        int pair = packed.getByte(row * rowBytes + (col >>> 1));
+        return (col & 1) == 0 ? pair & 15 : pair >>> 4;
+    }
+
+    private static void requireRank2(Tensor t) {
+        if (t.shape().rank() != 2) {
+            throw new IllegalArgumentException("expected a weight matrix [N, K], got shape " + t.shape());
+        }
+    }
+
+    private static void require(Tensor t, String what, DType dtype, long... dims) {
+        if (t.dtype() != dtype || !java.util.Arrays.equals(t.shape().dims(), dims)) {
+            throw new IllegalArgumentException(what + ": expected " + dtype + " " + java.util.Arrays.toString(dims) + ", got " + t.dtype()
+                    + " " + t.shape());
+        }
+    }
+}
