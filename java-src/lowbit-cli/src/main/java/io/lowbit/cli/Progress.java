@@ -1,0 +1,64 @@
+package io.lowbit.cli;
+
+import java.io.PrintWriter;
+
+/** A progress bar that redraws its line at most ten times a second and wipes itself at the end; silent in a pipe. */
+public final class Progress implements AutoCloseable {
+    private static final int CELLS = 30;
+    private static final long REDRAW_NANOS = 100_000_000L;
+
+    private final PrintWriter out;
+    private final String what;
+    private final long total;
+    private final boolean visible;
+    private final long start = System.nanoTime();
+    private long done;
+    private long drawn;
+    private int width;
+
+    Progress(PrintWriter out, String what, long total, boolean visible) {
+        this.out = out;
+        this.what = what;
+        this.total = total;
+        this.visible = visible;
+    }
+
+    /** One more step is done. */
+    public void step() {
+        step(1, "");
+    }
+
+    /** {@code steps} more are done; {@code detail} says what is at work now. Any thread may call. */
+    public synchronized void step(long steps, String detail) {
+        done += steps;
+        long now = System.nanoTime();
+        if (visible && (now - drawn >= REDRAW_NANOS || done >= total)) {
+            drawn = now;
+            draw(detail, now);
+        }
+    }
+
+    private void draw(String detail, long now) {
+        double part = total <= 0 ? 0 : Math.clamp((double) done / total, 0.0, 1.0);
+        int full = (int) Math.round(part * CELLS);
+        double seconds = (now - start) * 1e-9;
+        String left = part > 0 && part < 1 ? String.format(java.util.Locale.ROOT, ", %.0f s left", seconds / part - seconds) : "";
+        String line = what + " [" + "#".repeat(full) + ".".repeat(CELLS - full) + "] " + done + "/" + total + left
+                + (detail.isEmpty() ? "" : "  " + detail);
+        if (line.length() > 100) {
+            line = line.substring(0, 99) + "…";
+        }
+        out.print("\r" + line + " ".repeat(Math.max(0, width - line.length())));
+        out.flush();
+        width = line.length();
+    }
+
+    @Override
+    public synchronized void close() {
+        if (visible && width > 0) {
+            out.print("\r" + " ".repeat(width) + "\r");
+            out.flush();
+            width = 0;
+        }
+    }
+}
