@@ -1,5 +1,6 @@
 package io.lowbit.cli;
 
+import java.io.PrintWriter;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
@@ -32,13 +33,15 @@ public final class Lowbit implements Runnable {
 
     /** Runs one command and ends the process with its exit code: 0 done, 1 failed, 2 wrong usage. */
     public static void main(String[] args) {
-        System.exit(run(args));
+        System.exit(run(new PrintWriter(System.out, true), new PrintWriter(System.err, true), args));
     }
 
-    /** Runs one command in this process, as {@link #main} does but without ending it. */
-    public static int run(String... args) {
+    /** Runs one command in this process, as {@link #main} does but without ending it; gives back the exit code. */
+    public static int run(PrintWriter out, PrintWriter err, String... args) {
         Lowbit root = new Lowbit();
         CommandLine commandLine = new CommandLine(root)
+                .setOut(out)
+                .setErr(err)
                 .setCaseInsensitiveEnumValuesAllowed(true)
                 .setExpandAtFiles(false)
                 .setParameterExceptionHandler((e, _) -> Failures.usage(e))
