@@ -9,14 +9,16 @@ import io.lowbit.format.Overflow;
  *
  * @param clip null for plain round-to-nearest; INT4 only
  * @param mxScaleRule scale rule of MXFP4
- * @param overflow FP8 values beyond the largest finite one
+ * @param overflow FP8 values, and F16 or BF16 values of a dense scheme, beyond the largest finite one
  * @param nonFinite NaN and infinite weights
+ * @param zeroBlock codes of all-zero blocks of NF4 and bitsandbytes FP4
  * @param threads worker threads, at least 1
  */
-public record QuantizeOptions(ClipSearch clip, MxScaleRule mxScaleRule, Overflow overflow, NonFinite nonFinite, int threads) {
+public record QuantizeOptions(
+        ClipSearch clip, MxScaleRule mxScaleRule, Overflow overflow, NonFinite nonFinite, ZeroBlock zeroBlock, int threads) {
     /** Round to nearest, OCP's floor rule, saturate, reject non-finite weights, one thread a processor. */
     public static final QuantizeOptions DEFAULT = new QuantizeOptions(
-            null, MxScaleRule.FLOOR, Overflow.SATURATE, NonFinite.REJECT, Runtime.getRuntime().availableProcessors());
+            null, MxScaleRule.FLOOR, Overflow.SATURATE, NonFinite.REJECT, ZeroBlock.ZERO_CODE, Runtime.getRuntime().availableProcessors());
 
     public QuantizeOptions {
         if (threads < 1) {
@@ -24,23 +26,32 @@ public record QuantizeOptions(ClipSearch clip, MxScaleRule mxScaleRule, Overflow
         }
     }
 
+    /** With {@link ZeroBlock#ZERO_CODE}. */
+    public QuantizeOptions(ClipSearch clip, MxScaleRule mxScaleRule, Overflow overflow, NonFinite nonFinite, int threads) {
+        this(clip, mxScaleRule, overflow, nonFinite, ZeroBlock.ZERO_CODE, threads);
+    }
+
     public QuantizeOptions withClip(ClipSearch value) {
-        return new QuantizeOptions(value, mxScaleRule, overflow, nonFinite, threads);
+        return new QuantizeOptions(value, mxScaleRule, overflow, nonFinite, zeroBlock, threads);
     }
 
     public QuantizeOptions withMxScaleRule(MxScaleRule value) {
-        return new QuantizeOptions(clip, value, overflow, nonFinite, threads);
+        return new QuantizeOptions(clip, value, overflow, nonFinite, zeroBlock, threads);
     }
 
     public QuantizeOptions withOverflow(Overflow value) {
-        return new QuantizeOptions(clip, mxScaleRule, value, nonFinite, threads);
+        return new QuantizeOptions(clip, mxScaleRule, value, nonFinite, zeroBlock, threads);
     }
 
     public QuantizeOptions withNonFinite(NonFinite value) {
-        return new QuantizeOptions(clip, mxScaleRule, overflow, value, threads);
+        return new QuantizeOptions(clip, mxScaleRule, overflow, value, zeroBlock, threads);
+    }
+
+    public QuantizeOptions withZeroBlock(ZeroBlock value) {
+        return new QuantizeOptions(clip, mxScaleRule, overflow, nonFinite, value, threads);
     }
 
     public QuantizeOptions withThreads(int value) {
-        return new QuantizeOptions(clip, mxScaleRule, overflow, nonFinite, value);
+        return new QuantizeOptions(clip, mxScaleRule, overflow, nonFinite, zeroBlock, value);
     }
 }

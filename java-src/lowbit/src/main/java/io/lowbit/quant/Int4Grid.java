@@ -1,0 +1,140 @@
+package io.lowbit.quant;
+
+import io.lowbit.format.Int4;
+import io.lowbit.tensor.Half;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+
+/**
+ * The 16 values (code − zero) · scale of one INT4 group.
+ *
+ * @param scale as stored: already rounded to the scheme's scale type
+ * @param zero 0..15
+ */
+record Int4Grid(float scale, int zero) {
+    private static final ValueLayout.OfFloat FLOAT = ValueLayout.JAVA_FLOAT_UNALIGNED;
+    /** Losses are compared with the best so far once in so many weights. */
+    private static final int LOSS_STEP = 64;
+
+    /**
+     * The grid over {@code range} shrunk to {@code part} of itself.
+     *
+     * @throws ArithmeticException where the scale overflows its type
+     */
+    static Int4Grid of(long range, double part, Scheme.Int4 scheme) {
+        if (range == 0) {
+            // all zeros: GPTQ takes −1..1
+            return of(-1f, 1f, scheme);
+        }
+        float p = (float) part;
+        if (scheme.symmetric()) {
+            float absMax = WeightSource.absMax(range) * p;
+            return new Int4Grid(round(absMax / 7.5f, scheme), Int4.SYMMETRIC_ZERO);
+        }
+        return of(WeightSource.low(range) * p, WeightSource.high(range) * p, scheme);
+    }
+
+    private static Int4Grid of(float low, float high, Scheme.Int4 scheme) {
+        float scale = round((high - low) / 15f, scheme);
+        int zero = scheme.symmetric() ? Int4.SYMMETRIC_ZERO : Int4.encode(-low / scale, 0);
+        return new Int4Grid(scale, zero);
+    }
+
+    private static float round(float scale, Scheme.Int4 scheme) {
+        float rounded;
+        float least;
+        switch (scheme.scaleType()) {
+            case F16 -> {
+                rounded = Half.f16ToFloat(Half.floatToF16(scale));
+                least = 0x1p-24f;
+            }
+            case BF16 -> {
+                rounded = Half.bf16ToFloat(Half.floatToBf16(scale));
+                least = Float.MIN_NORMAL;
+            }
+            default -> {
+                rounded = scale;
+                least = Float.MIN_NORMAL;
+            }
+        }
+        if (Float.isInfinite(rounded)) {
+            throw new ArithmeticException("scale overflow");
+        }
+        // below 2^-126 quotients by the scale would overflow or lose digits
+        return Math.max(rounded, least);
+    }
+
+    /** The grid of least loss among those that {@code clip} tries; the widest of equals. */
+    static Int4Grid search(MemorySegment x, long offset, long count, long range, Scheme.Int4 scheme, ClipSearch clip) {
+        Int4Grid best = of(range, 1.0, scheme);
+        if (range == 0) {
+            return best;
+        }
+        double least = best.loss(x, offset, count, clip.norm(), Double.POSITIVE_INFINITY);
+        for (int i = 1; i < clip.maxShrink() * clip.grid(); i++) {
+            Int4Grid grid = of(range, 1.0 - (double) i / clip.grid(), scheme);
+            double loss = grid.loss(x, offset, count, clip.norm(), least);
+            if (loss < least) {
+                least = loss;
+                best = grid;
+            }
+        }
+        return best;
+    }
+
+    /** As {@link #search} over a whole matrix, row by row. */
+    static Int4Grid searchMatrix(WeightSource source, Scheme.Int4 scheme, ClipSearch clip) {
+        Int4Grid best = null;
+        double least = Double.POSITIVE_INFINITY;
+        for (int i = 0; i < Math.max(1, clip.maxShrink() * clip.grid()); i++) {
+            Int4Grid grid = of(source.range(), 1.0 - (double) i / clip.grid(), scheme);
+            double loss = matrixLoss(source, grid, clip.norm());
+            if (best == null || loss < least) {
+                least = loss;
+                best = grid;
+            }
+            if (source.range() == 0) {
+                break;
+            }
+        }
+        return best;
+    }
+
+    private static double matrixLoss(WeightSource source, Int4Grid grid, double norm) {
+        double[] rows = new double[Math.toIntExact(source.n())];
+        long k = source.k();
+        Parallel.run(rows.length, k, 1, source.threads(), (from, to) -> {
+            try (Arena arena = Arena.ofConfined()) {
+                WeightSource.Reader reader = source.reader(arena, k);
+                for (long r = from; r < to; r++) {
+                    rows[(int) r] = grid.loss(reader.segment(), reader.load(r * k, k), k, norm, Double.POSITIVE_INFINITY);
+                }
+            }
+        });
+        // in row order: the sum does not depend on the threads
+        double sum = 0;
+        for (double row : rows) {
+            sum += row;
+        }
+        return sum;
+    }
+
+    /** Σ|w − ŵ|^norm in order, given up as soon as it is {@code enough} or more. */
+    private double loss(MemorySegment x, long offset, long count, double norm, double enough) {
+        double sum = 0;
+        for (long from = 0; from < count; from += LOSS_STEP) {
+            int part = (int) Math.min(LOSS_STEP, count - from);
+            for (int i = 0; i < part; i++) {
+                float w = x.get(FLOAT, offset + (from + i << 2));
+                float q = Int4.decode(Int4.encode(w / scale, zero), zero) * scale;
+                double d = Math.abs((double) w - q);
+                sum += norm == 2.0 ? d * d : StrictMath.pow(d, norm);
+            }
+            if (sum >= enough) {
+                break;
+            }
+        }
+        return sum;
+    }
+}
