@@ -20,6 +20,7 @@ import picocli.CommandLine.Spec;
         usageHelpAutoWidth = true,
         subcommands = {
             InfoCommand.class,
+            io.lowbit.cli.bench.BenchCommand.class,
         })
 public final class Lowbit implements Runnable {
     @Spec

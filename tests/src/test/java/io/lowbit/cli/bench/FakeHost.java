@@ -1,0 +1,23 @@
+package io.lowbit.cli.bench;
+
+/** A clock that only the fake backend moves, and counters under the test's control. */
+final class FakeHost implements HostCounters {
+    long now = 5_000;
+    long compiled;
+    long allocated;
+
+    @Override
+    public long nanoTime() {
+        return now;
+    }
+
+    @Override
+    public long compileMillis() {
+        return compiled;
+    }
+
+    @Override
+    public long allocatedBytes() {
+        return allocated;
+    }
+}

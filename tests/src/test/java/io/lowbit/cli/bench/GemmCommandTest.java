@@ -1,0 +1,31 @@
+package io.lowbit.cli.bench;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.lowbit.cli.Cli;
+import org.junit.jupiter.api.DisplayName;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+@DisplayName("lowbit bench gemm")
+class GemmCommandTest {
+    @ParameterizedTest(name = "lowbit bench {0}")
+    @ValueSource(strings = {"", "gemm --shape 4096", "gemm --shape 0x4", "gemm --m 0", "gemm --m x", "gemm --scheme none", "gemm --scheme int3",
+        "gemm --regime l4", "gemm --dtype f64", "gemm --runs 0", "gemm --seconds -1", "gemm --seconds NaN"})
+    void wrongUsageExitsTwoWithOneLine(String line) {
+        Cli run = Cli.run(("bench " + line).strip().split(" "));
+        assertEquals(2, run.exit(), run.err());
+        assertEquals(1, run.errLines().size(), run.err());
+        assertEquals("", run.out());
+    }
+
+    @Test
+    void helpNamesTheDefaults() {
+        Cli help = Cli.run("bench", "gemm", "--help");
+        assertEquals(0, help.exit());
+        assertTrue(help.out().contains("4096x4096,11008x4096"), help.out());
+        assertTrue(help.out().contains("1,8,64,512"), help.out());
+    }
+}
