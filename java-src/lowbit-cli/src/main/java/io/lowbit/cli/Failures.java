@@ -1,6 +1,7 @@
 package io.lowbit.cli;
 
 import io.lowbit.backend.BackendUnavailableException;
+import io.lowbit.checkpoint.CheckpointException;
 import java.io.IOException;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.FileAlreadyExistsException;
@@ -47,6 +48,7 @@ final class Failures {
             // The library's own messages already name the thing, the reason and the cure.
             case CliException _ -> oneLine(e.getMessage());
             case BackendUnavailableException _ -> oneLine(e.getMessage());
+            case CheckpointException _ -> oneLine(e.getMessage());
             case IllegalArgumentException _ when e.getMessage() != null -> oneLine(e.getMessage());
             case IllegalStateException _ when e.getMessage() != null -> oneLine(e.getMessage());
             case NoSuchFileException f -> f.getFile() + ": no such file or folder; check the path";
