@@ -20,6 +20,8 @@ import picocli.CommandLine.Spec;
         usageHelpAutoWidth = true,
         subcommands = {
             InfoCommand.class,
+            PerplexityCommand.class,
+            GenerateCommand.class,
             io.lowbit.cli.bench.BenchCommand.class,
         })
 public final class Lowbit implements Runnable {

@@ -1,0 +1,115 @@
+package io.lowbit.llm;
+
+import io.lowbit.backend.Backend;
+import io.lowbit.backend.Linear;
+import io.lowbit.quant.QuantizeOptions;
+import io.lowbit.quant.Scheme;
+import io.lowbit.tensor.Tensor;
+import java.lang.foreign.Arena;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.Collections;
+import java.util.List;
+import java.util.SequencedMap;
+
+/**
+ * The weights of a Llama-family model on a backend. Immutable and safe for several {@link Session}s at once; closing
+ * it frees its layers, and sessions must not be used afterwards.
+ */
+public final class LlamaModel implements AutoCloseable {
+    private final ModelConfig config;
+    private final Arena arena;
+    private final SequencedMap<String, Linear> linears;
+    private final Tensor embedding;
+    private final List<DecoderLayer> layers;
+    private final RmsNorm norm;
+    private final Linear head;
+    private final Workers workers;
+
+    LlamaModel(ModelConfig config, Arena arena, SequencedMap<String, Linear> linears, Tensor embedding, List<DecoderLayer> layers,
+            RmsNorm norm, Linear head, Workers workers) {
+        this.config = config;
+        this.arena = arena;
+        this.linears = linears;
+        this.embedding = embedding;
+        this.layers = layers;
+        this.norm = norm;
+        this.head = head;
+        this.workers = workers;
+    }
+
+    /**
+     * Loads a Hugging Face folder: {@code config.json} and {@code model.safetensors}, or its shards with their index.
+     *
+     * @param folder the model
+     * @param backend where every linear layer goes; stays the caller's to close, after the model
+     * @param scheme quantizes every linear layer but the output layer ({@code lm_head}) on the fly; null for the
+     *     weights as they are stored, floats or quantized
+     * @param options how to quantize; {@code threads} also for the work between the linear layers
+     * @throws ModelException when the folder does not hold a model that this decoder computes
+     */
+    public static LlamaModel load(Path folder, Backend backend, Scheme scheme, QuantizeOptions options) throws IOException {
+        return ModelLoader.load(folder, backend, scheme, options);
+    }
+
+    public ModelConfig config() {
+        return config;
+    }
+
+    /** The decoder layers' linear layers by their names in the checkpoint, for example {@code model.layers.0.mlp.up_proj}. */
+    public SequencedMap<String, Linear> linears() {
+        return Collections.unmodifiableSequencedMap(linears);
+    }
+
+    /** Bytes of {@link #linears()} on the backend: what a scheme makes smaller. */
+    public long linearBytes() {
+        return linears.values().stream().mapToLong(Linear::bytes).sum();
+    }
+
+    /** Bytes of all weights held: the linear layers, the output layer, the embedding and the norms. */
+    public long bytes() {
+        long norms = norm.weight().length;
+        for (DecoderLayer layer : layers) {
+            norms += layer.attentionNorm().weight().length + layer.mlpNorm().weight().length;
+            norms += layer.queryNorm() == null ? 0 : layer.queryNorm().weight().length + layer.keyNorm().weight().length;
+        }
+        return linearBytes() + head.bytes() + embedding.data().byteSize() + norms * Float.BYTES;
+    }
+
+    /** A new sequence of at most {@code capacity} positions, fed in passes of at most {@link Session#MAX_ROWS} tokens. */
+    public Session newSession(int capacity) {
+        return new Session(this, capacity, Math.min(capacity, Session.MAX_ROWS));
+    }
+
+    Tensor embedding() {
+        return embedding;
+    }
+
+    List<DecoderLayer> layers() {
+        return layers;
+    }
+
+    RmsNorm norm() {
+        return norm;
+    }
+
+    Linear head() {
+        return head;
+    }
+
+    Workers workers() {
+        return workers;
+    }
+
+    /** Frees the layers on the backend and the embedding; a second call does nothing. */
+    @Override
+    public void close() {
+        if (!arena.scope().isAlive()) {
+            return;
+        }
+        workers.close();
+        linears.values().forEach(Linear::close);
+        head.close();
+        arena.close();
+    }
+}
