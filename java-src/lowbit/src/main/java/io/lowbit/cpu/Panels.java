@@ -1,0 +1,151 @@
+package io.lowbit.cpu;
+
+import java.lang.foreign.MemorySegment;
+
+/**
+ * A weight matrix in the kernels' order.
+ *
+ * <p>A panel is 16 output rows; vector lane = row, so a product needs no horizontal sum and the group scale is one
+ * vector operand. A panel is a run of 64-byte blocks, one 32-bit word a row:
+ * <pre>
+ * kind      columns a block   word of a row
+ * INT4      8                 column j in bits 4j..4j+3, unsigned
+ * LUT4      8                 the same, an index into a table of 16 floats
+ * FLOAT8    4                 column j in bits 8j..8j+7
+ * FLOAT16   2                 column j in bits 16j..16j+15
+ * FLOAT32   1                 the float
+ * </pre>
+ * Groups are padded to whole blocks (x is padded with zeros in the same places), the last one only as far as it goes.
+ *
+ * <p>Scales of a panel are 64-byte lines too: word of a row = one f32, two 16-bit or four 8-bit scales of neighbouring
+ * groups, lowest group in the lowest bits. Zero points: eight groups a word. Kernels read a stored float by shifting it
+ * to the top of its word, then {@link FloatField}.
+ */
+final class Panels {
+    /** Output rows of a panel: the lanes of the widest vector. */
+    static final int ROWS = 16;
+    /** Bytes of a block: one word for each row. */
+    static final int BLOCK_BYTES = 4 * ROWS;
+
+    /** How a word is read. */
+    enum Kind {
+        INT4(8),
+        LUT4(8),
+        FLOAT8(4),
+        FLOAT16(2),
+        FLOAT32(1);
+
+        /** Columns in a block. */
+        final int columns;
+
+        Kind(int columns) {
+            this.columns = columns;
+        }
+    }
+
+    /**
+     * A small float, held in the top bits of a word, becomes f32 by: arithmetic shift right, mask, integer maximum,
+     * multiply. The multiplication moves the exponent to f32's bias and makes subnormals normal; it is exact.
+     */
+    enum FloatField {
+        F32(32, 0, -1, 0),
+        BF16(16, 0, 0xffff0000, 0),
+        F16(16, 3, 0x8fffe000, 112),
+        E4M3(8, 4, 0x87f00000, 120),
+        E5M2(8, 3, 0x8fe00000, 112),
+        E8M0(8, 1, 0x7f800000, 0);
+
+        final int bits;
+        final int shift;
+        final int mask;
+        /** The smallest integer the masked word may be: E8M0's code 0 is 2^-127, an f32 subnormal. */
+        final int floor;
+        final float factor;
+
+        FloatField(int bits, int shift, int mask, int exponent) {
+            this.bits = bits;
+            this.shift = shift;
+            this.mask = mask;
+            this.floor = name().equals("E8M0") ? 0x00400000 : Integer.MIN_VALUE;
+            this.factor = Math.scalb(1f, exponent);
+        }
+    }
+
+    final Kind kind;
+    /** How FLOAT8 and FLOAT16 codes are read. */
+    final FloatField code;
+    /** Table of LUT4. */
+    final float[] table;
+    final long n;
+    final int k;
+    final int panels;
+
+    /** Columns of a group; K when a row has one scale or none. */
+    final int groupColumns;
+    final int groups;
+    /** Blocks of a whole group. */
+    final int groupBlocks;
+    /** Blocks of a panel. */
+    final int blocks;
+
+    /** How scales are read; null for dense weights and for {@link #flat} ones. */
+    final FloatField scale;
+    /** Multiplies every scale: NVFP4's scale of the matrix; 1 elsewhere. */
+    final float matrixScale;
+    final int scaleWordShift;
+
+    /**
+     * bitsandbytes blocks that do not end with the rows: absmax of all blocks as f32, in the order of the matrix;
+     * null elsewhere.
+     */
+    final MemorySegment flat;
+    final int flatBlock;
+
+    final MemorySegment codes;
+    final long panelBytes;
+    final MemorySegment scales;
+    final long scalePanelBytes;
+    /** INT4 only. Symmetric matrices have one line of eights for all; its strides are 0. */
+    final MemorySegment zeros;
+    final long zeroPanelBytes;
+    final int zeroLineBytes;
+
+    Panels(Repack r) {
+        kind = r.kind;
+        code = r.code;
+        table = r.table;
+        n = r.n;
+        k = r.k;
+        panels = r.panels;
+        groupColumns = r.groupColumns;
+        groups = r.groups;
+        groupBlocks = r.groupBlocks;
+        blocks = r.blocks;
+        scale = r.scale;
+        matrixScale = r.matrixScale;
+        scaleWordShift = r.scaleWordShift;
+        flat = r.flat;
+        flatBlock = r.flatBlock;
+        codes = r.codes;
+        panelBytes = r.panelBytes;
+        scales = r.scales;
+        scalePanelBytes = r.scalePanelBytes;
+        zeros = r.zeros;
+        zeroPanelBytes = r.zeroPanelBytes;
+        zeroLineBytes = r.zeroLineBytes;
+    }
+
+    /** Columns of the padded row that x is packed into. */
+    int paddedColumns() {
+        return blocks * kind.columns;
+    }
+
+    /** Bytes of all parts. */
+    long bytes() {
+        return codes.byteSize() + size(scales) + size(zeros) + size(flat);
+    }
+
+    private static long size(MemorySegment s) {
+        return s == null ? 0 : s.byteSize();
+    }
+}
