@@ -28,6 +28,7 @@ final class VectorLinear extends CpuLinear {
     private static final long TILE_STRIDE = TILE_COLUMNS * 64L + 320;
     /** Groups whose scales are expanded together: 4 KiB a vector. */
     private static final int SCALE_GROUPS = 64;
+    private static final int NONE = -1;
     /** Panels in a chunk of one-row work. */
     private static final int GEMV_PANELS = 8;
 
@@ -111,7 +112,7 @@ final class VectorLinear extends CpuLinear {
         Scratch scratch = backend.scratch();
         packed = scratch.activations(w.paddedColumns());
         scratch.reserve(Scratch.Use.ROW, 1, 4L * k);
-        row = scratch.row(w.panels * Panels.ROWS);
+        row = scratch.row((w.panels + 1) * Panels.ROWS);
         Arrays.fill(row, 0, w.panels * Panels.ROWS, 0f);
         scratch.reserve(Scratch.Use.SCALES, backend.pool().threads(), 2L * SCALE_GROUPS * 64);
         Activations.pack(w, xData, xType, 0, 1, packed, 0, scratch.get(Scratch.Use.ROW, 0));
@@ -124,26 +125,30 @@ final class VectorLinear extends CpuLinear {
     private void gemvChunk(int chunk, int slot) {
         int from = chunk * panelsPerChunk * PARTS;
         int count = Math.min(w.panels * PARTS - from, panelsPerChunk * PARTS);
-        // At 512 bits the two vectors read two distant streams, which keeps more cache misses in flight.
-        int half = PARTS == 1 ? (count + 1) / 2 : 1;
-        for (int i = 0; i < count; i += PARTS == 1 ? 1 : 2) {
-            if (PARTS == 1 && i == half) {
-                break;
+        if (PARTS > 1) {
+            // Two parts of one panel: the second finds the cache line that the first has fetched.
+            for (int i = 0; i < count; i += 2) {
+                gemv(from + i, from + i + 1, slot);
             }
-            int u0 = from + i;
-            int u1 = Math.min(u0 + half, from + count - 1);
-            gemv(u0, u1, slot);
+            return;
+        }
+        // At 512 bits the two vectors read two distant streams, which keeps more cache misses in flight.
+        int half = (count + 1) / 2;
+        for (int i = 0; i < half; i++) {
+            gemv(from + i, i + half < count ? from + i + half : NONE, slot);
         }
     }
 
-    /** Vectors of output rows {@code u0} and {@code u1}, counted in vectors. */
-    private void gemv(int u0, int u1, int slot) {
+    /** Vectors of output rows {@code u0} and {@code second}, counted in vectors; the latter may be {@link #NONE}. */
+    private void gemv(int u0, int second, int slot) {
+        int u1 = second == NONE ? u0 : second;
         int p0 = u0 / PARTS;
         int p1 = u1 / PARTS;
         int o0 = u0 % PARTS * PART_BYTES;
         int o1 = u1 % PARTS * PART_BYTES;
         int y0 = u0 * Fields.LANES;
-        int y1 = u1 * Fields.LANES;
+        // A vector without a partner is its own; what the copy sums goes where nobody reads.
+        int y1 = second == NONE ? w.panels * Panels.ROWS : u1 * Fields.LANES;
         if (w.kind == Panels.Kind.FLOAT16) {
             Gemv.float16(w, p0, o0, p1, o1, packed, row, y0, y1);
             return;
