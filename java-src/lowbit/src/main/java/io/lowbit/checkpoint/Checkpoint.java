@@ -1,0 +1,209 @@
+package io.lowbit.checkpoint;
+
+import io.lowbit.checkpoint.CheckpointException.Fault;
+import io.lowbit.checkpoint.json.JsonException;
+import io.lowbit.checkpoint.json.JsonObject;
+import io.lowbit.checkpoint.json.JsonReader;
+import io.lowbit.tensor.Tensor;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+
+/**
+ * The tensors of a model, whatever file holds them: one safetensors file, a folder with one or with shards and their
+ * index, or an ONNX file. Files are mapped: a tensor costs nothing before it is read. Tensors live until
+ * {@link #close()}; any thread may read.
+ */
+public final class Checkpoint implements AutoCloseable {
+    /** What a checkpoint is stored as. */
+    public enum Kind {
+        SAFETENSORS,
+        SAFETENSORS_FOLDER,
+        ONNX
+    }
+
+    private final Path path;
+    private final Kind kind;
+    private final Map<String, Tensor> tensors;
+    private final Map<String, String> metadata;
+    private final JsonObject config;
+    private final OnnxFile onnx;
+    private final List<SafetensorsFile> files;
+
+    private Checkpoint(Path path, Kind kind, Map<String, Tensor> tensors, Map<String, String> metadata, JsonObject config, OnnxFile onnx,
+            List<SafetensorsFile> files) {
+        this.path = path;
+        this.kind = kind;
+        this.tensors = Collections.unmodifiableMap(tensors);
+        this.metadata = Collections.unmodifiableMap(metadata);
+        this.config = config;
+        this.onnx = onnx;
+        this.files = files;
+    }
+
+    /** {@link #open(Path, Path)} with the configuration that lies beside the tensors. */
+    public static Checkpoint open(Path path) throws IOException {
+        return open(path, null);
+    }
+
+    /**
+     * Opens a model.
+     *
+     * @param path a {@code .safetensors} file, an index, an {@code .onnx} file, or a folder that holds
+     *     {@code model.safetensors} or {@code model.safetensors.index.json}
+     * @param configFile the model's configuration, or null for {@code config.json} in the folder or beside the file
+     * @throws CheckpointException when it is none of these or not well-formed
+     */
+    public static Checkpoint open(Path path, Path configFile) throws IOException {
+        if (configFile != null && !Files.exists(configFile)) {
+            throw new java.nio.file.NoSuchFileException(configFile.toString());
+        }
+        if (Files.isDirectory(path)) {
+            return openFolder(path, SafetensorsFolder.config(configFile != null ? configFile : path.resolve("config.json")));
+        }
+        JsonObject config = SafetensorsFolder.config(configFile != null ? configFile : beside(path));
+        String name = path.getFileName().toString();
+        if (name.endsWith(".onnx")) {
+            OnnxFile onnx = OnnxFile.open(path);
+            return new Checkpoint(path, Kind.ONNX, onnx.tensors(), onnx.metadata(), config, onnx, List.of());
+        }
+        if (name.endsWith(".safetensors.index.json")) {
+            return openShards(path, path, config);
+        }
+        if (name.endsWith(".gguf") || name.endsWith(".bin") || name.endsWith(".pt") || name.endsWith(".pth")) {
+            throw new CheckpointException(Fault.UNSUPPORTED, path.toString(), "Lowbit reads safetensors and ONNX files",
+                    "convert the model to safetensors first");
+        }
+        SafetensorsFile file = SafetensorsFile.open(path);
+        return new Checkpoint(path, Kind.SAFETENSORS, file.tensors(), file.metadata(), config, null, List.of(file));
+    }
+
+    private static Path beside(Path file) {
+        return file.toAbsolutePath().resolveSibling("config.json");
+    }
+
+    private static Checkpoint openFolder(Path folder, JsonObject config) throws IOException {
+        Path index = folder.resolve(SafetensorsFolder.INDEX);
+        Path single = folder.resolve("model.safetensors");
+        if (Files.exists(index)) {
+            return openShards(folder, index, config);
+        }
+        if (!Files.exists(single)) {
+            throw new CheckpointException(Fault.MISSING, folder.toString(), "holds neither model.safetensors nor " + SafetensorsFolder.INDEX,
+                    "give the folder of a model, or one file of it");
+        }
+        SafetensorsFile file = SafetensorsFile.open(single);
+        return new Checkpoint(folder, Kind.SAFETENSORS_FOLDER, file.tensors(), file.metadata(), config, null, List.of(file));
+    }
+
+    private static Checkpoint openShards(Path path, Path index, JsonObject config) throws IOException {
+        SafetensorsFolder shards = SafetensorsFolder.open(index, FileAccess.MAP);
+        return new Checkpoint(path, Kind.SAFETENSORS_FOLDER, shards.tensors(), shards.metadata(), config, null, shards.shards());
+    }
+
+    /** What {@link #open} was given. */
+    public Path path() {
+        return path;
+    }
+
+    public Kind kind() {
+        return kind;
+    }
+
+    /** Names of all tensors, in file order. */
+    public Set<String> names() {
+        return tensors.keySet();
+    }
+
+    /** All tensors by name, in file order. */
+    public Map<String, Tensor> tensors() {
+        return tensors;
+    }
+
+    public boolean has(String name) {
+        return tensors.containsKey(name);
+    }
+
+    /**
+     * A tensor by name.
+     *
+     * @throws CheckpointException where there is none
+     */
+    public Tensor tensor(String name) {
+        Tensor tensor = tensors.get(name);
+        if (tensor == null) {
+            throw new CheckpointException(Fault.MISSING, path.toString(), "no tensor " + CheckpointException.quote(name), Names.cure(name, names()));
+        }
+        return tensor;
+    }
+
+    /** What the file says about itself: safetensors' {@code __metadata__}, ONNX's producer and properties. */
+    public Map<String, String> metadata() {
+        return metadata;
+    }
+
+    /** {@code config.json}, where there is one. */
+    public Optional<JsonObject> config() {
+        return Optional.ofNullable(config);
+    }
+
+    /** How the layers are quantized: {@code quantization_config} of the configuration, or of the file's own metadata. */
+    public Optional<JsonObject> quantizationConfig() {
+        try {
+            if (config != null && config.has("quantization_config")) {
+                return Optional.of(config.object("quantization_config"));
+            }
+            String own = metadata.get("quantization_config");
+            return own == null ? Optional.empty() : Optional.of(JsonReader.parseObject(own));
+        } catch (JsonException e) {
+            throw new CheckpointException(Fault.LAYOUT, path.toString(), "quantization_config: " + e.getMessage(), "repair the configuration", e);
+        }
+    }
+
+    /**
+     * The weights of linear layers: of an ONNX file what its MatMul and Gemm nodes multiply with, of others every 2-D
+     * float tensor {@code LAYER.weight}. Embeddings and heads are among the latter: their names tell.
+     */
+    public List<LinearWeight> linearWeights() {
+        if (onnx != null) {
+            return onnx.linearWeights();
+        }
+        List<LinearWeight> out = new ArrayList<>();
+        tensors.forEach((name, t) -> {
+            if (name.endsWith(".weight") && t.shape().rank() == 2 && t.dtype().isFloat()) {
+                out.add(new LinearWeight(name.substring(0, name.length() - ".weight".length()), name, t.dim(0), t.dim(1), false));
+            }
+        });
+        return out;
+    }
+
+    /** Remarks on what was left out, one line each; empty for safetensors. */
+    public List<String> notes() {
+        return onnx == null ? List.of() : onnx.notes();
+    }
+
+    /** Makes sure that no file was cut, replaced or written to since it was opened. */
+    public void verifyUnchanged() throws IOException {
+        for (SafetensorsFile file : files) {
+            file.verifyUnchanged();
+        }
+        if (onnx != null) {
+            onnx.verifyUnchanged();
+        }
+    }
+
+    /** Frees all files; their tensors throw {@link IllegalStateException} from now on. */
+    @Override
+    public void close() {
+        files.forEach(SafetensorsFile::close);
+        if (onnx != null) {
+            onnx.close();
+        }
+    }
+}
