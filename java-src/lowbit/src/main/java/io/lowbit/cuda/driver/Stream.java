@@ -1,0 +1,188 @@
+package io.lowbit.cuda.driver;
+
+import io.lowbit.bindings.cuda.Cuda;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.concurrent.locks.ReentrantLock;
+
+/** A queue of work on the GPU, run in order. Any thread may add to it. */
+public final class Stream extends Owner {
+    private final Context context;
+    private final MemorySegment handle;
+    private final boolean own;
+    private final boolean counted;
+    private final Arena arena;
+    private final Arguments arguments;
+    /** Held from the first argument of a launch to the launch. */
+    private final ReentrantLock lock = new ReentrantLock();
+
+    /** The context's service stream, which does not keep the context alive. */
+    Stream(Context context) {
+        this(context, create(context), true, false);
+    }
+
+    private Stream(Context context, MemorySegment handle, boolean own, boolean counted) {
+        super("the CUDA stream");
+        this.context = context;
+        this.handle = handle;
+        this.own = own;
+        this.counted = counted;
+        this.arena = Arena.ofShared();
+        this.arguments = new Arguments(arena);
+    }
+
+    /** A new stream that does not wait for the default stream. */
+    public static Stream open(Context context) {
+        context.acquire();
+        try {
+            return new Stream(context, create(context), true, true);
+        } catch (CudaException e) {
+            context.release();
+            throw e;
+        }
+    }
+
+    /**
+     * A stream that somebody else owns and closes.
+     *
+     * @param handle its {@code CUstream}; 0 is the default stream
+     */
+    public static Stream external(Context context, long handle) {
+        context.acquire();
+        return new Stream(context, MemorySegment.ofAddress(handle), false, true);
+    }
+
+    private static MemorySegment create(Context context) {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment out = arena.allocate(ValueLayout.ADDRESS);
+            context.enter();
+            try {
+                context.check(Cuda.cuStreamCreate(out, Cuda.CU_STREAM_NON_BLOCKING()), "cuStreamCreate");
+            } finally {
+                context.exit();
+            }
+            return out.get(ValueLayout.ADDRESS, 0);
+        }
+    }
+
+    /** The context it belongs to. */
+    public Context context() {
+        return context;
+    }
+
+    /** The {@code CUstream}. */
+    public long handle() {
+        requireOpen();
+        return handle.address();
+    }
+
+    MemorySegment segment() {
+        return handle;
+    }
+
+    /** Waits until everything added so far is done. */
+    public void synchronize() {
+        requireOpen();
+        context.enter();
+        try {
+            context.check(Cuda.cuStreamSynchronize(handle), "cuStreamSynchronize");
+        } finally {
+            context.exit();
+        }
+    }
+
+    /** Later work of this stream waits for {@code event}. */
+    public void await(Event event) {
+        requireOpen();
+        context.enter();
+        try {
+            context.check(Cuda.cuStreamWaitEvent(handle, event.segment(), 0), "cuStreamWaitEvent");
+        } finally {
+            context.exit();
+        }
+    }
+
+    /**
+     * Copies host bytes to the device. The host memory must stay as it is until the copy has run; it runs beside other
+     * work only where it is pinned.
+     */
+    public void upload(long to, MemorySegment from, long bytes) {
+        requireOpen();
+        context.enter();
+        try {
+            context.check(Cuda.cuMemcpyHtoDAsync_v2(to, from, bytes, handle), "cuMemcpyHtoDAsync");
+        } finally {
+            context.exit();
+        }
+    }
+
+    /** Copies device bytes to the host; they are there once the stream is synchronized. */
+    public void download(MemorySegment to, long from, long bytes) {
+        requireOpen();
+        context.enter();
+        try {
+            context.check(Cuda.cuMemcpyDtoHAsync_v2(to, from, bytes, handle), "cuMemcpyDtoHAsync");
+        } finally {
+            context.exit();
+        }
+    }
+
+    /** Sets device bytes to one value. */
+    public void fill(long at, byte value, long bytes) {
+        requireOpen();
+        context.enter();
+        try {
+            context.check(Cuda.cuMemsetD8Async(at, value, bytes, handle), "cuMemsetD8Async");
+        } finally {
+            context.exit();
+        }
+    }
+
+    /**
+     * Takes the stream for one launch and gives its empty argument list; {@link #launch} must follow in the same thread,
+     * or {@link #abandon}.
+     */
+    public Arguments arguments() {
+        requireOpen();
+        lock.lock();
+        return arguments.clear();
+    }
+
+    /** Launches {@code function} over {@code gridX × gridY} blocks with the arguments given since {@link #arguments}. */
+    public void launch(Function function, long gridX, long gridY, int threads, int sharedBytes) {
+        try {
+            requireOpen();
+            function.module().requireOpenModule();
+            context.enter();
+            try {
+                context.check(Cuda.cuLaunchKernel(function.segment(), Math.toIntExact(gridX), Math.toIntExact(gridY), 1, threads, 1, 1,
+                        sharedBytes, handle, arguments.pointers(), MemorySegment.NULL), "cuLaunchKernel");
+            } finally {
+                context.exit();
+            }
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** Gives the stream back without a launch. */
+    public void abandon() {
+        lock.unlock();
+    }
+
+    @Override
+    protected void free() {
+        try {
+            if (own) {
+                // CUDA finishes what is queued before it frees the stream.
+                context.free(() -> Cuda.cuStreamDestroy_v2(handle), "cuStreamDestroy");
+            }
+        } finally {
+            arena.close();
+            if (counted) {
+                context.release();
+            }
+        }
+    }
+}

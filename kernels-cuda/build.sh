@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# Builds the PTX that rides in the library jar. Users never need this: the result is committed.
+#
+#   kernels-cuda/build.sh            compiles every .cu for sm_89 and sm_90a and writes the PTX into the library's resources
+#   kernels-cuda/build.sh --check    writes nothing: compares the committed PTX with what the sources give, assembles each
+#                                    file, prints registers, shared memory and spills of every kernel, fails on a spill
+#
+# NVCC and PTXAS name the tools (default: on the PATH). Made with CUDA 13.0.88; another release may print other PTX for the
+# same sources, so --check refuses it.
+#
+# The .version of each file is set to the lowest PTX ISA that ptxas takes for its instructions, so that the oldest driver
+# that can run a kernel may load it; nvcc itself writes the newest it knows.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+resources=$here/../java-src/lowbit/src/main/resources/io/lowbit/cuda/kernels
+nvcc=${NVCC:-nvcc}
+ptxas=${PTXAS:-ptxas}
+release=13.0.88
+versions=(7.8 8.0 8.1 8.2 8.3 8.4 8.5 8.6 8.7 8.8 9.0)
+
+for tool in "$nvcc" "$ptxas"; do
+    command -v "$tool" >/dev/null || { echo "build.sh: no $tool: install the CUDA toolkit $release or set NVCC and PTXAS" >&2; exit 2; }
+done
+found=$("$nvcc" --version | sed -n 's/.*, V\([0-9.]*\).*/\1/p')
+[[ $found == "$release" ]] || { echo "build.sh: nvcc is $found; the committed PTX is made with $release" >&2; exit 2; }
+
+check=false
+[[ ${1:-} == --check ]] && check=true
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failed=0
+
+printf '%-12s %-8s %-5s %-38s %5s %7s %7s\n' file arch PTX kernel regs shared spills
+for source in "$here"/*.cu; do
+    name=$(basename "$source" .cu)
+    for arch in 89 90a; do
+        file=${name}.sm_$arch.ptx
+        # No FMA contraction and no fast-math: what is fused is written as fused.
+        "$nvcc" -std=c++17 -O3 -fmad=false -DARCH="sm${arch%a}" -gencode "arch=compute_$arch,code=compute_$arch" \
+            --ptx -o "$work/raw.ptx" "$source"
+        lowest=
+        for version in "${versions[@]}"; do
+            # Comments name the compiler's build, nothing a reader needs.
+            sed -e "s/^\.version .*/.version $version/" -e '/^\/\//d' "$work/raw.ptx" >"$work/$file"
+            if "$ptxas" -v "-arch=sm_$arch" -o /dev/null "$work/$file" >"$work/log" 2>&1; then
+                lowest=$version
+                break
+            fi
+        done
+        [[ -n $lowest ]] || { cat "$work/log" >&2; echo "build.sh: ptxas refuses $file" >&2; exit 1; }
+        awk -v file="$name" -v arch="sm_$arch" -v ptx="$lowest" '
+            /Compiling entry function/ { kernel = $0; sub(/^[^\x27]*\x27/, "", kernel); sub(/\x27.*/, "", kernel) }
+            /spill stores/ { match($0, /[0-9]+ bytes spill stores/); spills = substr($0, RSTART) + 0 }
+            /Used [0-9]+ registers/ {
+                match($0, /Used [0-9]+/); regs = substr($0, RSTART + 5) + 0
+                shared = 0; if (match($0, /[0-9]+ bytes smem/)) shared = substr($0, RSTART) + 0
+                printf "%-12s %-8s %-5s %-38s %5d %7d %7d\n", file, arch, ptx, kernel, regs, shared, spills
+                if (spills > 0) bad = 1
+            }
+            END { exit bad }' "$work/log" || { echo "build.sh: $file spills registers" >&2; failed=1; }
+        if $check; then
+            cmp -s "$work/$file" "$resources/$file" || { echo "build.sh: $file is not what the sources give: run kernels-cuda/build.sh" >&2; failed=1; }
+        else
+            mkdir -p "$resources"
+            cp "$work/$file" "$resources/$file"
+        fi
+    done
+done
+if $check; then
+    for file in "$resources"/*.ptx; do
+        [[ -f $work/$(basename "$file") ]] || { echo "build.sh: $(basename "$file") has no source" >&2; failed=1; }
+    done
+fi
+exit $failed

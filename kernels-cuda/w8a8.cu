@@ -1,0 +1,258 @@
+// FP8 weights with FP8 activations: the activations are quantized on the device, then y = Σ s_x·s_w·(x_q·w_q).
+//
+// Quantization of x: s = amax/448 over the whole matrix, a row, or 128 neighbours of a row (s = 1 where amax is 0);
+// x_q = E4M3(x / s), IEEE division, round to nearest even, saturating. A NaN stays NaN and does not enter amax.
+// Codes go to [M, pitch] with pitch = K rounded up to 128, zero beyond K.
+//
+// The product: 4 warps make 64 × 64 of y in steps of 128 along K. The sum of each step is scaled and added in f32 outside
+// of the tensor core, whose own accumulator keeps fewer bits on some chips. Rows in shared memory are 144 bytes
+// (36 words) apart: the 8 rows × 4 words of a fragment fall in 32 different banks.
+#include "weights.cuh"
+
+namespace lowbit {
+
+constexpr int TILE = 64, STEP = 128, PITCH = STEP + 16, THREADS = 128;
+
+__device__ __forceinline__ float scale_of(float amax) {
+    return amax == 0.f ? 1.f : __fdiv_rn(amax, 448.f);
+}
+
+// The larger magnitude; a NaN loses.
+__device__ __forceinline__ float larger(float amax, float v) {
+    return fmaxf(amax, fabsf(v));
+}
+
+__device__ __forceinline__ float warp_max(float v) {
+    for (int d = 16; d > 0; d /= 2) {
+        v = fmaxf(v, __shfl_xor_sync(0xffffffffu, v, d));
+    }
+    return v;
+}
+
+}  // namespace lowbit
+
+// amax (zeroed before) ← max |x|. Magnitudes order as their bits, so the atomic maximum does not depend on the order.
+extern "C" __global__ void __launch_bounds__(256) LOWBIT_NAME(ARCH, amax_x_tensor)(const void* x, uint32_t xType, int64_t elements,
+                                                                                 uint32_t* amax) {
+    using namespace lowbit;
+    float v = 0.f;
+    for (int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x; i < elements; i += int64_t(gridDim.x) * blockDim.x) {
+        v = larger(v, load(x, xType, i));
+    }
+    v = warp_max(v);
+    if (threadIdx.x % 32 == 0) {
+        atomicMax(amax, __float_as_uint(v));
+    }
+}
+
+// scales[0] ← s; codes from amax.
+extern "C" __global__ void __launch_bounds__(256) LOWBIT_NAME(ARCH, quantize_x_tensor)(
+    const void* x, uint32_t xType, int64_t m, int64_t k, int64_t pitch, const uint32_t* amax, uint8_t* codes, float* scales) {
+    using namespace lowbit;
+    const float s = scale_of(__uint_as_float(*amax));
+    for (int64_t row = blockIdx.x; row < m; row += gridDim.x) {
+        for (int64_t i = threadIdx.x; i < pitch; i += blockDim.x) {
+            codes[row * pitch + i] = i < k ? uint8_t(encode_e4m3(__fdiv_rn(load(x, xType, row * k + i), s))) : uint8_t(0);
+        }
+    }
+    if (blockIdx.x == 0 && threadIdx.x == 0) {
+        scales[0] = s;
+    }
+}
+
+// One block a row; scales[m].
+extern "C" __global__ void __launch_bounds__(256) LOWBIT_NAME(ARCH, quantize_x_row)(const void* x, uint32_t xType, int64_t m, int64_t k,
+                                                                                  int64_t pitch, uint8_t* codes, float* scales) {
+    using namespace lowbit;
+    __shared__ float part[8];
+    for (int64_t row = blockIdx.x; row < m; row += gridDim.x) {
+        float v = 0.f;
+        for (int64_t i = threadIdx.x; i < k; i += blockDim.x) {
+            v = larger(v, load(x, xType, row * k + i));
+        }
+        v = warp_max(v);
+        __syncthreads();
+        if (threadIdx.x % 32 == 0) {
+            part[threadIdx.x / 32] = v;
+        }
+        __syncthreads();
+        v = part[0];
+        for (int i = 1; i < 8; i++) {
+            v = fmaxf(v, part[i]);
+        }
+        const float s = scale_of(v);
+        for (int64_t i = threadIdx.x; i < pitch; i += blockDim.x) {
+            codes[row * pitch + i] = i < k ? uint8_t(encode_e4m3(__fdiv_rn(load(x, xType, row * k + i), s))) : uint8_t(0);
+        }
+        if (threadIdx.x == 0) {
+            scales[row] = s;
+        }
+    }
+}
+
+// One warp for 128 neighbours of a row; scales[m, pitch/128].
+extern "C" __global__ void __launch_bounds__(256) LOWBIT_NAME(ARCH, quantize_x_block128)(
+    const void* x, uint32_t xType, int64_t m, int64_t k, int64_t pitch, uint8_t* codes, float* scales) {
+    using namespace lowbit;
+    const int64_t blocks = pitch / 128, total = m * blocks;
+    const int lane = threadIdx.x % 32;
+    for (int64_t b = (int64_t(blockIdx.x) * blockDim.x + threadIdx.x) / 32; b < total; b += int64_t(gridDim.x) * blockDim.x / 32) {
+        const int64_t row = b / blocks, k0 = (b - row * blocks) * 128;
+        float v[4], amax = 0.f;
+#pragma unroll
+        for (int j = 0; j < 4; j++) {
+            int64_t i = k0 + 4 * lane + j;
+            v[j] = i < k ? load(x, xType, row * k + i) : 0.f;
+            amax = larger(amax, v[j]);
+        }
+        const float s = scale_of(warp_max(amax));
+        uint32_t word = 0;
+#pragma unroll
+        for (int j = 0; j < 4; j++) {
+            word |= encode_e4m3(__fdiv_rn(v[j], s)) << 8 * j;
+        }
+        *reinterpret_cast<uint32_t*>(codes + row * pitch + k0 + 4 * lane) = word;
+        if (lane == 0) {
+            scales[b] = s;
+        }
+    }
+}
+
+namespace lowbit {
+
+union Shared {
+    struct {
+        uint8_t x[TILE][PITCH], w[TILE][PITCH];
+    } in;
+    float out[TILE][TILE + 1];
+};
+
+template <bool E4m3>
+__device__ __forceinline__ void w8a8(const Matrix& w, const uint8_t* x, int64_t pitch, const float* xScales, int64_t scaleRowStep,
+                                     int64_t scaleColStep, void* y, uint32_t yType, const void* bias, uint32_t biasType, int64_t m) {
+    __shared__ __align__(16) Shared shared;
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    const int g = lane / 4, t = lane % 4;
+    const int warpM = warp / 2 * 32, warpN = warp % 2 * 32;
+    const int64_t n0 = int64_t(blockIdx.x) * TILE;
+    const bool words = w.k % 4 == 0;
+
+    for (int64_t m0 = int64_t(blockIdx.y) * TILE; m0 < m; m0 += int64_t(gridDim.y) * TILE) {
+        float sum[2][4][4] = {};
+        for (int64_t k0 = 0; k0 < w.k; k0 += STEP) {
+#pragma unroll 2
+            for (int i = threadIdx.x; i < TILE * STEP / 16; i += THREADS) {
+                int row = i / (STEP / 16), col = i % (STEP / 16) * 16;
+                uint4 v = make_uint4(0, 0, 0, 0);
+                if (m0 + row < m) {
+                    v = *reinterpret_cast<const uint4*>(x + (m0 + row) * pitch + k0 + col);
+                }
+                *reinterpret_cast<uint4*>(&shared.in.x[row][col]) = v;
+            }
+#pragma unroll 2
+            for (int i = threadIdx.x; i < TILE * STEP / 4; i += THREADS) {
+                int row = i / (STEP / 4), col = i % (STEP / 4) * 4;
+                uint32_t v = 0;
+                if (n0 + row < w.n && k0 + col < w.k) {
+                    const uint8_t* p = w.codes + (n0 + row) * w.k + k0 + col;
+                    if (words) {
+                        v = *reinterpret_cast<const uint32_t*>(p);
+                    } else {
+                        for (int j = 0; j < 4 && k0 + col + j < w.k; j++) {
+                            v |= uint32_t(p[j]) << 8 * j;
+                        }
+                    }
+                }
+                *reinterpret_cast<uint32_t*>(&shared.in.w[row][col]) = v;
+            }
+            __syncthreads();
+            float part[2][4][4] = {};
+#pragma unroll
+            for (int ks = 0; ks < STEP; ks += 32) {
+                uint32_t a[2][4], b[4][2];
+#pragma unroll
+                for (int i = 0; i < 2; i++) {
+                    const uint8_t* p = &shared.in.x[warpM + i * 16 + g][ks + 4 * t];
+                    a[i][0] = *reinterpret_cast<const uint32_t*>(p);
+                    a[i][1] = *reinterpret_cast<const uint32_t*>(p + 8 * PITCH);
+                    a[i][2] = *reinterpret_cast<const uint32_t*>(p + 16);
+                    a[i][3] = *reinterpret_cast<const uint32_t*>(p + 8 * PITCH + 16);
+                }
+#pragma unroll
+                for (int j = 0; j < 4; j++) {
+                    const uint8_t* p = &shared.in.w[warpN + j * 8 + g][ks + 4 * t];
+                    b[j][0] = *reinterpret_cast<const uint32_t*>(p);
+                    b[j][1] = *reinterpret_cast<const uint32_t*>(p + 16);
+                }
+#pragma unroll
+                for (int i = 0; i < 2; i++) {
+#pragma unroll
+                    for (int j = 0; j < 4; j++) {
+                        if (E4m3) {
+                            mma_m16n8k32_e4m3_e4m3(part[i][j], a[i], b[j]);
+                        } else {
+                            mma_m16n8k32_e4m3_e5m2(part[i][j], a[i], b[j]);
+                        }
+                    }
+                }
+            }
+            float sx[2][2], sw[4][2];
+            const int64_t block = k0 / STEP;
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                int64_t gm = m0 + warpM + i / 2 * 16 + i % 2 * 8 + g;
+                sx[i / 2][i % 2] = gm < m ? xScales[gm * scaleRowStep + block * scaleColStep] : 0.f;
+            }
+#pragma unroll
+            for (int j = 0; j < 8; j++) {
+                int64_t gn = n0 + warpN + j / 2 * 8 + 2 * t + j % 2;
+                sw[j / 2][j % 2] = gn < w.n ? static_cast<const float*>(w.scales)[int64_t(uint32_t(gn) / w.groupRows) * w.scaleCols +
+                                                                                 uint32_t(k0) / w.groupCols]
+                                            : 0.f;
+            }
+#pragma unroll
+            for (int i = 0; i < 2; i++) {
+#pragma unroll
+                for (int j = 0; j < 4; j++) {
+#pragma unroll
+                    for (int r = 0; r < 4; r++) {
+                        sum[i][j][r] = __fmaf_rn(__fmul_rn(sx[i][r / 2], sw[j][r % 2]), part[i][j][r], sum[i][j][r]);
+                    }
+                }
+            }
+            __syncthreads();
+        }
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
+#pragma unroll
+            for (int j = 0; j < 4; j++) {
+#pragma unroll
+                for (int r = 0; r < 4; r++) {
+                    shared.out[warpM + i * 16 + g + r / 2 * 8][warpN + j * 8 + 2 * t + r % 2] = sum[i][j][r];
+                }
+            }
+        }
+        __syncthreads();
+#pragma unroll 1
+        for (int i = threadIdx.x; i < TILE * TILE; i += THREADS) {
+            int64_t gm = m0 + i / TILE, gn = n0 + i % TILE;
+            if (gm < m && gn < w.n) {
+                float v = shared.out[i / TILE][i % TILE];
+                store(y, yType, gm * w.n + gn, bias ? __fadd_rn(v, load(bias, biasType, gn)) : v);
+            }
+        }
+        __syncthreads();
+    }
+}
+
+}  // namespace lowbit
+
+#define W8A8(suffix, E4M3)                                                                                                  \
+    extern "C" __global__ void __launch_bounds__(lowbit::THREADS) LOWBIT_NAME(ARCH, linear_##suffix)(                       \
+        const __grid_constant__ lowbit::Matrix w, const uint8_t* x, int64_t pitch, const float* xScales,                    \
+        int64_t scaleRowStep, int64_t scaleColStep, void* y, uint32_t yType, const void* bias, uint32_t biasType,           \
+        int64_t m) {                                                                                                        \
+        lowbit::w8a8<E4M3>(w, x, pitch, xScales, scaleRowStep, scaleColStep, y, yType, bias, biasType, m);                  \
+    }
+W8A8(e4m3_e4m3_block, true)
+W8A8(e5m2_e4m3_block, false)

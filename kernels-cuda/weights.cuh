@@ -1,0 +1,113 @@
+// The weight matrix in its canonical layout (io.lowbit.quant.QuantizedMatrix) and the one definition of a weight's
+// value on the device. Every kernel reads weights through value(); the dequantize test holds it to the Java code bit
+// for bit, so what it shows holds for the products too.
+#pragma once
+#include "scalar.cuh"
+
+namespace lowbit {
+
+// Passed by value; io.lowbit.cuda.kernels.MatrixArgument writes the same 96 bytes.
+struct Matrix {
+    const uint8_t* codes;        //  0
+    const void* scales;          //  8  null for dense matrices and nested scales
+    const uint8_t* zeros;        // 16  null for a symmetric scheme
+    const uint8_t* nestedCodes;  // 24
+    const float* nestedAbsmax;   // 32
+    const float* nestedMap;      // 40
+    int64_t n;                   // 48
+    int64_t k;                   // 56
+    int64_t scaleCols;           // 64  columns of the scale grid
+    uint32_t groupRows;          // 72  rows that share a scale
+    uint32_t groupCols;          // 76  columns that share a scale
+    uint32_t scaleType;          // 80  INT4: Type
+    uint32_t blockShift;         // 84  bitsandbytes: log2 of the block
+    float nestedOffset;          // 88
+    float tensorScale;           // 92  NVFP4
+};
+static_assert(sizeof(Matrix) == 96, "MatrixArgument.java writes 96 bytes");
+
+__device__ __forceinline__ uint32_t nibble(const uint8_t* codes, int64_t rowBytes, uint32_t row, uint32_t col) {
+    uint32_t pair = codes[int64_t(row) * rowBytes + (col >> 1)];
+    return col & 1 ? pair >> 4 : pair & 15;
+}
+
+// Each scheme is a type with value(matrix, row, col), for row < n and col < k.
+
+struct Int4 {
+    static __device__ __forceinline__ float value(const Matrix& w, uint32_t row, uint32_t col) {
+        int q = nibble(w.codes, (w.k + 1) >> 1, row, col);
+        uint32_t gridRow = row / w.groupRows;
+        uint32_t group = col / w.groupCols;
+        int zero = 8;
+        if (w.zeros) {
+            zero = nibble(w.zeros, (w.scaleCols + 1) >> 1, gridRow, group);
+        }
+        return times(float(q - zero), load(w.scales, w.scaleType, int64_t(gridRow) * w.scaleCols + group));
+    }
+};
+
+template <bool Nf4>
+struct Bnb4 {
+    static __device__ __forceinline__ float value(const Matrix& w, uint32_t row, uint32_t col) {
+        int64_t i = int64_t(row) * w.k + col;
+        uint32_t pair = w.codes[i >> 1];
+        uint32_t q = i & 1 ? pair & 15 : pair >> 4;  // the even element is in the high nibble
+        int64_t block = i >> w.blockShift;
+        float absmax;
+        if (w.nestedCodes) {
+            absmax = __fadd_rn(__fmul_rn(w.nestedMap[w.nestedCodes[block]], w.nestedAbsmax[block >> 8]), w.nestedOffset);
+        } else {
+            absmax = static_cast<const float*>(w.scales)[block];
+        }
+        return times(__uint_as_float((Nf4 ? lowbit_nf4 : lowbit_fp4)[q]), absmax);
+    }
+};
+
+struct Mxfp4 {
+    static __device__ __forceinline__ float value(const Matrix& w, uint32_t row, uint32_t col) {
+        uint32_t scale = static_cast<const uint8_t*>(w.scales)[int64_t(row) * w.scaleCols + (col >> 5)];
+        return times(decode_e2m1(nibble(w.codes, (w.k + 1) >> 1, row, col)), decode_e8m0(scale));
+    }
+};
+
+struct Nvfp4 {
+    static __device__ __forceinline__ float value(const Matrix& w, uint32_t row, uint32_t col) {
+        uint32_t scale = static_cast<const uint8_t*>(w.scales)[int64_t(row) * w.scaleCols + (col >> 4)];
+        return times(decode_e2m1(nibble(w.codes, (w.k + 1) >> 1, row, col)), times(w.tensorScale, decode_e4m3(scale)));
+    }
+};
+
+template <bool E4m3>
+struct Fp8 {
+    static __device__ __forceinline__ float value(const Matrix& w, uint32_t row, uint32_t col) {
+        uint32_t q = w.codes[int64_t(row) * w.k + col];
+        float scale = static_cast<const float*>(w.scales)[int64_t(row / w.groupRows) * w.scaleCols + col / w.groupCols];
+        return times(E4m3 ? decode_e4m3(q) : decode_e5m2(q), scale);
+    }
+};
+
+template <uint32_t T>
+struct Dense {
+    static __device__ __forceinline__ float value(const Matrix& w, uint32_t row, uint32_t col) {
+        return load(w.codes, T, int64_t(row) * w.k + col);
+    }
+};
+
+}  // namespace lowbit
+
+// Kernel names are arch_op_types_scaling. ARCH is sm89 or sm90.
+#define LOWBIT_PASTE(a, b) a##_##b
+#define LOWBIT_NAME(arch, name) LOWBIT_PASTE(arch, name)
+
+// LOWBIT_SCHEMES(X): X(suffix of the kernel's name, type) for every scheme.
+#define LOWBIT_SCHEMES(X)               \
+    X(int4_group, lowbit::Int4)         \
+    X(nf4_block, lowbit::Bnb4<true>)    \
+    X(fp4_block, lowbit::Bnb4<false>)   \
+    X(mxfp4_block32, lowbit::Mxfp4)     \
+    X(nvfp4_block16, lowbit::Nvfp4)     \
+    X(e4m3_block, lowbit::Fp8<true>)    \
+    X(e5m2_block, lowbit::Fp8<false>)   \
+    X(f32_none, lowbit::Dense<lowbit::F32>)   \
+    X(f16_none, lowbit::Dense<lowbit::F16>)   \
+    X(bf16_none, lowbit::Dense<lowbit::BF16>)
