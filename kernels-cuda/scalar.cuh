@@ -79,13 +79,13 @@ __device__ __forceinline__ float decode_e2m1(uint32_t c) {
     return __uint_as_float((c & 8) << 28 | __float_as_uint(magnitude));
 }
 
-// Round to nearest even, saturating (infinities too); NaN gives 0x7f with its sign. Integer arithmetic as in Float8.encode:
+// Round to nearest even, saturating (infinities too); every NaN gives 0x7f. Integer arithmetic as in Float8.encode:
 // M mantissa bits, exponent bias BIAS, largest finite code MAX.
 template <int M, int BIAS, uint32_t MAX>
 __device__ __forceinline__ uint32_t encode_fp8(float v) {
     uint32_t u = __float_as_uint(v), sign = u >> 31 << 7, a = u & 0x7fffffffu;
     if (a > 0x7f800000u) {
-        return sign | 0x7f;
+        return 0x7f;
     }
     int exponent = int(a >> 23);
     uint32_t mantissa = a & 0x7fffff;

@@ -39,16 +39,26 @@ public final class CudaBackend extends Owner implements Backend {
     }
 
     /**
-     * Opens GPU {@code ordinal}.
+     * Opens GPU {@code ordinal} with the kernels that fit it.
      *
      * @throws io.lowbit.backend.BackendUnavailableException with the reason and the cure where it cannot be used
      */
     public static CudaBackend open(int ordinal) {
+        return open(ordinal, null, KernelChoice.fromProperty());
+    }
+
+    /**
+     * Opens GPU {@code ordinal} with kernels that the caller chooses, for tests and benchmarks.
+     *
+     * @param architecture null for the one that fits the GPU
+     */
+    public static CudaBackend open(int ordinal, Architecture architecture, KernelChoice choice) {
         Context context = Context.open(ordinal);
         boolean done = false;
         try {
-            Kernels kernels = new Kernels(context, Architecture.of(context.device()));
-            CudaBackend backend = new CudaBackend(context, kernels, KernelChoice.fromProperty(), new Lanes(context, LANES));
+            Architecture fitting = Architecture.of(context.device());
+            Kernels kernels = new Kernels(context, architecture == null ? fitting : architecture);
+            CudaBackend backend = new CudaBackend(context, kernels, choice, new Lanes(context, LANES));
             done = true;
             return backend;
         } finally {

@@ -16,6 +16,14 @@ public final class KernelChoice {
         this.forced = forced;
     }
 
+    /** Always {@code family}: GEMV or LINEAR. */
+    public static KernelChoice always(KernelFamily family) {
+        if (family != KernelFamily.GEMV && family != KernelFamily.LINEAR) {
+            throw new IllegalArgumentException(family + " makes no plain product: expected GEMV or LINEAR");
+        }
+        return new KernelChoice(family);
+    }
+
     /**
      * The choice by rule, or as the property forces it.
      *

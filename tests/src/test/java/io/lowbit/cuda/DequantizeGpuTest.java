@@ -1,0 +1,61 @@
+package io.lowbit.cuda;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.fail;
+
+import io.lowbit.cuda.kernels.Architecture;
+import io.lowbit.cuda.kernels.KernelChoice;
+import io.lowbit.cuda.kernels.KernelFamily;
+import io.lowbit.quant.QuantizedMatrix;
+import io.lowbit.quant.Scheme;
+import io.lowbit.tensor.DType;
+import io.lowbit.tensor.Tensor;
+import java.lang.foreign.Arena;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** The card's weights are the definition's, bit for bit, for every scheme: quantized matrices and random bytes. */
+@Tag("gpu")
+class DequantizeGpuTest {
+    @ParameterizedTest(name = "{0}, seed 7")
+    @MethodSource("io.lowbit.cuda.Gpu#architectures")
+    void everySchemeGivesTheDefinitionsBits(Architecture architecture) {
+        long[][] shapes = {{1, 1}, {3, 5}, {17, 259}, {64, 128}, {33, 1030}};
+        long compared = 0;
+        try (CudaBackend backend = Gpu.open(architecture, KernelChoice.always(KernelFamily.LINEAR)); Arena arena = Arena.ofShared()) {
+            for (Scheme scheme : Schemes.ALL) {
+                for (long[] shape : shapes) {
+                    for (boolean scrambled : new boolean[] {false, true}) {
+                        QuantizedMatrix w = Schemes.quantized(arena, scheme, shape[0], shape[1], 7);
+                        if (scrambled) {
+                            Schemes.scramble(w, 7);
+                        }
+                        Tensor out = Tensor.allocate(arena, DType.F32, shape);
+                        out.data().fill((byte) 0x55);
+                        try (CudaLinear layer = backend.load(w)) {
+                            layer.dequantize(out);
+                        }
+                        for (long row = 0; row < shape[0]; row++) {
+                            for (long col = 0; col < shape[1]; col++, compared++) {
+                                // NaN has many bit patterns and a JVM may give any: NaN is compared as one value.
+                                int expected = Float.floatToIntBits(w.value(row, col));
+                                int got = Float.floatToIntBits(out.getFloat(row * shape[1] + col));
+                                if (expected != got) {
+                                    fail(w + (scrambled ? " of random bytes" : "") + " [" + row + ", " + col + "]: expected "
+                                            + Integer.toHexString(expected) + ", got " + Integer.toHexString(got));
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        long elements = 0;
+        for (long[] shape : shapes) {
+            elements += shape[0] * shape[1];
+        }
+        assertEquals(2 * elements * Schemes.ALL.size(), compared);
+        System.out.println(architecture + ": " + compared + " weights of " + Schemes.ALL.size() + " schemes equal the definition");
+    }
+}

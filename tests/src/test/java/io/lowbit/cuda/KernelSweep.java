@@ -1,0 +1,46 @@
+package io.lowbit.cuda;
+
+import io.lowbit.cuda.kernels.Architecture;
+import io.lowbit.cuda.kernels.KernelChoice;
+import io.lowbit.cuda.kernels.KernelFamily;
+import io.lowbit.quant.QuantizedMatrix;
+import io.lowbit.quant.Scheme;
+import io.lowbit.tensor.DType;
+import io.lowbit.tensor.Tensor;
+import java.lang.foreign.Arena;
+import java.util.List;
+
+/** Runs every kernel once on odd shapes: a program for compute-sanitizer, which is too slow for the tests themselves. */
+final class KernelSweep {
+    private KernelSweep() {}
+
+    public static void main(String[] args) {
+        int products = 0;
+        DType[] types = {DType.F32, DType.F16, DType.BF16};
+        for (Architecture architecture : Gpu.architectures().toList()) {
+            for (KernelFamily family : List.of(KernelFamily.GEMV, KernelFamily.LINEAR)) {
+                try (CudaBackend backend = CudaBackend.open(0, architecture, KernelChoice.always(family)); Arena arena = Arena.ofShared()) {
+                    for (Scheme scheme : Schemes.ALL) {
+                        QuantizedMatrix w = Schemes.quantized(arena, scheme, 67, 131, 1);
+                        Tensor bias = Schemes.normal(arena, types[products % 3], 2, 1, 67);
+                        try (CudaLinear layer = backend.load(w, bias)) {
+                            for (long m : new long[] {1, 9, 70}) {
+                                Tensor x = Schemes.normal(arena, types[products % 3], 3, 1, m, 131);
+                                Tensor y = Tensor.allocate(arena, types[products / 3 % 3], m, 67);
+                                layer.forward(x, y);
+                                if (scheme instanceof Scheme.Fp8 f && !f.grouping().label().equals("block3x5")) {
+                                    for (ActivationScaling scaling : ActivationScaling.values()) {
+                                        layer.forwardQuantized(x, y, scaling);
+                                    }
+                                }
+                                products++;
+                            }
+                            layer.dequantize(Tensor.allocate(arena, types[products % 3], 67, 131));
+                        }
+                    }
+                }
+            }
+        }
+        System.out.println(products + " products swept");
+    }
+}

@@ -1,0 +1,65 @@
+package io.lowbit.cuda;
+
+import static org.junit.jupiter.api.Assertions.fail;
+
+import io.lowbit.quant.QuantizedMatrix;
+import io.lowbit.tensor.DType;
+import io.lowbit.tensor.Tensor;
+
+/** The product in double precision, and the bound every product has to keep. */
+final class Products {
+    private Products() {}
+
+    /** Weights as doubles, row by row. */
+    static double[][] weights(QuantizedMatrix w) {
+        double[][] out = new double[Math.toIntExact(w.n())][Math.toIntExact(w.k())];
+        for (int n = 0; n < out.length; n++) {
+            for (int k = 0; k < out[n].length; k++) {
+                out[n][k] = w.value(n, k);
+            }
+        }
+        return out;
+    }
+
+    /** Fails where |y − y64| > (K+2)·2⁻²⁴·Σ|x||w| (with the bias as one more term) + the rounding of y's type. */
+    static void check(String what, double[][] w, double[][] x, Tensor bias, Tensor y) {
+        int n = w.length;
+        for (int m = 0; m < x.length; m++) {
+            for (int j = 0; j < n; j++) {
+                double sum = bias == null ? 0 : bias.getFloat(j);
+                double magnitude = Math.abs(sum);
+                for (int k = 0; k < w[j].length; k++) {
+                    double product = x[m][k] * w[j][k];
+                    sum += product;
+                    magnitude += Math.abs(product);
+                }
+                double got = y.getFloat((long) m * n + j);
+                double bound = (w[j].length + 2) * 0x1p-24 * magnitude + rounding(y.dtype(), sum);
+                if (!(Math.abs(got - sum) <= bound)) {
+                    fail(what + " y[" + m + ", " + j + "] = " + got + ", in double " + sum + ": off by " + Math.abs(got - sum)
+                            + ", allowed " + bound);
+                }
+            }
+        }
+    }
+
+    static double[][] rows(Tensor x) {
+        int k = Math.toIntExact(x.dim(1));
+        double[][] out = new double[Math.toIntExact(x.dim(0))][k];
+        for (int m = 0; m < out.length; m++) {
+            for (int i = 0; i < k; i++) {
+                out[m][i] = x.getFloat((long) m * k + i);
+            }
+        }
+        return out;
+    }
+
+    /** One unit of rounding of the output type, taken generously at the bound's edge: half an ulp, times 1.01. */
+    private static double rounding(DType type, double value) {
+        return switch (type) {
+            case F16 -> 1.01 * (Math.abs(value) * 0x1p-11 + 0x1p-25);
+            case BF16 -> 1.01 * Math.abs(value) * 0x1p-8 + 0x1p-134;
+            default -> Math.abs(value) * 0x1p-24;
+        };
+    }
+}
