@@ -21,6 +21,8 @@ final class FakeBackend implements Backend {
     /** Calls below this number end a compilation. */
     long compilingUntil;
     long allocatedPerCall;
+    /** Nanoseconds that other processes compute during a call. */
+    long othersPerCall;
     long calls;
     final List<FakeLinear> loaded = new ArrayList<>();
 
@@ -99,6 +101,7 @@ final class FakeBackend implements Backend {
             }
             host.now += nanos.applyAsLong(calls);
             host.allocated += allocatedPerCall;
+            host.others += othersPerCall;
             calls++;
         }
 

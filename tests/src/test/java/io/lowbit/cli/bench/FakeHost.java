@@ -5,6 +5,7 @@ final class FakeHost implements HostCounters {
     long now = 5_000;
     long compiled;
     long allocated;
+    long others;
 
     @Override
     public long nanoTime() {
@@ -14,6 +15,11 @@ final class FakeHost implements HostCounters {
     @Override
     public long compileMillis() {
         return compiled;
+    }
+
+    @Override
+    public long othersNanos() {
+        return others;
     }
 
     @Override

@@ -136,6 +136,36 @@ class GemmBenchTest {
     }
 
     @Test
+    void othersLoadOrAnImpossibleRatioDisturbs() {
+        assertFalse(timed(plan(EnumSet.of(Regime.DRAM), SETS, 1)).disturbed());
+        backend.othersPerCall = 250_000;
+        GemmResult.Timed loaded = timed(plan(EnumSet.of(Regime.DRAM), SETS, 1));
+        assertEquals(0.25, loaded.othersProcessors(), 1e-9);
+        assertTrue(loaded.disturbed());
+        assertEquals("disturbed", ReportText.verdict(loaded, 0.1));
+        backend.othersPerCall = 0;
+        // 140 bytes in 0.4 ms are 350 kB/s, the limit is 280 kB/s
+        backend.nanos = _ -> 400_000;
+        GemmResult.Timed impossible = timed(plan(EnumSet.of(Regime.DRAM), SETS, 1));
+        assertEquals(1.25, impossible.ofLimit(), 1e-9);
+        assertEquals("disturbed", ReportText.verdict(impossible, 0.5));
+    }
+
+    @Test
+    void theVerdictComparesWithTheTarget() {
+        GemmResult.Timed half = timed(plan(EnumSet.of(Regime.DRAM), SETS, 1));
+        assertEquals("met", ReportText.verdict(half, 0.5));
+        assertEquals("missed", ReportText.verdict(half, 0.51));
+    }
+
+    @Test
+    void readsHowBusyTheProcessorsAre() {
+        // user nice system idle iowait irq softirq steal guest guest_nice
+        assertEquals((100 + 20 + 30 + 6 + 7 + 8) * 10_000_000L, HostCounters.busyNanos("cpu  100 20 30 4000 500 6 7 8 90 1"));
+        assertEquals(0, HostCounters.busyNanos("intr 5"));
+    }
+
+    @Test
     void driftShowsInTheRounds() {
         backend.nanos = call -> 1_000_000 + 1_000 * call;
         GemmResult.Timed t = timed(plan(EnumSet.of(Regime.DRAM), SETS, 1));

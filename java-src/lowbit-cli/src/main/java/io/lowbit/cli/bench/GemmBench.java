@@ -171,6 +171,8 @@ public final class GemmBench {
         long budget = (long) (plan.seconds() * 1e9 / ROUNDS);
         int runs = 0;
         long allocated = 0;
+        long wallBefore = host.nanoTime();
+        long othersBefore = host.othersNanos();
         double first = 0;
         double last = 0;
         for (int round = 0; round < ROUNDS; round++) {
@@ -197,12 +199,13 @@ public final class GemmBench {
         }
         bandwidth[ROUNDS] = limits.readBandwidth(gemm.regime(), setBytes);
         flops[ROUNDS] = limits.flops();
+        double others = Math.max(0, (double) (host.othersNanos() - othersBefore) / (host.nanoTime() - wallBefore));
         ProductCheck.Verdict hot = verdict(layers, x, y, check);
         if (hot.fault() != null) {
             return new GemmResult.Refused(gemm, "after the timed calls " + hot.fault());
         }
         return new GemmResult.Timed(gemm, layers.copies(), layers.storedBytes(), layers.layerBytes(), Samples.of(nanos, runs), first, last,
-                (double) allocated / runs, Math.max(worst, hot.worst()), steady, Samples.of(bandwidth), Samples.of(flops));
+                (double) allocated / runs, Math.max(worst, hot.worst()), steady, others, Samples.of(bandwidth), Samples.of(flops));
     }
 
     private GemmReport.Ceiling ceiling(SetSizes sets) {

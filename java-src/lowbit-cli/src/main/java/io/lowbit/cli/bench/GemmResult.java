@@ -30,6 +30,7 @@ public sealed interface GemmResult {
      * @param allocatedPerCall bytes of Java heap, all threads together
      * @param worstError largest error against the reference, as a fraction of its bound
      * @param steady false where the compiler was still at work when the warm-up ended
+     * @param othersProcessors processors that other processes kept busy meanwhile, 0.5 for half of one
      * @param bandwidth read bandwidth measured between the rounds, bytes a second
      * @param flops FMA peak measured between the rounds, operations a second
      */
@@ -44,6 +45,7 @@ public sealed interface GemmResult {
             double allocatedPerCall,
             double worstError,
             boolean steady,
+            double othersProcessors,
             Samples bandwidth,
             Samples flops)
             implements GemmResult {
@@ -70,6 +72,14 @@ public sealed interface GemmResult {
         /** The part of the yardstick reached. */
         public double ofLimit() {
             return againstBandwidth() ? bytesPerSecond() / bandwidth.median() : flopsPerSecond() / flops.median();
+        }
+
+        /**
+         * True where the ratio says nothing: other processes took a tenth of a processor or more, or the product was
+         * faster than its limit allows, so that the limit cannot be right.
+         */
+        public boolean disturbed() {
+            return othersProcessors >= 0.1 || ofRoofline() > 1.05 || ofLimit() > 1.05;
         }
 
         /** The least time that both limits together allow, as a part of the time taken. */

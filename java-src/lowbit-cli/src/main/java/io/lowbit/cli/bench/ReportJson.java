@@ -74,10 +74,12 @@ final class ReportJson {
                 e.put("limit_flops_per_second", samples(t.flops()));
                 OptionalDouble target = Targets.of(gemm, report.backend(), report.vectorBits(), report.threads());
                 e.put("target", target.isPresent() ? (Object) target.getAsDouble() : null);
-                e.put("target_met", target.isPresent() ? (Object) (t.ofLimit() >= target.getAsDouble()) : null);
+                e.put("target_met", target.isPresent() && !t.disturbed() ? (Object) (t.ofLimit() >= target.getAsDouble()) : null);
                 e.put("allocated_bytes_per_call", t.allocatedPerCall());
                 e.put("worst_error_of_bound", t.worstError());
                 e.put("steady", t.steady());
+                e.put("others_processors", t.othersProcessors());
+                e.put("disturbed", t.disturbed());
             }
         }
         return e;

@@ -79,18 +79,24 @@ final class ReportText {
         List<String> notes = new java.util.ArrayList<>();
         long met = 0;
         long missed = 0;
+        long disturbed = 0;
         for (GemmResult result : report.results()) {
             switch (result) {
                 case GemmResult.Refused r -> notes.add("WRONG    " + r.gemm() + ": " + r.reason());
                 case GemmResult.Skipped s -> notes.add("skipped  " + s.gemm() + ": " + s.reason());
                 case GemmResult.Timed t -> {
                     OptionalDouble target = Targets.of(t.gemm(), report.backend(), report.vectorBits(), report.threads());
-                    if (target.isPresent()) {
+                    if (target.isPresent() && !t.disturbed()) {
                         if (t.ofLimit() >= target.getAsDouble()) {
                             met++;
                         } else {
                             missed++;
                         }
+                    }
+                    if (t.disturbed()) {
+                        disturbed++;
+                        notes.add(text("careful  %s: disturbed, other processes took %.2f processors; its ratios say nothing, run it again on an idle machine",
+                                t.gemm(), t.othersProcessors()));
                     }
                     if (!t.steady()) {
                         notes.add("careful  " + t.gemm() + ": the compiler was still at work after the warm-up");
@@ -102,14 +108,15 @@ final class ReportText {
                 }
             }
         }
-        if (met + missed > 0) {
-            notes.add("targets  " + met + " met, " + missed + " missed");
-        }
+        notes.add("targets  " + met + " met, " + missed + " missed; " + disturbed + " cases disturbed");
         notes.add("of roof  b: bound by the read bandwidth, f: by the FMA peak");
         return notes;
     }
 
     static String verdict(GemmResult.Timed t, double target) {
+        if (t.disturbed()) {
+            return "disturbed";
+        }
         return t.ofLimit() >= target ? "met" : "missed";
     }
 
