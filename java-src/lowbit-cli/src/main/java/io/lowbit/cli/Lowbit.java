@@ -19,10 +19,12 @@ import picocli.CommandLine.Spec;
         synopsisSubcommandLabel = "COMMAND",
         usageHelpAutoWidth = true,
         subcommands = {
+            DemoCommand.class,
             InfoCommand.class,
             PerplexityCommand.class,
             GenerateCommand.class,
             io.lowbit.cli.bench.BenchCommand.class,
+            SelfTestCommand.class,
         })
 public final class Lowbit implements Runnable {
     @Spec

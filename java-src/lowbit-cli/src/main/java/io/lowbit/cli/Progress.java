@@ -53,12 +53,18 @@ public final class Progress implements AutoCloseable {
         width = line.length();
     }
 
-    @Override
-    public synchronized void close() {
+    /** Wipes the line, so that something else can be printed; the next step draws it again. */
+    public synchronized void clear() {
         if (visible && width > 0) {
             out.print("\r" + " ".repeat(width) + "\r");
             out.flush();
             width = 0;
+            drawn = 0;
         }
+    }
+
+    @Override
+    public void close() {
+        clear();
     }
 }

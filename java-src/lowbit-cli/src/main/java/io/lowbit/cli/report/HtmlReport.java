@@ -40,7 +40,7 @@ public final class HtmlReport {
         figure(out, "Error of each layer", new LayerPlot(report).svg(),
                 "Signal-to-quantization-noise ratio of each weight matrix; more is better, 6 dB is one bit. "
                         + "q, k, v, o: attention; g, u, d: gate, up and down of the feed-forward part.");
-        out.append("<h2>What it writes</h2>\n<p class=\"note\">Continued greedily by ").append(Svg.escape(report.continuationScheme()))
+        out.append("<h2>What it writes</h2>\n<p class=\"note\">Continued by ").append(Svg.escape(report.continuationScheme()))
                 .append(":</p>\n<blockquote><b>").append(Svg.escape(report.prompt())).append("</b>")
                 .append(Svg.escape(report.continuation())).append("</blockquote>\n");
         out.append("<h2>How it was measured</h2>\n");

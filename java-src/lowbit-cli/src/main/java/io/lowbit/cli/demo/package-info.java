@@ -1,0 +1,2 @@
+/** The demo: a small model that travels in the jar, measured in every scheme. */
+package io.lowbit.cli.demo;

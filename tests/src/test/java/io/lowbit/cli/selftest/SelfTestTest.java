@@ -1,0 +1,161 @@
+package io.lowbit.cli.selftest;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.lowbit.backend.Backend;
+import io.lowbit.backend.BackendOptions;
+import io.lowbit.backend.Backends;
+import io.lowbit.backend.Linear;
+import io.lowbit.quant.Grouping;
+import io.lowbit.quant.QuantizedMatrix;
+import io.lowbit.quant.Scheme;
+import io.lowbit.tensor.Tensor;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/** The selftest passes on good code and fails on every kind of fault it is there to find. */
+class SelfTestTest {
+    private static List<GroupResult> formats(SelfTest.Vectors vectors) throws IOException {
+        List<GroupResult> results = new ArrayList<>();
+        SelfTest.formats(vectors, results::add);
+        return results;
+    }
+
+    @Test
+    void formatsPass() throws IOException {
+        List<GroupResult> results = formats(SelfTest::fromJar);
+        assertEquals(3, results.size());
+        for (GroupResult result : results) {
+            assertTrue(result.passed(), result.toString());
+            assertTrue(result.checked() > 100, result.toString());
+        }
+    }
+
+    /** One byte of the vectors changed: its group fails and says where, the others pass. */
+    @ParameterizedTest(name = "{0}, byte {1} from the end")
+    @CsvSource({"codes.safetensors, 10, decode tables", "encode.safetensors, 40, encode vectors"})
+    void aChangedVectorFailsItsGroup(String name, int fromEnd, String group) throws IOException {
+        List<GroupResult> results = formats(asked -> {
+            byte[] bytes = SelfTest.fromJar(asked);
+            if (asked.equals(name)) {
+                bytes[bytes.length - fromEnd] ^= 0x15;
+            }
+            return bytes;
+        });
+        for (GroupResult result : results) {
+            assertEquals(!result.group().equals(group), result.passed(), result.toString());
+        }
+        assertTrue(results.stream().anyMatch(r -> r.detail().contains("the first: ")), results.toString());
+    }
+
+    @ParameterizedTest(name = "{0} becomes {1}")
+    @CsvSource({"a2e61c3f, a2e61c3e", "3033, 3034", "7d 7e 7e 7e, 7d 7e 7e 7f", "39bfe038, 39bfe039", "33bd40a3, 33bd40a2"})
+    void aChangedBlockVectorFails(String good, String bad) throws IOException {
+        List<GroupResult> results = formats(asked -> asked.endsWith(".txt")
+                ? new String(SelfTest.fromJar(asked), StandardCharsets.UTF_8).replaceFirst(good, bad).getBytes(StandardCharsets.UTF_8)
+                : SelfTest.fromJar(asked));
+        assertFalse(results.getLast().passed(), results.toString());
+    }
+
+    @Test
+    void missingVectorsFail() {
+        assertThrows(IOException.class, () -> SelfTest.fromJar("absent.safetensors"));
+        assertFalse(BlockVectors.run("# nothing here\n").passed());
+    }
+
+    @Test
+    void productsPassOnTheCpu() {
+        try (Backend cpu = Backends.open("cpu", new BackendOptions(2)).backend()) {
+            GroupResult result = Products.run(cpu, new Scheme.Int4(Grouping.group(128), true));
+            assertTrue(result.passed(), result.toString());
+        }
+    }
+
+    /** A backend whose products are a little off, or change from run to run, does not pass. */
+    @ParameterizedTest(name = "{0}")
+    @CsvSource({"scaled, of its bound", "drifting, different bits"})
+    void wrongProductsFail(String fault, String reason) {
+        try (Backend cpu = Backends.open("cpu", new BackendOptions(2)).backend()) {
+            GroupResult result = Products.run(new Faulty(cpu, fault.equals("drifting")), new Scheme.Nvfp4());
+            assertFalse(result.passed());
+            assertTrue(result.detail().contains(reason), result.toString());
+        }
+    }
+
+    /**
+     * Real products with a fault.
+     *
+     * @param drifting only from the second product of a layer on, so that each product alone looks right
+     */
+    private record Faulty(Backend real, boolean drifting) implements Backend {
+        @Override
+        public String name() {
+            return "faulty";
+        }
+
+        @Override
+        public String description() {
+            return "for a test";
+        }
+
+        @Override
+        public Linear load(QuantizedMatrix weights, Tensor bias) {
+            return new FaultyLinear(real.load(weights, bias), drifting);
+        }
+
+        @Override
+        public void close() {}
+    }
+
+    private static final class FaultyLinear implements Linear {
+        private final Linear real;
+        private final boolean drifting;
+        private int calls;
+
+        private FaultyLinear(Linear real, boolean drifting) {
+            this.real = real;
+            this.drifting = drifting;
+        }
+
+        @Override
+        public long outFeatures() {
+            return real.outFeatures();
+        }
+
+        @Override
+        public long inFeatures() {
+            return real.inFeatures();
+        }
+
+        @Override
+        public Scheme scheme() {
+            return real.scheme();
+        }
+
+        @Override
+        public long bytes() {
+            return real.bytes();
+        }
+
+        @Override
+        public void forward(Tensor x, Tensor y) {
+            real.forward(x, y);
+            if (!drifting || calls++ > 0) {
+                y.setFloat(0, y.getFloat(0) * 1.01f + 0.001f);
+            }
+        }
+
+        @Override
+        public void close() {
+            real.close();
+        }
+    }
+}
