@@ -21,6 +21,10 @@ import picocli.CommandLine.Spec;
         subcommands = {
             DemoCommand.class,
             InfoCommand.class,
+            QuantizeCommand.class,
+            DequantizeCommand.class,
+            InspectCommand.class,
+            MatmulCommand.class,
             PerplexityCommand.class,
             GenerateCommand.class,
             io.lowbit.cli.bench.BenchCommand.class,

@@ -36,9 +36,15 @@ public final class QuantizedMatrix {
     private final Tensor zeros;
     private final NestedScales nested;
     private final float tensorScale;
+    private final float tensorDivisor;
 
     private QuantizedMatrix(Scheme scheme, long n, long k, Tensor codes, Tensor scales, Tensor zeros, NestedScales nested,
             float tensorScale) {
+        this(scheme, n, k, codes, scales, zeros, nested, tensorScale, Float.NaN);
+    }
+
+    private QuantizedMatrix(Scheme scheme, long n, long k, Tensor codes, Tensor scales, Tensor zeros, NestedScales nested,
+            float tensorScale, float tensorDivisor) {
         this.scheme = scheme;
         this.n = n;
         this.k = k;
@@ -47,6 +53,7 @@ public final class QuantizedMatrix {
         this.zeros = zeros;
         this.nested = nested;
         this.tensorScale = tensorScale;
+        this.tensorDivisor = tensorDivisor;
     }
 
     /** Plain floats: F32, F16 or BF16 {@code [N, K]}. */
@@ -104,6 +111,18 @@ public final class QuantizedMatrix {
         return new QuantizedMatrix(new Scheme.Nvfp4(), n, k, codes, scales, null, null, tensorScale);
     }
 
+    /**
+     * NVFP4 whose block scales are divided by {@code tensorDivisor}, as compressed-tensors stores it: w = E2M1 ·
+     * (block scale / divisor), which no multiplier reproduces bit for bit in general.
+     */
+    public static QuantizedMatrix nvfp4Divided(long n, long k, Tensor codes, Tensor scales, float tensorDivisor) {
+        if (!(tensorDivisor > 0) || Float.isInfinite(tensorDivisor)) {
+            throw new IllegalArgumentException("nvfp4 tensor divisor " + tensorDivisor + ": expected a positive finite number");
+        }
+        QuantizedMatrix m = nvfp4(n, k, codes, scales, 1f / tensorDivisor);
+        return new QuantizedMatrix(m.scheme, n, k, codes, scales, null, null, m.tensorScale, tensorDivisor);
+    }
+
     /** FP8 with f32 scales. */
     public static QuantizedMatrix fp8(Scheme.Fp8 scheme, long n, long k, Tensor codes, Tensor scales) {
         require(codes, "codes", scheme.format() == Scheme.Fp8Format.E4M3 ? DType.F8_E4M3 : DType.F8_E5M2, n, k);
@@ -144,9 +163,20 @@ public final class QuantizedMatrix {
         return nested;
     }
 
-    /** NVFP4's scale of the whole matrix; 1 elsewhere. */
+    /** NVFP4's scale of the whole matrix, a multiplier: of a divided matrix 1 / divisor, rounded; 1 elsewhere. */
     public float tensorScale() {
         return tensorScale;
+    }
+
+    /** What {@link #nvfp4Divided} was given; NaN elsewhere. */
+    public float tensorDivisor() {
+        return tensorDivisor;
+    }
+
+    /** The f32 factor of an NVFP4 block whose E4M3 scale is {@code code}. */
+    float nvfp4Factor(int code) {
+        float block = Float8.E4M3.decode(code);
+        return Float.isNaN(tensorDivisor) ? tensorScale * block : block / tensorDivisor;
     }
 
     /** Bytes of codes, scales, zero points and nested parts. */
@@ -205,7 +235,7 @@ public final class QuantizedMatrix {
                 yield s.doubleQuant() ? nested.scale(block) : scales.getFloat(block);
             }
             case Scheme.Mxfp4 _ -> E8M0.decode(scales.getByte(row * scales.dim(1) + col / Scheme.Mxfp4.BLOCK));
-            case Scheme.Nvfp4 _ -> tensorScale * Float8.E4M3.decode(scales.getByte(row * scales.dim(1) + col / Scheme.Nvfp4.BLOCK));
+            case Scheme.Nvfp4 _ -> nvfp4Factor(scales.getByte(row * scales.dim(1) + col / Scheme.Nvfp4.BLOCK));
             case Scheme.Fp8 s -> scales.getFloat(s.grouping().scaleIndex(row, col, k));
         };
     }

@@ -77,9 +77,8 @@ final class RowDecoder {
             case Scheme.Nvfp4 _ -> {
                 unpackRow(row);
                 Tensor scales = matrix.scales();
-                float tensorScale = matrix.tensorScale();
                 for (long col = 0, b = row * scales.dim(1); col < k; col += Scheme.Nvfp4.BLOCK, b++) {
-                    float scale = tensorScale * Float8.E4M3.decode(scales.getByte(b));
+                    float scale = matrix.nvfp4Factor(scales.getByte(b));
                     codecs[0].decode(codes, col, scale, out, outOffset + 4 * col, Math.min(Scheme.Nvfp4.BLOCK, k - col));
                 }
             }

@@ -1,0 +1,108 @@
+package io.lowbit.checkpoint;
+
+import io.lowbit.checkpoint.CheckpointException.Fault;
+import io.lowbit.quant.QuantizedMatrix;
+import io.lowbit.quant.Scheme;
+import java.lang.foreign.Arena;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
+
+/** The layouts that Lowbit knows, and the quantized layers of a checkpoint in whichever they are. */
+public final class Layouts {
+    private static final List<Layout> ALL = List.of(
+            new BitsAndBytesLayout(), new PackQuantizedLayout(), new PackedFp4Layout(), new Fp8Layout());
+
+    private final Checkpoint checkpoint;
+    private final Map<String, Layout> byLayer = new LinkedHashMap<>();
+    private final Map<String, List<String>> parts = new LinkedHashMap<>();
+
+    private Layouts(Checkpoint checkpoint) {
+        this.checkpoint = checkpoint;
+    }
+
+    /** The layout for a scheme where none is named. */
+    public static Layout defaultFor(Scheme scheme) {
+        return switch (scheme) {
+            case Scheme.Bnb4 _ -> ALL.get(0);
+            case Scheme.Int4 _ -> ALL.get(1);
+            case Scheme.Mxfp4 _, Scheme.Nvfp4 _ -> ALL.get(2);
+            case Scheme.Fp8 _ -> ALL.get(3);
+            case Scheme.Dense _ -> throw new IllegalArgumentException("scheme " + scheme.label() + " is not quantized: it has no layout");
+        };
+    }
+
+    /**
+     * A layout by name, for a scheme.
+     *
+     * @throws IllegalArgumentException naming what there is
+     */
+    public static Layout named(String name, Scheme scheme) {
+        Layout layout = defaultFor(scheme);
+        if (layout.name().equals(name)) {
+            return layout;
+        }
+        boolean known = ALL.stream().anyMatch(l -> l.name().equals(name));
+        throw new IllegalArgumentException("layout " + name + (known ? " cannot hold " : " is not available for ") + scheme.label()
+                + "; use --layout " + layout.name());
+    }
+
+    /**
+     * Finds the quantized layers.
+     *
+     * @throws CheckpointException where two layouts claim one layer
+     */
+    public static Layouts of(Checkpoint checkpoint) {
+        Layouts out = new Layouts(checkpoint);
+        for (Layout layout : ALL) {
+            layout.find(checkpoint).forEach((layer, names) -> {
+                if (out.byLayer.put(layer, layout) != null) {
+                    throw Layout.wrong(checkpoint, layer, "has the parts of two layouts");
+                }
+                out.parts.put(layer, names);
+            });
+        }
+        return out;
+    }
+
+    /** Names of the quantized layers. */
+    public Set<String> layers() {
+        return byLayer.keySet();
+    }
+
+    public boolean has(String layer) {
+        return byLayer.containsKey(layer);
+    }
+
+    /** How a layer is stored; null where it is not quantized. */
+    public Layout layout(String layer) {
+        return byLayer.get(layer);
+    }
+
+    /** Names of all tensors that belong to quantized layers. */
+    public Set<String> partNames() {
+        Set<String> out = new TreeSet<>();
+        parts.values().forEach(out::addAll);
+        return out;
+    }
+
+    /**
+     * A quantized layer.
+     *
+     * @throws CheckpointException where there is none of this name, or its parts do not fit together
+     */
+    public QuantizedMatrix read(String layer, Arena arena) {
+        Layout layout = byLayer.get(layer);
+        if (layout == null) {
+            throw new CheckpointException(Fault.MISSING, checkpoint.path().toString(), "no quantized layer " + CheckpointException.quote(layer),
+                    byLayer.isEmpty() ? "no layer of it is quantized in a layout that Lowbit reads" : Names.cure(layer, byLayer.keySet()));
+        }
+        try {
+            return layout.read(checkpoint, layer, arena);
+        } catch (IllegalArgumentException e) {
+            throw Layout.wrong(checkpoint, layer, e.getMessage());
+        }
+    }
+}
