@@ -1,0 +1,269 @@
+package io.lowbit.checkpoint;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.lowbit.checkpoint.CheckpointException.Fault;
+import io.lowbit.quant.Dequantizer;
+import io.lowbit.quant.Grouping;
+import io.lowbit.quant.QuantizeOptions;
+import io.lowbit.quant.QuantizedMatrix;
+import io.lowbit.quant.Quantizer;
+import io.lowbit.quant.Scheme;
+import io.lowbit.tensor.DType;
+import io.lowbit.tensor.Tensor;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.function.UnaryOperator;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.MethodSource;
+
+class LayoutsTest {
+    @TempDir
+    Path folder;
+
+    /** Every layer decodes to the reference's f32 bits, and writing it again gives the file's tensors byte for byte. */
+    @ParameterizedTest
+    @CsvSource({
+        "bnb_checkpoint.safetensors, bnb_checkpoint_expected.safetensors, bitsandbytes, 2",
+        "compressed-tensors/pack_quantized.safetensors, compressed-tensors/pack_quantized_expected.safetensors, compressed-tensors, 3",
+        "nvfp4/compressed_tensors.safetensors, nvfp4/compressed_tensors_expected.safetensors, compressed-tensors, 2",
+        "fp8/per_tensor_per_channel.safetensors, fp8/per_tensor_per_channel_expected.safetensors, fp8, 3",
+        "fp8/block128.safetensors, fp8/block128_expected.safetensors, fp8, 3"
+    })
+    void goldenLayersAreExact(String file, String expected, String layout, int layers) throws IOException {
+        int read = 0;
+        try (Checkpoint c = Checkpoint.open(Golden.path(file)); SafetensorsFile e = SafetensorsFile.open(Golden.path(expected));
+                Arena arena = Arena.ofShared()) {
+            Layouts found = Layouts.of(c);
+            for (String layer : found.layers()) {
+                if (c.has(layer + ".weight_g_idx")) {
+                    assertEquals(Fault.UNSUPPORTED, assertThrows(CheckpointException.class, () -> found.read(layer, arena)).fault());
+                    continue;
+                }
+                QuantizedMatrix m = found.read(layer, arena);
+                assertEquals(layout, found.layout(layer).name());
+                Tensor want = e.tensor(layer + ".weight_f32");
+                Tensor got = Dequantizer.dequantize(m, DType.F32, 2, arena);
+                assertEquals(want.shape(), got.shape());
+                for (long i = 0; i < want.elements(); i++) {
+                    int bits = Float.floatToRawIntBits(want.getFloat(i));
+                    assertEquals(bits, Float.floatToRawIntBits(got.getFloat(i)), layer + " " + i);
+                    assertEquals(bits, Float.floatToRawIntBits(m.value(i / m.k(), i % m.k())), layer + " " + i);
+                }
+                DType dtype = layout.equals("bitsandbytes") ? BitsAndBytesLayout.weightType(c, layer) : DType.BF16;
+                found.layout(layer).write(layer, m, dtype, arena).forEach((name, t) -> {
+                    Tensor there = c.tensor(name);
+                    if (there.dtype() == DType.BF16 && t.dtype() == DType.F32) {
+                        return; // FP8 scales are widened
+                    }
+                    assertEquals(TensorSpec.of(there), TensorSpec.of(t), name);
+                    assertEquals(-1, there.data().mismatch(t.data()), name);
+                });
+                read++;
+            }
+        }
+        assertEquals(layers, read);
+    }
+
+    static Stream<Scheme> schemes() {
+        return Stream.of(
+                new Scheme.Int4(Grouping.group(32), true), new Scheme.Int4(Grouping.group(48), false), new Scheme.Int4(Grouping.CHANNEL, false),
+                new Scheme.Int4(Grouping.TENSOR, true), new Scheme.Int4(Grouping.group(64), false, DType.BF16),
+                new Scheme.Bnb4(Scheme.Codebook.NF4, 64, false), new Scheme.Bnb4(Scheme.Codebook.NF4, 64, true),
+                new Scheme.Bnb4(Scheme.Codebook.FP4, 128, false), new Scheme.Bnb4(Scheme.Codebook.FP4, 32, true),
+                new Scheme.Mxfp4(), new Scheme.Nvfp4(),
+                new Scheme.Fp8(Scheme.Fp8Format.E4M3, Grouping.TENSOR), new Scheme.Fp8(Scheme.Fp8Format.E4M3, Grouping.CHANNEL),
+                new Scheme.Fp8(Scheme.Fp8Format.E4M3, Grouping.block(128, 128)), new Scheme.Fp8(Scheme.Fp8Format.E5M2, Grouping.CHANNEL));
+    }
+
+    /** A model file quantized, read back and dequantized holds what the quantizer made, bit for bit; the rest is untouched. */
+    @ParameterizedTest
+    @MethodSource("schemes")
+    void everySchemeComesBack(Scheme scheme) throws IOException {
+        boolean blocks = scheme instanceof Scheme.Mxfp4 || scheme instanceof Scheme.Nvfp4;
+        long k = blocks ? 160 : 150 + 1;
+        Path in = model(130, k, 7);
+        Path out = folder.resolve("out.safetensors");
+        try (Checkpoint c = Checkpoint.open(in)) {
+            Layout layout = Layouts.defaultFor(scheme);
+            CheckpointQuantizer.quantize(c, out, scheme, QuantizeOptions.DEFAULT, layout, new Globs(List.of(), List.of()), _ -> { });
+        }
+        try (Checkpoint a = Checkpoint.open(in); Checkpoint b = Checkpoint.open(out); Arena arena = Arena.ofShared()) {
+            Layouts found = Layouts.of(b);
+            assertEquals(java.util.Set.of("model.layers.0.mlp.up_proj"), found.layers());
+            QuantizedMatrix stored = found.read("model.layers.0.mlp.up_proj", arena);
+            assertEquals(scheme, stored.scheme());
+            QuantizedMatrix made = Layouts.defaultFor(scheme).fit(
+                    Quantizer.quantize(a.tensor("model.layers.0.mlp.up_proj.weight"), scheme, QuantizeOptions.DEFAULT, arena));
+            for (long r = 0; r < 130; r++) {
+                for (long col = 0; col < k; col++) {
+                    assertEquals(Float.floatToRawIntBits(made.value(r, col)), Float.floatToRawIntBits(stored.value(r, col)));
+                }
+            }
+            for (String name : List.of("model.embed_tokens.weight", "lm_head.weight", "model.norm.weight", "ids")) {
+                assertEquals(-1, a.tensor(name).data().mismatch(b.tensor(name).data()), name);
+            }
+        }
+        assertEquals(List.of("model.safetensors", "out.safetensors"), names());
+    }
+
+    @Test
+    void whatALayoutCannotHoldIsRefusedByName() throws IOException {
+        Path in = model(8, 33, 1);
+        try (Checkpoint c = Checkpoint.open(in)) {
+            for (Scheme s : List.of(new Scheme.Mxfp4(), new Scheme.Nvfp4(), new Scheme.Int4(Grouping.TENSOR, false),
+                    new Scheme.Fp8(Scheme.Fp8Format.E4M3, Grouping.block(64, 64)))) {
+                IllegalArgumentException e = assertThrows(IllegalArgumentException.class, () -> CheckpointQuantizer.quantize(c, folder.resolve("o.safetensors"), s,
+                        QuantizeOptions.DEFAULT, Layouts.defaultFor(s), new Globs(List.of(), List.of()), _ -> { }));
+                assertTrue(e.getMessage().contains("model.layers.0.mlp.up_proj"), e.getMessage());
+            }
+        }
+        assertThrows(IllegalArgumentException.class, () -> Layouts.named("gguf", new Scheme.Mxfp4()));
+        assertEquals(List.of("model.safetensors"), names());
+    }
+
+    @Test
+    void nanAndInfiniteWeightsAreRefusedByTensorAndIndex() throws IOException {
+        for (float bad : new float[] {Float.NaN, Float.NEGATIVE_INFINITY}) {
+            Path in = model(8, 64, 3, bad);
+            for (Scheme s : schemes().filter(s -> !(s instanceof Scheme.Bnb4 b && b.blockSize() == 32)).toList()) {
+                try (Checkpoint c = Checkpoint.open(in)) {
+                    String m = assertThrows(IllegalArgumentException.class, () -> CheckpointQuantizer.quantize(c, folder.resolve("o.safetensors"), s,
+                            QuantizeOptions.DEFAULT, Layouts.defaultFor(s), new Globs(List.of(), List.of()), _ -> { })).getMessage();
+                    assertTrue(m.contains("\"model.layers.0.mlp.up_proj.weight\"") && m.contains("[5, 9]"), m);
+                }
+                assertEquals(List.of("model.safetensors"), names());
+            }
+        }
+    }
+
+    /** Broken bitsandbytes layers, made from the golden one. */
+    @Test
+    void bitsAndBytesChecks() throws IOException {
+        String x = "model.layers.0.mlp.up_proj.weight";
+        String state = x + ".quant_state.bitsandbytes__nf4";
+        List<UnaryOperator<String>> wrong = List.of(
+                s -> s.replace("\"nf4\"", "\"fp4\""), s -> s.replace("64", "48"), s -> s.replace("\"bfloat16\"", "\"int8\""),
+                s -> s.replace("[128, 256]", "[128, 255]"), s -> s.replace("[128, 256]", "[128, 256, 1]"), s -> s.replace("[128, 256]", "[-128, -256]"),
+                s -> s.replace("\"nested_blocksize\": 256", "\"nested_blocksize\": 128"), s -> s.replaceAll("offset\": [0-9.e-]+", "offset\": 1e300"),
+                s -> s.replace("{", "{\"surprise\": 1, "), s -> s.substring(1), s -> s.replace("\"shape\": [128, 256], ", ""));
+        for (UnaryOperator<String> change : wrong) {
+            refused(t -> {
+                String before = new String(t.get(state).data().toArray(java.lang.foreign.ValueLayout.JAVA_BYTE), StandardCharsets.UTF_8);
+                byte[] after = change.apply(before).getBytes(StandardCharsets.UTF_8);
+                assertTrue(!before.equals(new String(after, StandardCharsets.UTF_8)), before);
+                t.put(state, bytes(after));
+            });
+        }
+        refused(t -> t.remove(x + ".nested_absmax"));
+        refused(t -> t.put(x + ".absmax", t.get(x + ".absmax").rows(0, 511)));
+        refused(t -> t.put(x + ".quant_map", t.get(x + ".nested_quant_map").rows(0, 16)));
+        refused(t -> t.put(x + ".nested_quant_map", Tensor.allocate(Arena.ofAuto(), DType.F32, 256)));
+    }
+
+    private void refused(java.util.function.Consumer<Map<String, Tensor>> change) throws IOException {
+        Path path = folder.resolve("broken.safetensors");
+        try (SafetensorsFile f = SafetensorsFile.open(Golden.path("bnb_checkpoint.safetensors"))) {
+            Map<String, Tensor> tensors = new HashMap<>(f.tensors());
+            change.accept(tensors);
+            SafetensorsWriter.write(path, tensors, Map.of());
+        }
+        try (Checkpoint c = Checkpoint.open(path); Arena arena = Arena.ofShared()) {
+            CheckpointException e = assertThrows(CheckpointException.class, () -> Layouts.of(c).read("model.layers.0.mlp.up_proj", arena));
+            SafetensorsFileTest.assertOneLine(e, path);
+        }
+    }
+
+    private static Tensor bytes(byte[] b) {
+        return new Tensor(DType.U8, io.lowbit.tensor.Shape.of(b.length), java.lang.foreign.MemorySegment.ofArray(b));
+    }
+
+    /** Another storage type of the same bytes reads the same. */
+    @Test
+    void anyQuantStorage() throws IOException {
+        Path path = folder.resolve("bf16.safetensors");
+        String x = "model.layers.0.mlp.up_proj.weight";
+        try (SafetensorsFile f = SafetensorsFile.open(Golden.path("bnb_checkpoint.safetensors"))) {
+            Map<String, Tensor> tensors = new HashMap<>(f.tensors());
+            Tensor t = tensors.get(x);
+            tensors.put(x, new Tensor(DType.BF16, io.lowbit.tensor.Shape.of(t.elements() / 2, 1), t.data()));
+            SafetensorsWriter.write(path, tensors, Map.of());
+        }
+        try (Checkpoint a = Checkpoint.open(Golden.path("bnb_checkpoint.safetensors")); Checkpoint b = Checkpoint.open(path); Arena arena = Arena.ofShared()) {
+            QuantizedMatrix one = Layouts.of(a).read("model.layers.0.mlp.up_proj", arena);
+            QuantizedMatrix two = Layouts.of(b).read("model.layers.0.mlp.up_proj", arena);
+            assertEquals(-1, one.codes().data().mismatch(two.codes().data()));
+        }
+    }
+
+    @Test
+    void foldersKeepTheirConfiguration() throws IOException {
+        Path in = Files.createDirectory(folder.resolve("in"));
+        Files.move(model(64, 64, 5), in.resolve("model.safetensors"));
+        Files.writeString(in.resolve("config.json"), "{\"hidden_size\": 64}");
+        Files.writeString(in.resolve("tokenizer.json"), "{}");
+        Path out = folder.resolve("out");
+        Scheme scheme = new Scheme.Int4(Grouping.group(48), true);
+        try (Checkpoint c = Checkpoint.open(in)) {
+            CheckpointQuantizer.quantize(c, out, scheme, QuantizeOptions.DEFAULT, Layouts.defaultFor(scheme), new Globs(List.of(), List.of()), _ -> { });
+        }
+        try (Checkpoint c = Checkpoint.open(out); Arena arena = Arena.ofShared()) {
+            assertEquals(64, c.config().orElseThrow().integer("hidden_size"));
+            assertEquals("compressed-tensors", c.quantizationConfig().orElseThrow().text("quant_method"));
+            assertEquals(scheme, Layouts.of(c).read("model.layers.0.mlp.up_proj", arena).scheme());
+            assertTrue(Files.exists(out.resolve("tokenizer.json")));
+            CheckpointDequantizer.dequantize(c, folder.resolve("back"), DType.F16, 2, m -> assertNotNull(m));
+        }
+        try (Checkpoint c = Checkpoint.open(folder.resolve("back"))) {
+            assertTrue(c.quantizationConfig().isEmpty());
+            assertEquals(TensorSpec.of(DType.F16, 64, 64), TensorSpec.of(c.tensor("model.layers.0.mlp.up_proj.weight")));
+        }
+        assertEquals(List.of("back", "in", "out"), names());
+    }
+
+    private Path model(long n, long k, long seed) throws IOException {
+        return model(n, k, seed, 0.25f);
+    }
+
+    private Path model(long n, long k, long seed, float special) throws IOException {
+        Random random = new Random(seed);
+        Path path = folder.resolve("model.safetensors");
+        try (Arena arena = Arena.ofConfined()) {
+            Map<String, Tensor> tensors = new LinkedHashMap<>();
+            for (String name : List.of("model.embed_tokens.weight", "lm_head.weight", "model.layers.0.mlp.up_proj.weight")) {
+                Tensor t = Tensor.allocate(arena, DType.F32, n, k);
+                for (long i = 0; i < t.elements(); i++) {
+                    t.setFloat(i, (float) random.nextGaussian());
+                }
+                tensors.put(name, t);
+            }
+            Tensor up = tensors.get("model.layers.0.mlp.up_proj.weight");
+            up.setFloat(Math.min(5 * k + 9, n * k - 1), special);
+            tensors.put("model.norm.weight", Tensor.ofFloats(arena, new float[] {1, 2}, 2));
+            tensors.put("ids", Tensor.allocate(arena, DType.I64, 3));
+            SafetensorsWriter.write(path, tensors, Map.of("format", "pt"));
+        }
+        return path;
+    }
+
+    private List<String> names() throws IOException {
+        try (Stream<Path> list = Files.list(folder)) {
+            return list.map(p -> p.getFileName().toString()).sorted().toList();
+        }
+    }
+}
