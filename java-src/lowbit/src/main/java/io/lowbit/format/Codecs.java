@@ -54,7 +54,7 @@ public interface Codecs {
 
     /** Holder: the vector classes load only where vectors run. */
     final class Chosen {
-        private static final Codecs INSTANCE = ScalarCodecs.INSTANCE;
+        private static final Codecs INSTANCE = Simd.vectorized() ? VectorCodecs.INSTANCE : ScalarCodecs.INSTANCE;
 
         private Chosen() {}
     }

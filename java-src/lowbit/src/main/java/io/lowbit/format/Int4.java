@@ -14,8 +14,7 @@ public final class Int4 {
 
     /** clamp(round-to-nearest-even({@code y}) + zero, 0, 15); NaN gives {@code zero}. */
     public static int encode(float y, int zero) {
-        // rint of a float is exact in double; NaN casts to 0
-        return Math.clamp((long) Math.rint(y) + zero, 0, 15);
+        return y != y ? zero : (int) Math.clamp(Math.rint(y) + zero, 0.0, 15.0);
     }
 
     /** The integer −8..7 that a two's complement nibble (0..15) stands for. */

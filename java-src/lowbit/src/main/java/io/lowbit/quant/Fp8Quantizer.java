@@ -12,12 +12,17 @@ import java.lang.foreign.Arena;
 import java.util.Arrays;
 
 /**
- * FP8 with the largest magnitude of a tensor, row or block at the format's largest value: scale = absmax / 448 (or
- * 57344). Per tensor and channel codes are those of x / scale, as compressed-tensors; per block those of
- * x · (1 / scale), as DeepGEMM (but without its floor of 1e-4 under absmax, which loses small blocks). A part of zeros
- * has scale 1; no scale is below 2^-126.
+ * FP8 with the largest magnitude of a tensor, row or block at the format's largest value, 448 or 57344.
+ *
+ * <p>Per tensor and channel: scale = absmax / 448, codes of x / scale, as compressed-tensors. Per block: scale =
+ * absmax · (1 / 448), codes of x · (1 / scale), as DeepGEMM on a GPU, but without its floor of 1e-4 under absmax, which
+ * loses blocks of small weights. A part of zeros has scale 2^-23, as in compressed-tensors: readers take a scale of
+ * 0 for damage. No scale is below 2^-126.
  */
 final class Fp8Quantizer {
+    /** Scale of a part of zeros. */
+    private static final float ZERO_SCALE = 0x1p-23f;
+
     private Fp8Quantizer() {}
 
     static QuantizedMatrix quantize(WeightSource source, Scheme.Fp8 scheme, Overflow overflow, Arena arena) {
@@ -28,7 +33,7 @@ final class Fp8Quantizer {
         Tensor codes = Tensor.allocate(arena, format == Float8.E4M3 ? DType.F8_E4M3 : DType.F8_E5M2, n, k);
         Tensor scales = Tensor.allocate(arena, DType.F32, grouping.scaleRows(n), grouping.scaleCols(k));
         if (grouping instanceof Grouping.PerTensor) {
-            scales.setFloat(0, scale(source.range(), format));
+            scales.setFloat(0, scale(source.range(), format, Scaling.DIVIDE));
         }
         int rows = grouping instanceof Grouping.PerBlock b ? b.rows() : 1;
         long cols = grouping instanceof Grouping.PerBlock b ? b.cols() : Math.max(1, k);
@@ -52,7 +57,7 @@ final class Fp8Quantizer {
                             }
                         }
                         for (int b = 0; b < blocks; b++) {
-                            scales.setFloat(grouping.scaleIndex(band, b * cols, k), scale(ranges[b], format));
+                            scales.setFloat(grouping.scaleIndex(band, b * cols, k), scale(ranges[b], format, scaling));
                         }
                     }
                     for (long r = band; r < end; r++) {
@@ -69,7 +74,12 @@ final class Fp8Quantizer {
         return QuantizedMatrix.fp8(scheme, n, k, codes, scales);
     }
 
-    private static float scale(long range, Float8 format) {
-        return range == 0 ? 1f : Math.max(WeightSource.absMax(range) / format.max(), Float.MIN_NORMAL);
+    private static float scale(long range, Float8 format, Scaling scaling) {
+        if (range == 0) {
+            return ZERO_SCALE;
+        }
+        float absMax = WeightSource.absMax(range);
+        float scale = scaling == Scaling.DIVIDE ? absMax / format.max() : absMax * (1f / format.max());
+        return Math.max(scale, Float.MIN_NORMAL);
     }
 }
