@@ -2,7 +2,7 @@ package io.lowbit.llm;
 
 import io.lowbit.backend.Backend;
 import io.lowbit.backend.Linear;
-import io.lowbit.checkpoint.SafetensorsFile;
+import io.lowbit.checkpoint.Checkpoint;
 import io.lowbit.quant.QuantizeOptions;
 import io.lowbit.quant.QuantizedMatrix;
 import io.lowbit.quant.Quantizer;
@@ -20,13 +20,13 @@ import java.util.List;
 final class ModelLoader {
     private final Path folder;
     private final ModelConfig config;
-    private final SafetensorsFile checkpoint;
+    private final Checkpoint checkpoint;
     private final Backend backend;
     private final Scheme scheme;
     private final QuantizeOptions options;
     private final LinkedHashMap<String, Linear> linears = new LinkedHashMap<>();
 
-    private ModelLoader(Path folder, ModelConfig config, SafetensorsFile checkpoint, Backend backend, Scheme scheme, QuantizeOptions options) {
+    private ModelLoader(Path folder, ModelConfig config, Checkpoint checkpoint, Backend backend, Scheme scheme, QuantizeOptions options) {
         this.folder = folder;
         this.config = config;
         this.checkpoint = checkpoint;
@@ -37,7 +37,7 @@ final class ModelLoader {
 
     static LlamaModel load(Path folder, Backend backend, Scheme scheme, QuantizeOptions options) throws IOException {
         ModelConfig config = ConfigReader.read(folder);
-        try (SafetensorsFile checkpoint = SafetensorsFile.open(folder.resolve("model.safetensors"))) {
+        try (Checkpoint checkpoint = Checkpoint.open(folder)) {
             return new ModelLoader(folder, config, checkpoint, backend, scheme, options).model();
         }
     }

@@ -84,7 +84,7 @@ public final class Perplexity {
                     int rows = Math.min(Session.MAX_LOGIT_ROWS, WINDOW - 1 - row);
                     Tensor logits = session.logits(row, rows);
                     int next = w * WINDOW + row + 1;
-                    model.workers().run(rows, (r, worker) -> perRow[r] = nll(logits, r, tokens[next + r], scratch[worker]));
+                    model.workers().run(rows, true, (r, worker) -> perRow[r] = nll(logits, r, tokens[next + r], scratch[worker]));
                     for (int r = 0; r < rows; r++) {
                         nll += perRow[r];
                     }

@@ -24,6 +24,8 @@ public final class Session implements AutoCloseable {
     public static final int MAX_LOGIT_ROWS = 64;
     /** Rows that a worker takes at a time. */
     private static final int BLOCK = 8;
+    /** Multiply-adds that take as long as waking the workers (some 50 microseconds). */
+    private static final long WORTH_WORKERS = 1 << 20;
 
     private static final ValueLayout.OfFloat FLOAT = ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
@@ -232,7 +234,8 @@ public final class Session implements AutoCloseable {
         }
         forBlocks((first, last, s) -> store(layer, cache, first, last, s));
         int blocks = Math.ceilDiv(pass.rows, BLOCK);
-        model.workers().run(blocks * cache.length, (piece, worker) -> {
+        long products = 2L * config.heads() * config.headDim() * pass.rows * (length + pass.rows);
+        model.workers().run(blocks * cache.length, products >= WORTH_WORKERS, (piece, worker) -> {
             // late rows see most keys: they come first, so that no worker is left with the longest block
             int block = blocks - 1 - piece / cache.length;
             int first = block * BLOCK;
@@ -297,7 +300,7 @@ public final class Session implements AutoCloseable {
 
     private void forBlocks(RowBlock body) {
         int rows = pass.rows;
-        model.workers().run(Math.ceilDiv(rows, BLOCK),
+        model.workers().run(Math.ceilDiv(rows, BLOCK), true,
                 (block, worker) -> body.run(block * BLOCK, Math.min(rows, (block + 1) * BLOCK), scratch[worker]));
     }
 

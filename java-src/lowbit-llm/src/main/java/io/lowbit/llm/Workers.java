@@ -5,7 +5,8 @@ import java.util.List;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
-import java.util.concurrent.Future;
+import java.util.concurrent.FutureTask;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 
 /**
@@ -31,27 +32,30 @@ final class Workers implements AutoCloseable {
         return count;
     }
 
-    /** Runs pieces 0 .. pieces−1 and returns when all are done; the first failure is thrown. */
-    void run(int pieces, Piece piece) {
-        if (crew == null || pieces == 1) {
+    /**
+     * Runs pieces 0 .. pieces−1 and returns when all are done; the first failure is thrown.
+     *
+     * @param worthwhile false keeps them on the caller: waking the crew takes longer than they do
+     */
+    void run(int pieces, boolean worthwhile, Piece piece) {
+        if (crew == null || pieces == 1 || !worthwhile) {
             for (int i = 0; i < pieces; i++) {
                 piece.run(i, 0);
             }
             return;
         }
         AtomicInteger next = new AtomicInteger();
-        List<Future<?>> helpers = new ArrayList<>(count - 1);
+        List<Helper> helpers = new ArrayList<>(count - 1);
         for (int w = 1; w < Math.min(count, pieces); w++) {
-            int worker = w;
-            helpers.add(crew.submit(() -> take(next, pieces, piece, worker)));
+            Helper helper = new Helper(next, pieces, piece, w);
+            helpers.add(helper);
+            crew.execute(helper);
         }
         try {
             take(next, pieces, piece, 0);
         } finally {
             next.set(pieces);
-            for (Future<?> helper : helpers) {
-                join(helper);
-            }
+            helpers.forEach(Helper::join);
         }
     }
 
@@ -61,24 +65,44 @@ final class Workers implements AutoCloseable {
         }
     }
 
-    private static void join(Future<?> helper) {
-        boolean interrupted = false;
-        while (true) {
-            try {
-                helper.get();
-                break;
-            } catch (InterruptedException e) {
-                interrupted = true;
-            } catch (ExecutionException e) {
-                switch (e.getCause()) {
-                    case RuntimeException r -> throw r;
-                    case Error error -> throw error;
-                    default -> throw new IllegalStateException(e.getCause());
-                }
+    /** A crew member's part in one run. */
+    private static final class Helper extends FutureTask<Void> {
+        private final AtomicBoolean begun = new AtomicBoolean();
+
+        Helper(AtomicInteger next, int pieces, Piece piece, int worker) {
+            super(() -> take(next, pieces, piece, worker), null);
+        }
+
+        @Override
+        public void run() {
+            if (begun.compareAndSet(false, true)) {
+                super.run();
             }
         }
-        if (interrupted) {
-            Thread.currentThread().interrupt();
+
+        /** Waits for the part's end; not for a thread that has not come to it yet: on a busy machine that takes long. */
+        void join() {
+            if (begun.compareAndSet(false, true)) {
+                return;
+            }
+            boolean interrupted = false;
+            while (true) {
+                try {
+                    get();
+                    break;
+                } catch (InterruptedException e) {
+                    interrupted = true;
+                } catch (ExecutionException e) {
+                    switch (e.getCause()) {
+                        case RuntimeException r -> throw r;
+                        case Error error -> throw error;
+                        default -> throw new IllegalStateException(e.getCause());
+                    }
+                }
+            }
+            if (interrupted) {
+                Thread.currentThread().interrupt();
+            }
         }
     }
 
