@@ -69,7 +69,6 @@ class ModelCommandsTest {
             {"generate", empty.toString(), "--backend", "cpu", "--prompt", "x"},
             {"generate", MODEL, "--backend", "cpu", "--prompt", ""},
             {"generate", MODEL, "--backend", "cpu", "--prompt", "x", "--temperature", "-1"},
-            {"generate", MODEL, "--backend", "cpu", "--prompt", "x", "--max-tokens", "0"},
             {"generate", MODEL, "--backend", "cpu", "--prompt", "x", "--max-tokens", "5000"},
             {"perplexity", empty.toString(), "--backend", "cpu"},
             {"perplexity", MODEL, "--backend", "cpu", "--text", empty.resolve("absent.jsonl").toString()}}) {
@@ -81,5 +80,6 @@ class ModelCommandsTest {
         }
         assertEquals(2, Cli.run("perplexity", MODEL, "--windows", "0").exit());
         assertEquals(2, Cli.run("generate", MODEL).exit());
+        assertEquals(2, Cli.run("generate", MODEL, "--prompt", "x", "--max-tokens", "0").exit());
     }
 }

@@ -15,8 +15,11 @@ import java.util.Optional;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.Parameters;
+import picocli.CommandLine.Spec;
 
 /** {@code lowbit generate}: a model continues a prompt, token by token. */
 @Command(
@@ -24,6 +27,9 @@ import picocli.CommandLine.Parameters;
         description = "Continue a prompt, streaming. The prompt gets the tokens that the model's tokenizer puts around a text, as in "
                 + "transformers. Speed goes to standard error.")
 final class GenerateCommand implements Callable<Integer> {
+    @Spec
+    private CommandSpec spec;
+
     @Mixin
     private Output out;
 
@@ -71,6 +77,9 @@ final class GenerateCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws Exception {
+        if (maxTokens < 1) {
+            throw new ParameterException(spec.commandLine(), "--max-tokens " + maxTokens + ": expected at least 1");
+        }
         Sampler sampler = Sampler.of(temperature, topK, topP, seed);
         Optional<Scheme> scheme = schemes.one();
         try (TextTokenizer tokenizer = TextTokenizer.load(model);

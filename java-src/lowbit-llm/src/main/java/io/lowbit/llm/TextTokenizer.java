@@ -9,10 +9,23 @@ import java.util.function.Consumer;
 
 /** Text to tokens and back, by a model's {@code tokenizer.json}. */
 public final class TextTokenizer implements AutoCloseable {
+    static {
+        // Left alone, the library reports its use to its makers, and where there is a GPU it downloads another native
+        // part. Tokens need neither.
+        prefer("OPT_OUT_TRACKING", "true");
+        prefer("RUST_FLAVOR", "cpu");
+    }
+
     private final HuggingFaceTokenizer tokenizer;
 
     private TextTokenizer(HuggingFaceTokenizer tokenizer) {
         this.tokenizer = tokenizer;
+    }
+
+    private static void prefer(String property, String value) {
+        if (System.getenv(property) == null && System.getProperty(property) == null) {
+            System.setProperty(property, value);
+        }
     }
 
     /**
