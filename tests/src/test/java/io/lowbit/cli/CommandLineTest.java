@@ -76,6 +76,20 @@ class CommandLineTest {
     }
 
     @Test
+    void aBackendThatCannotRunIsNamed() {
+        assertEquals("backend: no NVIDIA driver; install it", Failures.describe(new BackendUnavailableException("no NVIDIA driver; install it"), "demo"));
+    }
+
+    @Test
+    void infoJsonIsOneDocumentThatNamesEveryBackend() {
+        Cli run = Cli.run("info", "--json");
+        assertEquals(0, run.exit(), run.err());
+        io.lowbit.checkpoint.json.JsonObject document = io.lowbit.checkpoint.json.JsonReader.parseObject(run.out());
+        assertEquals(2, document.list("backends").size());
+        assertTrue(document.text("jdk").startsWith("2"), run.out());
+    }
+
+    @Test
     void stacktraceOptionShowsWhere() {
         StringWriter err = new StringWriter();
         CommandLine command = new CommandLine(new Lowbit()).setErr(new PrintWriter(err, true));

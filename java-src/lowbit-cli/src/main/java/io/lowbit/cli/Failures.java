@@ -47,7 +47,7 @@ final class Failures {
         return switch (e) {
             // The library's own messages already name the thing, the reason and the cure.
             case CliException _ -> oneLine(e.getMessage());
-            case BackendUnavailableException _ -> oneLine(e.getMessage());
+            case BackendUnavailableException _ -> (e.getMessage().startsWith("backend") ? "" : "backend: ") + oneLine(e.getMessage());
             case CheckpointException _ -> oneLine(e.getMessage());
             case IllegalArgumentException _ when e.getMessage() != null -> oneLine(e.getMessage());
             case IllegalStateException _ when e.getMessage() != null -> oneLine(e.getMessage());

@@ -83,6 +83,6 @@ record Machine(
     private static String whyNone() {
         return Files.exists(NVIDIA.resolve("version"))
                 ? "the NVIDIA driver is loaded but shows no GPU; check nvidia-smi, and in a container start it with --gpus all"
-                : "no NVIDIA kernel driver is loaded (" + NVIDIA + " is absent); with an NVIDIA GPU, install its driver (570 or later)";
+                : "no NVIDIA kernel driver is loaded (" + NVIDIA + " is absent); with an NVIDIA GPU, install its driver, 525 or newer";
     }
 }
