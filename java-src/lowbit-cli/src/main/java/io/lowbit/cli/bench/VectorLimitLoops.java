@@ -20,16 +20,27 @@ final class VectorLimitLoops implements LimitLoops {
 
     @Override
     public long read(MemorySegment data, long at, long stride, int streams, int bytes) {
+        data.asSlice(at, (streams - 1) * stride + bytes);
+        long address = data.address() + at;
         return switch (streams) {
-            case 1 -> read1(data.asSlice(at, bytes), bytes);
-            case 2 -> read2(data.asSlice(at, bytes), data.asSlice(at + stride, bytes), bytes);
-            case 4 -> read4(data.asSlice(at, bytes), data.asSlice(at + stride, bytes), data.asSlice(at + 2 * stride, bytes),
-                    data.asSlice(at + 3 * stride, bytes), bytes);
+            case 1 -> read1(address, bytes);
+            case 2 -> read2(address, stride, bytes);
+            case 4 -> read4(address, stride, bytes);
             default -> throw new IllegalArgumentException("streams " + streams + ": expected 1, 2 or 4");
         };
     }
 
-    private static int read1(MemorySegment a, int bytes) {
+    /**
+     * A segment whose class the compiler knows without a profile. The profile of vector loads is shared by all code in
+     * the process: once kernels have loaded from other kinds of segments, loops over a segment that was passed in fall
+     * to a twentieth of their speed.
+     */
+    private static MemorySegment at(long address, int bytes) {
+        return MemorySegment.ofAddress(address).reinterpret(bytes);
+    }
+
+    private static int read1(long address, int bytes) {
+        MemorySegment a = at(address, bytes);
         IntVector s0 = IntVector.zero(INT);
         IntVector s1 = s0;
         IntVector s2 = s0;
@@ -43,7 +54,9 @@ final class VectorLimitLoops implements LimitLoops {
         return s0.or(s1).or(s2.or(s3)).reduceLanes(VectorOperators.OR);
     }
 
-    private static int read2(MemorySegment a, MemorySegment b, int bytes) {
+    private static int read2(long address, long stride, int bytes) {
+        MemorySegment a = at(address, bytes);
+        MemorySegment b = at(address + stride, bytes);
         IntVector s0 = IntVector.zero(INT);
         IntVector s1 = s0;
         IntVector s2 = s0;
@@ -57,7 +70,11 @@ final class VectorLimitLoops implements LimitLoops {
         return s0.or(s1).or(s2.or(s3)).reduceLanes(VectorOperators.OR);
     }
 
-    private static int read4(MemorySegment a, MemorySegment b, MemorySegment c, MemorySegment d, int bytes) {
+    private static int read4(long address, long stride, int bytes) {
+        MemorySegment a = at(address, bytes);
+        MemorySegment b = at(address + stride, bytes);
+        MemorySegment c = at(address + 2 * stride, bytes);
+        MemorySegment d = at(address + 3 * stride, bytes);
         IntVector s0 = IntVector.zero(INT);
         IntVector s1 = s0;
         IntVector s2 = s0;
