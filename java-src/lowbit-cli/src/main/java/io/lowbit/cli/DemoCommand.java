@@ -51,7 +51,7 @@ final class DemoCommand implements Callable<Integer> {
             names = "--windows",
             paramLabel = "N",
             defaultValue = "42",
-            description = "Windows of 512 tokens that perplexity is measured on, spread over the 168 of the test text. Default: ${DEFAULT-VALUE}.")
+            description = "Windows of 512 tokens that perplexity is measured on, spread over the 167 of the test text. Default: ${DEFAULT-VALUE}.")
     private int windows;
 
     @Option(

@@ -56,11 +56,6 @@ final class ConfigReader {
         if (!activation.equals("silu") && !activation.equals("swish")) {
             throw unsupported("hidden_act " + activation, "silu");
         }
-        if (json.has("quantization_config")) {
-            throw new ModelException(file + ": the weights are stored quantized by "
-                    + json.object("quantization_config").text("quant_method", "an unnamed method")
-                    + ", which the decoder does not load yet; give a float checkpoint and choose a scheme on loading");
-        }
         int hidden = size("hidden_size");
         int heads = size("num_attention_heads");
         int kvHeads = size("num_key_value_heads", heads);

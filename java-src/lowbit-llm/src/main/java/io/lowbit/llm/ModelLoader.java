@@ -4,13 +4,10 @@ import io.lowbit.backend.Backend;
 import io.lowbit.backend.Linear;
 import io.lowbit.checkpoint.Checkpoint;
 import io.lowbit.quant.QuantizeOptions;
-import io.lowbit.quant.QuantizedMatrix;
-import io.lowbit.quant.Quantizer;
 import io.lowbit.quant.Scheme;
-import io.lowbit.tensor.Shape;
 import io.lowbit.tensor.Tensor;
-import java.lang.foreign.Arena;
 import java.io.IOException;
+import java.lang.foreign.Arena;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -18,45 +15,40 @@ import java.util.List;
 
 /** Turns a Hugging Face folder into a {@link LlamaModel}: names and shapes of the tensors, one layer after another. */
 final class ModelLoader {
+    private static final String EMBEDDING = "model.embed_tokens";
+
     private final Path folder;
     private final ModelConfig config;
-    private final Checkpoint checkpoint;
+    private final StoredWeights weights;
     private final Backend backend;
-    private final Scheme scheme;
-    private final QuantizeOptions options;
     private final LinkedHashMap<String, Linear> linears = new LinkedHashMap<>();
 
-    private ModelLoader(Path folder, ModelConfig config, Checkpoint checkpoint, Backend backend, Scheme scheme, QuantizeOptions options) {
+    private ModelLoader(Path folder, ModelConfig config, StoredWeights weights, Backend backend) {
         this.folder = folder;
         this.config = config;
-        this.checkpoint = checkpoint;
+        this.weights = weights;
         this.backend = backend;
-        this.scheme = scheme;
-        this.options = options;
     }
 
     static LlamaModel load(Path folder, Backend backend, Scheme scheme, QuantizeOptions options) throws IOException {
         ModelConfig config = ConfigReader.read(folder);
         try (Checkpoint checkpoint = Checkpoint.open(folder)) {
-            return new ModelLoader(folder, config, checkpoint, backend, scheme, options).model();
+            return new ModelLoader(folder, config, new StoredWeights(folder, config, checkpoint, scheme, options), backend).model(options.threads());
         }
     }
 
-    private LlamaModel model() {
+    private LlamaModel model(int threads) {
         Arena arena = Arena.ofShared();
         Linear head = null;
         try {
-            Tensor stored = tensor("model.embed_tokens.weight", config.vocabSize(), config.hiddenSize());
-            Tensor embedding = Tensor.allocate(arena, stored.dtype(), stored.shape().dims());
-            embedding.data().copyFrom(stored.data());
+            Tensor embedding = weights.table(EMBEDDING, config.vocabSize(), config.hiddenSize(), arena);
             List<DecoderLayer> layers = new ArrayList<>();
             for (int i = 0; i < config.layers(); i++) {
                 layers.add(layer("model.layers." + i + ".", config.windows().get(i)));
             }
             RmsNorm norm = norm("model.norm", config.hiddenSize());
-            Tensor output = config.tiedHead() ? stored : tensor("lm_head.weight", config.vocabSize(), config.hiddenSize());
-            head = backend.load(QuantizedMatrix.dense(output));
-            return new LlamaModel(config, arena, linears, embedding, List.copyOf(layers), norm, head, new Workers(options.threads()));
+            head = head();
+            return new LlamaModel(config, arena, linears, embedding, List.copyOf(layers), norm, head, new Workers(threads));
         } catch (RuntimeException e) {
             linears.values().forEach(Linear::close);
             if (head != null) {
@@ -90,15 +82,13 @@ final class ModelLoader {
     }
 
     private RmsNorm norm(String name, int size) {
-        return new RmsNorm(tensor(name + ".weight", size).toFloats(), config.normEpsilon());
+        return new RmsNorm(weights.floats(name + ".weight", size).toFloats(), config.normEpsilon());
     }
 
     private Linear linear(String name, int n, int k, boolean biased) {
-        Tensor bias = biased ? tensor(name + ".bias", n) : null;
-        try (Arena quantized = Arena.ofShared()) {
-            Tensor weight = tensor(name + ".weight", n, k);
-            QuantizedMatrix matrix = scheme == null ? QuantizedMatrix.dense(weight) : Quantizer.quantize(weight, scheme, options, quantized);
-            Linear linear = backend.load(matrix, bias);
+        Tensor bias = biased ? weights.floats(name + ".bias", n) : null;
+        try (Arena arena = Arena.ofShared()) {
+            Linear linear = backend.load(weights.layer(name, n, k, arena), bias);
             linears.put(name, linear);
             return linear;
         } catch (ModelException e) {
@@ -108,16 +98,10 @@ final class ModelLoader {
         }
     }
 
-    private Tensor tensor(String name, long... dims) {
-        if (!checkpoint.has(name)) {
-            throw new ModelException(folder + ": no tensor " + name + ", which config.json's " + config.architecture()
-                    + " needs; fetch the folder's safetensors files again, all of them");
+    /** The output layer: never quantized on the fly. */
+    private Linear head() {
+        try (Arena arena = Arena.ofShared()) {
+            return backend.load(weights.stored(config.tiedHead() ? EMBEDDING : "lm_head", config.vocabSize(), config.hiddenSize(), arena));
         }
-        Tensor tensor = checkpoint.tensor(name);
-        if (!tensor.dtype().isFloat() || !tensor.shape().equals(Shape.of(dims))) {
-            throw new ModelException(folder + ": tensor " + name + " is " + tensor.dtype() + " " + tensor.shape() + ", config.json asks for floats "
-                    + Shape.of(dims) + "; fetch config.json and the weights of one model");
-        }
-        return tensor;
     }
 }
