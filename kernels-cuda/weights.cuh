@@ -19,7 +19,7 @@ struct Matrix {
     int64_t scaleCols;           // 64  columns of the scale grid
     uint32_t groupRows;          // 72  rows that share a scale
     uint32_t groupCols;          // 76  columns that share a scale
-    uint32_t scaleType;          // 80  INT4: Type
+    uint32_t scaleType;          // 80  INT4: Type; NVFP4: 1 where block scales are divided by tensorScale, not multiplied
     uint32_t blockShift;         // 84  bitsandbytes: log2 of the block
     float nestedOffset;          // 88
     float tensorScale;           // 92  NVFP4
@@ -72,8 +72,9 @@ struct Mxfp4 {
 
 struct Nvfp4 {
     static __device__ __forceinline__ float value(const Matrix& w, uint32_t row, uint32_t col) {
-        uint32_t scale = static_cast<const uint8_t*>(w.scales)[int64_t(row) * w.scaleCols + (col >> 4)];
-        return times(decode_e2m1(nibble(w.codes, (w.k + 1) >> 1, row, col)), times(w.tensorScale, decode_e4m3(scale)));
+        const float block = decode_e4m3(static_cast<const uint8_t*>(w.scales)[int64_t(row) * w.scaleCols + (col >> 4)]);
+        const float scale = w.scaleType ? __fdiv_rn(block, w.tensorScale) : times(w.tensorScale, block);
+        return times(decode_e2m1(nibble(w.codes, (w.k + 1) >> 1, row, col)), scale);
     }
 };
 

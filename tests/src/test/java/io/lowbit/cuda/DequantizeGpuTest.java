@@ -3,6 +3,10 @@ package io.lowbit.cuda;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.fail;
 
+import io.lowbit.checkpoint.Checkpoint;
+import io.lowbit.checkpoint.Golden;
+import io.lowbit.checkpoint.Layouts;
+import io.lowbit.checkpoint.SafetensorsFile;
 import io.lowbit.cuda.kernels.Architecture;
 import io.lowbit.cuda.kernels.KernelChoice;
 import io.lowbit.cuda.kernels.KernelFamily;
@@ -10,6 +14,7 @@ import io.lowbit.quant.QuantizedMatrix;
 import io.lowbit.quant.Scheme;
 import io.lowbit.tensor.DType;
 import io.lowbit.tensor.Tensor;
+import java.io.IOException;
 import java.lang.foreign.Arena;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -57,5 +62,26 @@ class DequantizeGpuTest {
         }
         assertEquals(2 * elements * Schemes.ALL.size(), compared);
         System.out.println(architecture + ": " + compared + " weights of " + Schemes.ALL.size() + " schemes equal the definition");
+    }
+
+    /** NVFP4 as compressed-tensors stores it, divided by its matrix scale, against the reference's own floats. */
+    @ParameterizedTest(name = "{0}")
+    @MethodSource("io.lowbit.cuda.Gpu#architectures")
+    void aDividedNvfp4MatrixGivesTheReferencesBits(Architecture architecture) throws IOException {
+        try (CudaBackend backend = Gpu.open(architecture, KernelChoice.always(KernelFamily.LINEAR));
+                Checkpoint file = Checkpoint.open(Golden.path("nvfp4/compressed_tensors.safetensors"));
+                SafetensorsFile expected = SafetensorsFile.open(Golden.path("nvfp4/compressed_tensors_expected.safetensors"));
+                Arena arena = Arena.ofShared()) {
+            Layouts layouts = Layouts.of(file);
+            assertEquals(2, layouts.layers().size());
+            for (String name : layouts.layers()) {
+                QuantizedMatrix w = layouts.read(name, arena);
+                Tensor out = Tensor.allocate(arena, DType.F32, w.n(), w.k());
+                try (CudaLinear layer = backend.load(w)) {
+                    layer.dequantize(out);
+                }
+                assertEquals(-1, expected.tensor(name + ".weight_f32").data().mismatch(out.data()), name);
+            }
+        }
     }
 }

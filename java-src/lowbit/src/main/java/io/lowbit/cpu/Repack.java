@@ -109,7 +109,8 @@ final class Repack {
                 kind = Kind.LUT4;
                 table = table(E2M1::decode);
                 groupColumns = Scheme.Nvfp4.BLOCK;
-                if (contains(source.scales(), 0x7f, 0x7f)) {
+                if (contains(source.scales(), 0x7f, 0x7f) || !Float.isNaN(source.tensorDivisor())) {
+                    // No multiplier gives a divided matrix's scales bit for bit: they are divided here, once.
                     scale = FloatField.F32;
                 } else {
                     scale = FloatField.E4M3;

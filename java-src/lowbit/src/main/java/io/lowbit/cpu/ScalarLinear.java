@@ -100,7 +100,9 @@ final class ScalarLinear extends CpuLinear {
                     copy(q.nested().codes(), arena), copy(q.nested().absmax(), arena), copy(q.nested().map(), arena), q.nested().offset()));
             case Scheme.Bnb4 s -> QuantizedMatrix.bnb4(s, q.n(), q.k(), codes, copy(q.scales(), arena));
             case Scheme.Mxfp4 _ -> QuantizedMatrix.mxfp4(q.n(), q.k(), codes, copy(q.scales(), arena));
-            case Scheme.Nvfp4 _ -> QuantizedMatrix.nvfp4(q.n(), q.k(), codes, copy(q.scales(), arena), q.tensorScale());
+            case Scheme.Nvfp4 _ -> Float.isNaN(q.tensorDivisor())
+                    ? QuantizedMatrix.nvfp4(q.n(), q.k(), codes, copy(q.scales(), arena), q.tensorScale())
+                    : QuantizedMatrix.nvfp4Divided(q.n(), q.k(), codes, copy(q.scales(), arena), q.tensorDivisor());
             case Scheme.Fp8 s -> QuantizedMatrix.fp8(s, q.n(), q.k(), codes, copy(q.scales(), arena));
         };
     }

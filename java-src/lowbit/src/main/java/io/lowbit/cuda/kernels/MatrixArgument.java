@@ -31,6 +31,7 @@ public final class MatrixArgument {
         int groupCols = 1;
         int scaleType = 0;
         int blockShift = 0;
+        boolean divided = !Float.isNaN(w.tensorDivisor());
         switch (scheme) {
             case Scheme.Dense _ -> {}
             case Scheme.Int4 s -> {
@@ -46,7 +47,10 @@ public final class MatrixArgument {
             }
             case Scheme.Bnb4 s -> blockShift = Integer.numberOfTrailingZeros(s.blockSize());
             case Scheme.Mxfp4 _ -> scaleCols = Math.ceilDiv(k, (long) Scheme.Mxfp4.BLOCK);
-            case Scheme.Nvfp4 _ -> scaleCols = Math.ceilDiv(k, (long) Scheme.Nvfp4.BLOCK);
+            case Scheme.Nvfp4 _ -> {
+                scaleCols = Math.ceilDiv(k, (long) Scheme.Nvfp4.BLOCK);
+                scaleType = divided ? 1 : 0;
+            }
         }
         out.set(ValueLayout.JAVA_LONG, 0, at.codes);
         out.set(ValueLayout.JAVA_LONG, 8, at.scales);
@@ -62,7 +66,7 @@ public final class MatrixArgument {
         out.set(ValueLayout.JAVA_INT, 80, scaleType);
         out.set(ValueLayout.JAVA_INT, 84, blockShift);
         out.set(ValueLayout.JAVA_FLOAT, 88, w.nested() == null ? 0f : w.nested().offset());
-        out.set(ValueLayout.JAVA_FLOAT, 92, w.tensorScale());
+        out.set(ValueLayout.JAVA_FLOAT, 92, divided ? w.tensorDivisor() : w.tensorScale());
     }
 
     /** Rows that share a scale, at least 1 since the kernels divide by it. */
