@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Generates the Java bindings of the CUDA driver and cuBLASLt with jextract.
+# Generates the Java bindings of the CUDA driver, cuBLASLt and NVML with jextract.
 #
 #   bindings/generate.sh [output]     default output: bindings/src/main/java
 #
 # JEXTRACT       the tool (default: jextract on the PATH; built from github.com/openjdk/jextract, commit f9866df)
 # CUDA_INCLUDE   folder of cuda.h (default: /usr/local/cuda/include; made with CUDA 13.0)
 # CUBLAS_INCLUDE folder of cublasLt.h (default: CUDA_INCLUDE; made with the wheel nvidia-cublas 13.1.1.3)
+# NVML_INCLUDE   folder of nvml.h (default: CUDA_INCLUDE; made with NVML API 13, as in github.com/NVIDIA/go-nvml, gen/nvml)
 # CLANG_INCLUDE  folder of clang's own headers, where jextract does not bring them
 #
 # NVIDIA's headers are read, never copied. The result is committed and not edited by hand.
@@ -15,11 +16,13 @@ out=${1:-$here/src/main/java}
 jextract=${JEXTRACT:-jextract}
 cuda=${CUDA_INCLUDE:-/usr/local/cuda/include}
 cublas=${CUBLAS_INCLUDE:-$cuda}
+nvml=${NVML_INCLUDE:-$cuda}
 clang=(${CLANG_INCLUDE:+-I "$CLANG_INCLUDE"})
 
 command -v "$jextract" >/dev/null || { echo "generate.sh: no jextract: set JEXTRACT or put it on the PATH" >&2; exit 2; }
 [[ -f $cuda/cuda.h ]] || { echo "generate.sh: no cuda.h in $cuda: set CUDA_INCLUDE" >&2; exit 2; }
 [[ -f $cublas/cublasLt.h ]] || { echo "generate.sh: no cublasLt.h in $cublas: set CUBLAS_INCLUDE" >&2; exit 2; }
+[[ -f $nvml/nvml.h ]] || { echo "generate.sh: no nvml.h in $nvml: set NVML_INCLUDE" >&2; exit 2; }
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -66,6 +69,7 @@ JAVA
 
 bind io.lowbit.bindings.cuda Cuda cuda.includes "$cuda/cuda.h" -D __CUDA_API_VERSION_INTERNAL
 bind io.lowbit.bindings.cublaslt CublasLt cublaslt.includes "$cublas/cublasLt.h" -I "$cublas" -I "$cuda"
+bind io.lowbit.bindings.nvml Nvml nvml.includes "$nvml/nvml.h" -D NVML_NO_UNVERSIONED_FUNC_DEFS
 
 # No path or date of the machine that generated it, no blanks at line ends.
 find "$work/out" -name '*.java' -exec sed -i -e 's/[ \t]*$//' {} +

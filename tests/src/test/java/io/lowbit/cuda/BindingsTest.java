@@ -19,7 +19,7 @@ class BindingsTest {
     @Test
     void regeneratedBindingsAreTheSame(@TempDir Path out) throws Exception {
         if (System.getenv("JEXTRACT") == null) {
-            System.out.println("SKIPPED: bindings/generate.sh needs jextract; set JEXTRACT (and CUDA_INCLUDE, CUBLAS_INCLUDE, CLANG_INCLUDE)");
+            System.out.println("SKIPPED: bindings/generate.sh needs jextract; set JEXTRACT (and CUDA_INCLUDE, CUBLAS_INCLUDE, NVML_INCLUDE, CLANG_INCLUDE)");
             Assumptions.abort("JEXTRACT is not set");
         }
         Process process = new ProcessBuilder(BINDINGS.resolve("generate.sh").toString(), out.toString()).redirectErrorStream(true).start();

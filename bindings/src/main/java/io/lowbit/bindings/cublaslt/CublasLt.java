@@ -410,6 +410,15 @@ public class CublasLt extends CublasLt$shared {
            throw new AssertionError("should not reach here", ex$);
         }
     }
+    private static final int CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F = (int)3L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F = 3
+     * }
+     */
+    public static int CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F() {
+        return CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F;
+    }
 
     private static class cublasLtMatmul {
         public static final FunctionDescriptor DESC = FunctionDescriptor.of(
@@ -653,6 +662,24 @@ public class CublasLt extends CublasLt$shared {
      */
     public static int CUBLASLT_MATMUL_DESC_FAST_ACCUM() {
         return CUBLASLT_MATMUL_DESC_FAST_ACCUM;
+    }
+    private static final int CUBLASLT_MATMUL_DESC_A_SCALE_MODE = (int)31L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.CUBLASLT_MATMUL_DESC_A_SCALE_MODE = 31
+     * }
+     */
+    public static int CUBLASLT_MATMUL_DESC_A_SCALE_MODE() {
+        return CUBLASLT_MATMUL_DESC_A_SCALE_MODE;
+    }
+    private static final int CUBLASLT_MATMUL_DESC_B_SCALE_MODE = (int)32L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.CUBLASLT_MATMUL_DESC_B_SCALE_MODE = 32
+     * }
+     */
+    public static int CUBLASLT_MATMUL_DESC_B_SCALE_MODE() {
+        return CUBLASLT_MATMUL_DESC_B_SCALE_MODE;
     }
 
     private static class cublasLtMatmulDescCreate {
@@ -1094,6 +1121,115 @@ public class CublasLt extends CublasLt$shared {
                 traceDowncall("cublasLtMatmulAlgoGetHeuristic", lightHandle, operationDesc, Adesc, Bdesc, Cdesc, Ddesc, preference, requestedAlgoCount, heuristicResultsArray, returnAlgoCount);
             }
             return (int)mh$.invokeExact(lightHandle, operationDesc, Adesc, Bdesc, Cdesc, Ddesc, preference, requestedAlgoCount, heuristicResultsArray, returnAlgoCount);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+    private static final int CUBLASLT_ALGO_CONFIG_ID = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.CUBLASLT_ALGO_CONFIG_ID = 0
+     * }
+     */
+    public static int CUBLASLT_ALGO_CONFIG_ID() {
+        return CUBLASLT_ALGO_CONFIG_ID;
+    }
+    private static final int CUBLASLT_ALGO_CONFIG_TILE_ID = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.CUBLASLT_ALGO_CONFIG_TILE_ID = 1
+     * }
+     */
+    public static int CUBLASLT_ALGO_CONFIG_TILE_ID() {
+        return CUBLASLT_ALGO_CONFIG_TILE_ID;
+    }
+    private static final int CUBLASLT_ALGO_CONFIG_SPLITK_NUM = (int)2L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.CUBLASLT_ALGO_CONFIG_SPLITK_NUM = 2
+     * }
+     */
+    public static int CUBLASLT_ALGO_CONFIG_SPLITK_NUM() {
+        return CUBLASLT_ALGO_CONFIG_SPLITK_NUM;
+    }
+    private static final int CUBLASLT_ALGO_CONFIG_STAGES_ID = (int)6L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.CUBLASLT_ALGO_CONFIG_STAGES_ID = 6
+     * }
+     */
+    public static int CUBLASLT_ALGO_CONFIG_STAGES_ID() {
+        return CUBLASLT_ALGO_CONFIG_STAGES_ID;
+    }
+    private static final int CUBLASLT_ALGO_CONFIG_CLUSTER_SHAPE_ID = (int)8L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.CUBLASLT_ALGO_CONFIG_CLUSTER_SHAPE_ID = 8
+     * }
+     */
+    public static int CUBLASLT_ALGO_CONFIG_CLUSTER_SHAPE_ID() {
+        return CUBLASLT_ALGO_CONFIG_CLUSTER_SHAPE_ID;
+    }
+
+    private static class cublasLtMatmulAlgoConfigGetAttribute {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            CublasLt.C_INT,
+            CublasLt.C_POINTER,
+            CublasLt.C_INT,
+            CublasLt.C_POINTER,
+            CublasLt.C_LONG,
+            CublasLt.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("cublasLtMatmulAlgoConfigGetAttribute");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * cublasStatus_t cublasLtMatmulAlgoConfigGetAttribute(const cublasLtMatmulAlgo_t *algo, cublasLtMatmulAlgoConfigAttributes_t attr, void *buf, size_t sizeInBytes, size_t *sizeWritten)
+     * }
+     */
+    public static FunctionDescriptor cublasLtMatmulAlgoConfigGetAttribute$descriptor() {
+        return cublasLtMatmulAlgoConfigGetAttribute.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * cublasStatus_t cublasLtMatmulAlgoConfigGetAttribute(const cublasLtMatmulAlgo_t *algo, cublasLtMatmulAlgoConfigAttributes_t attr, void *buf, size_t sizeInBytes, size_t *sizeWritten)
+     * }
+     */
+    public static MethodHandle cublasLtMatmulAlgoConfigGetAttribute$handle() {
+        return cublasLtMatmulAlgoConfigGetAttribute.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * cublasStatus_t cublasLtMatmulAlgoConfigGetAttribute(const cublasLtMatmulAlgo_t *algo, cublasLtMatmulAlgoConfigAttributes_t attr, void *buf, size_t sizeInBytes, size_t *sizeWritten)
+     * }
+     */
+    public static MemorySegment cublasLtMatmulAlgoConfigGetAttribute$address() {
+        return cublasLtMatmulAlgoConfigGetAttribute.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * cublasStatus_t cublasLtMatmulAlgoConfigGetAttribute(const cublasLtMatmulAlgo_t *algo, cublasLtMatmulAlgoConfigAttributes_t attr, void *buf, size_t sizeInBytes, size_t *sizeWritten)
+     * }
+     */
+    public static int cublasLtMatmulAlgoConfigGetAttribute(MemorySegment algo, int attr, MemorySegment buf, long sizeInBytes, MemorySegment sizeWritten) {
+        var mh$ = cublasLtMatmulAlgoConfigGetAttribute.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("cublasLtMatmulAlgoConfigGetAttribute", algo, attr, buf, sizeInBytes, sizeWritten);
+            }
+            return (int)mh$.invokeExact(algo, attr, buf, sizeInBytes, sizeWritten);
         } catch (Error | RuntimeException ex) {
            throw ex;
         } catch (Throwable ex$) {

@@ -1885,6 +1885,68 @@ public class Cuda extends Cuda$shared {
         }
     }
 
+    private static class cuDeviceGetPCIBusId {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Cuda.C_INT,
+            Cuda.C_POINTER,
+            Cuda.C_INT,
+            Cuda.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("cuDeviceGetPCIBusId");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * CUresult cuDeviceGetPCIBusId(char *pciBusId, int len, CUdevice dev)
+     * }
+     */
+    public static FunctionDescriptor cuDeviceGetPCIBusId$descriptor() {
+        return cuDeviceGetPCIBusId.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * CUresult cuDeviceGetPCIBusId(char *pciBusId, int len, CUdevice dev)
+     * }
+     */
+    public static MethodHandle cuDeviceGetPCIBusId$handle() {
+        return cuDeviceGetPCIBusId.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * CUresult cuDeviceGetPCIBusId(char *pciBusId, int len, CUdevice dev)
+     * }
+     */
+    public static MemorySegment cuDeviceGetPCIBusId$address() {
+        return cuDeviceGetPCIBusId.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * CUresult cuDeviceGetPCIBusId(char *pciBusId, int len, CUdevice dev)
+     * }
+     */
+    public static int cuDeviceGetPCIBusId(MemorySegment pciBusId, int len, int dev) {
+        var mh$ = cuDeviceGetPCIBusId.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("cuDeviceGetPCIBusId", pciBusId, len, dev);
+            }
+            return (int)mh$.invokeExact(pciBusId, len, dev);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
     private static class cuMemPoolTrimTo {
         public static final FunctionDescriptor DESC = FunctionDescriptor.of(
             Cuda.C_INT,

@@ -87,6 +87,30 @@ public final class Context extends Owner {
         return device;
     }
 
+    /** The GPU's place on the PCI bus, by which other libraries know it, for example {@code 0000:01:00.0}. */
+    public String pciBusId() {
+        requireOpen();
+        try (Arena local = Arena.ofConfined()) {
+            MemorySegment out = local.allocate(32);
+            check(Cuda.cuDeviceGetPCIBusId(out, 32, handleOfDevice), "cuDeviceGetPCIBusId");
+            return out.getString(0);
+        }
+    }
+
+    /**
+     * Runs {@code work} with the context bound to this thread: for other libraries, which work in whatever context is
+     * current. Their errors stay theirs.
+     */
+    public void bound(Runnable work) {
+        requireOpen();
+        enter();
+        try {
+            work.run();
+        } finally {
+            exit();
+        }
+    }
+
     /** Waits for all work of the context. */
     public void synchronize() {
         enter();

@@ -128,6 +128,17 @@ public final class Stream extends Owner {
         }
     }
 
+    /** Copies device bytes to another place on the device that they do not overlap. */
+    public void copy(long to, long from, long bytes) {
+        requireOpen();
+        context.enter();
+        try {
+            context.check(Cuda.cuMemcpyDtoDAsync_v2(to, from, bytes, handle), "cuMemcpyDtoDAsync");
+        } finally {
+            context.exit();
+        }
+    }
+
     /** Sets device bytes to one value. */
     public void fill(long at, byte value, long bytes) {
         requireOpen();
