@@ -6,11 +6,11 @@ import java.util.ArrayList;
 import java.util.List;
 
 /** Runs a main class of the tests in a JVM of its own, where broken contexts and fake drivers harm nobody. */
-final class ChildJvm {
+public final class ChildJvm {
     private ChildJvm() {}
 
     /** Standard output and error together. */
-    static String run(Class<?> main, String... properties) throws IOException, InterruptedException {
+    public static String run(Class<?> main, String... properties) throws IOException, InterruptedException {
         List<String> command = new ArrayList<>(List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                 "--add-modules", "jdk.incubator.vector", "--enable-native-access=ALL-UNNAMED", "-Xlog:disable", "-Xlog:all=error:stderr"));
         command.addAll(List.of(properties));
