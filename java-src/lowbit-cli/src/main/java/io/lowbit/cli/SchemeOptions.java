@@ -139,6 +139,8 @@ public final class SchemeOptions {
             case Scheme.Bnb4 s -> s.doubleQuant() ? "8-bit scales in blocks of 256" : "F32 scales";
             case Scheme.Mxfp4 _ -> "blocks of 32, E8M0 scales by rule " + lower(options.mxScaleRule());
             case Scheme.Nvfp4 _ -> "blocks of 16, E4M3 scales, one F32 scale for the matrix";
+            case Scheme.Int8 _ -> "F32 scales";
+            case Scheme.Ggml _ -> "ggml's blocks";
             case Scheme.Fp8 _ -> "F32 scales, overflow " + lower(options.overflow());
         };
         return "scheme " + scheme.label() + ": " + how + "; non-finite weights: " + lower(options.nonFinite());
@@ -192,7 +194,7 @@ public final class SchemeOptions {
             case Scheme.Mxfp4 _ -> List.of("--mx-scale", "--non-finite");
             case Scheme.Nvfp4 _ -> List.of("--non-finite");
             case Scheme.Fp8 _ -> List.of("--overflow", "--group", "--non-finite");
-            case Scheme.Dense _ -> List.of("--non-finite");
+            case Scheme.Dense _, Scheme.Int8 _, Scheme.Ggml _ -> List.of("--non-finite");
         });
         if (nonFinite == NonFinite.PROPAGATE && !(scheme instanceof Scheme.Fp8) && !(scheme instanceof Scheme.Dense)) {
             throw wrong("--non-finite propagate does not apply to scheme " + scheme.label() + ": it has no NaN; reject or zero");

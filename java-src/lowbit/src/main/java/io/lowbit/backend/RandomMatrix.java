@@ -2,10 +2,12 @@ package io.lowbit.backend;
 
 import static java.lang.foreign.ValueLayout.JAVA_BYTE;
 
+import io.lowbit.format.GgmlBlock;
 import io.lowbit.quant.NestedScales;
 import io.lowbit.quant.QuantizedMatrix;
 import io.lowbit.quant.Scheme;
 import io.lowbit.tensor.DType;
+import io.lowbit.tensor.Half;
 import io.lowbit.tensor.Tensor;
 import java.lang.foreign.Arena;
 import java.util.SplittableRandom;
@@ -50,6 +52,9 @@ public final class RandomMatrix {
             }
             case Scheme.Nvfp4 _ -> QuantizedMatrix.nvfp4(n, k, nibbles(arena, random, n, k),
                     bytes(arena, random, DType.F8_E4M3, 0x7f, n, Math.ceilDiv(k, (long) Scheme.Nvfp4.BLOCK)), 0.000123f);
+            case Scheme.Int8 _ -> QuantizedMatrix.int8(n, k, bytes(arena, random, DType.I8, 256, n, k),
+                    floats(arena, random, DType.F32, 0.0005f, false, n, 1));
+            case Scheme.Ggml s -> QuantizedMatrix.ggml(s, n, k, blocks(arena, random, s.block(), n, k));
             case Scheme.Fp8 s -> {
                 boolean e4m3 = s.format() == Scheme.Fp8Format.E4M3;
                 Tensor codes = bytes(arena, random, e4m3 ? DType.F8_E4M3 : DType.F8_E5M2, 256, n, k);
@@ -78,6 +83,22 @@ public final class RandomMatrix {
         Tensor t = Tensor.allocate(arena, type, dims);
         for (long i = 0; i < t.elements(); i++) {
             t.data().set(JAVA_BYTE, i, (byte) random.nextInt(bound));
+        }
+        return t;
+    }
+
+    /** Blocks of random bytes whose f16 scales are small and finite. */
+    private static Tensor blocks(Arena arena, SplittableRandom random, GgmlBlock block, long n, long k) {
+        Tensor t = bytes(arena, random, DType.U8, 256, n, k / block.elements() * block.bytes());
+        // the scale comes last in Q6_K, first elsewhere; the second word of the others is a minimum or of no harm as one
+        int at = block == GgmlBlock.Q6_K ? block.bytes() - 2 : 0;
+        boolean two = block == GgmlBlock.Q4_1 || block == GgmlBlock.Q5_1 || block == GgmlBlock.Q4_K || block == GgmlBlock.Q5_K;
+        for (long b = 0; b < t.elements(); b += block.bytes()) {
+            for (int word = 0; word < (two ? 2 : 1); word++) {
+                short scale = Half.floatToF16(0.002f * (0.25f + random.nextFloat()));
+                t.data().set(JAVA_BYTE, b + at + 2 * word, (byte) scale);
+                t.data().set(JAVA_BYTE, b + at + 2 * word + 1, (byte) (scale >> 8));
+            }
         }
         return t;
     }

@@ -3,10 +3,12 @@ package io.lowbit.cpu;
 import io.lowbit.backend.Backend;
 import io.lowbit.backend.BackendOptions;
 import io.lowbit.backend.Linear;
+import io.lowbit.quant.ActOrder;
 import io.lowbit.quant.QuantizedMatrix;
 import io.lowbit.simd.Simd;
 import io.lowbit.tensor.DType;
 import io.lowbit.tensor.Tensor;
+import java.lang.foreign.Arena;
 import java.util.Collections;
 import java.util.IdentityHashMap;
 import java.util.Set;
@@ -40,11 +42,16 @@ public final class CpuBackend implements Backend {
     public Linear load(QuantizedMatrix weights, Tensor bias) {
         float[] offsets = bias(weights, bias);
         pool.lock().lock();
-        try {
+        try (Arena arena = Arena.ofShared()) {
             requireOpen();
+            ActOrder sorted = weights.groups() == null ? null : ActOrder.of(weights, arena);
+            QuantizedMatrix plain = sorted == null ? weights : sorted.matrix();
             CpuLinear layer = Simd.vectorized()
-                    ? VectorLinear.load(this, weights, offsets)
-                    : new ScalarLinear(this, weights, offsets);
+                    ? VectorLinear.load(this, plain, offsets)
+                    : new ScalarLinear(this, plain, offsets);
+            if (sorted != null) {
+                layer.gather(sorted.order());
+            }
             layers.add(layer);
             return layer;
         } finally {

@@ -6,6 +6,7 @@ import io.lowbit.quant.Scheme;
 import io.lowbit.tensor.DType;
 import io.lowbit.tensor.Tensor;
 import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
 import java.util.concurrent.locks.ReentrantLock;
 
 /** What the scalar reference and its vector twin share: the contract's checks, the bias, the life of the memory. */
@@ -19,6 +20,8 @@ abstract class CpuLinear implements Linear {
     final long k;
     /** f32 [N], or null. */
     final float[] bias;
+    /** Original column of each column of the weights as loaded; null where they are the same. */
+    private int[] order;
 
     private final Scheme scheme;
     private final String label;
@@ -31,6 +34,11 @@ abstract class CpuLinear implements Linear {
         this.scheme = weights.scheme();
         this.label = weights.toString();
         this.bias = bias;
+    }
+
+    /** The columns of x are to be taken in this order. */
+    final void gather(int[] order) {
+        this.order = order;
     }
 
     /** y = x·Wᵀ + bias for checked tensors of {@code m ≥ 1} rows; the caller holds the pool's lock. */
@@ -56,7 +64,7 @@ abstract class CpuLinear implements Linear {
 
     @Override
     public final long bytes() {
-        return weightBytes() + (bias == null ? 0 : 4L * bias.length);
+        return weightBytes() + (order == null ? 0 : 4L * order.length) + (bias == null ? 0 : 4L * bias.length);
     }
 
     @Override
@@ -79,11 +87,28 @@ abstract class CpuLinear implements Linear {
             requireAlive("y", y);
             long m = x.dim(0);
             if (m > 0 && n > 0) {
-                compute(x, y, m);
+                compute(order == null ? x : gathered(x, m), y, m);
             }
         } finally {
             lock.unlock();
         }
+    }
+
+    private Tensor gathered(Tensor x, long m) {
+        backend.scratch().reserve(Scratch.Use.GATHERED, 1, x.data().byteSize());
+        MemorySegment to = backend.scratch().get(Scratch.Use.GATHERED, 0).asSlice(0, x.data().byteSize());
+        MemorySegment from = x.data();
+        boolean wide = x.dtype() == DType.F32;
+        for (long row = 0; row < m; row++) {
+            for (int j = 0; j < order.length; j++) {
+                if (wide) {
+                    to.set(Output.FLOAT, (row * k + j) << 2, from.get(Output.FLOAT, (row * k + order[j]) << 2));
+                } else {
+                    to.set(Output.SHORT, (row * k + j) << 1, from.get(Output.SHORT, (row * k + order[j]) << 1));
+                }
+            }
+        }
+        return new Tensor(x.dtype(), x.shape(), to);
     }
 
     private void check(String name, Tensor t, long columns) {

@@ -6,6 +6,8 @@ import static io.lowbit.cpu.Fields.LE;
 import static jdk.incubator.vector.VectorOperators.LSHL;
 import static jdk.incubator.vector.VectorOperators.LSHR;
 
+import io.lowbit.quant.QuantizedMatrix;
+import io.lowbit.quant.Scheme;
 import java.lang.foreign.MemorySegment;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
@@ -36,6 +38,7 @@ final class Decode {
             }
             case FLOAT8 -> float8(w, panel, o, from, to, out, at);
             case FLOAT16 -> float16(w, panel, o, from, to, out, at);
+            case ROWS -> rows(w.rows, panel, o, from, to, out, at);
             case FLOAT32 -> MemorySegment.copy(w.codes, panel * w.panelBytes + ((long) from << 6), out, at - o, (long) (to - from) << 6);
         }
     }
@@ -132,6 +135,36 @@ final class Decode {
                 VectorMask<Float> changed = change.compare(jdk.incubator.vector.VectorOperators.LE, (float) j);
                 Fields.look(u.lanewise(LSHR, 4 * j), t0, t1, t2, t3).mul(before.blend(after, changed))
                         .intoMemorySegment(out, to0 + 64L * j, LE);
+            }
+        }
+    }
+
+    /** Scalar code for what has no vector kernel; tiles begin where blocks of up to 256 do. */
+    private static void rows(QuantizedMatrix q, int panel, int o, int from, int to, MemorySegment out, long at) {
+        int columns = Panels.Kind.ROWS.columns;
+        long first = (long) from * columns;
+        long padded = (long) (to - from) * columns;
+        int count = (int) Math.max(0, Math.min(padded, q.k() - first));
+        for (int lane = 0; lane < Fields.LANES; lane++) {
+            long row = (long) panel * Panels.ROWS + o / 4 + lane;
+            long start = at + 4L * lane;
+            int done = 0;
+            if (row < q.n()) {
+                done = count;
+                if (q.scheme() instanceof Scheme.Ggml s) {
+                    int step = s.block().elements();
+                    long block = row * q.codes().dim(1) + first / step * s.block().bytes();
+                    for (int col = 0; col < count; col += step, block += s.block().bytes()) {
+                        s.block().decode(q.codes().data(), block, out, start + 64L * col, 64);
+                    }
+                } else {
+                    for (int col = 0; col < count; col++) {
+                        out.set(Output.FLOAT, start + 64L * col, q.value(row, first + col));
+                    }
+                }
+            }
+            for (int col = done; col < padded; col++) {
+                out.set(Output.FLOAT, start + 64L * col, 0f);
             }
         }
     }

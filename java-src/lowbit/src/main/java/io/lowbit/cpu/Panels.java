@@ -1,5 +1,6 @@
 package io.lowbit.cpu;
 
+import io.lowbit.quant.QuantizedMatrix;
 import java.lang.foreign.MemorySegment;
 
 /**
@@ -14,6 +15,7 @@ import java.lang.foreign.MemorySegment;
  * FLOAT8    4                 column j in bits 8j..8j+7
  * FLOAT16   2                 column j in bits 16j..16j+15
  * FLOAT32   1                 the float
+ * ROWS      32                none: rows in the scheme's canonical layout, decoded tile by tile by scalar code
  * </pre>
  * Groups are padded to whole blocks (x is padded with zeros in the same places), the last one only as far as it goes.
  *
@@ -33,7 +35,8 @@ final class Panels {
         LUT4(8),
         FLOAT8(4),
         FLOAT16(2),
-        FLOAT32(1);
+        FLOAT32(1),
+        ROWS(32);
 
         /** Columns in a block. */
         final int columns;
@@ -133,7 +136,11 @@ final class Panels {
         zeros = r.zeros;
         zeroPanelBytes = r.zeroPanelBytes;
         zeroLineBytes = r.zeroLineBytes;
+        rows = r.rows;
     }
+
+    /** The matrix itself, for {@link Kind#ROWS}; null elsewhere. */
+    final QuantizedMatrix rows;
 
     /** Columns of the padded row that x is packed into. */
     int paddedColumns() {
@@ -142,7 +149,7 @@ final class Panels {
 
     /** Bytes of all parts. */
     long bytes() {
-        return codes.byteSize() + size(scales) + size(zeros) + size(flat);
+        return rows != null ? rows.bytes() : codes.byteSize() + size(scales) + size(zeros) + size(flat);
     }
 
     private static long size(MemorySegment s) {

@@ -48,6 +48,8 @@ final class Repack {
 
     /** The words are f32 values of the matrix rather than its codes. */
     private boolean values;
+    /** Kept as it is: {@link Kind#ROWS}. */
+    QuantizedMatrix rows;
 
     private Repack(QuantizedMatrix source) {
         this.source = source;
@@ -59,6 +61,10 @@ final class Repack {
     static Panels pack(QuantizedMatrix source, Arena arena, WorkerPool pool) {
         Repack r = new Repack(source);
         r.plan();
+        if (r.kind == Kind.ROWS) {
+            r.rows = ScalarLinear.copy(source, arena);
+            return new Panels(r);
+        }
         r.allocate(arena);
         boolean shared = pool.anyWorker() == null || source.codes().data().isAccessibleBy(pool.anyWorker());
         int perChunk = Math.max(1, Math.ceilDiv(r.panels, WorkerPool.MAX_CHUNKS));
@@ -78,6 +84,7 @@ final class Repack {
         groupColumns = k;
         switch (source.scheme()) {
             case Scheme.Dense s -> dense(s.dtype());
+            case Scheme.Int8 _, Scheme.Ggml _ -> kind = Kind.ROWS;
             case Scheme.Int4 s -> {
                 kind = Kind.INT4;
                 groupColumns = s.grouping() instanceof Grouping.PerGroup g ? Math.min(g.size(), Math.max(1, k)) : k;
@@ -224,6 +231,7 @@ final class Repack {
     private int word(long row, int column, int count) {
         long at = row * k + column;
         return switch (kind) {
+            case ROWS -> throw new AssertionError("rows are not repacked");
             case FLOAT32 -> Float.floatToRawIntBits(source.value(row, column));
             case FLOAT16 -> count == 2
                     ? source.codes().data().get(INT, at << 1)

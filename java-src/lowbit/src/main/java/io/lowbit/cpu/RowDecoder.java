@@ -7,6 +7,7 @@ import io.lowbit.format.Nf4;
 import io.lowbit.quant.Grouping;
 import io.lowbit.quant.QuantizedMatrix;
 import io.lowbit.quant.Scheme;
+import java.lang.foreign.MemorySegment;
 
 /** Decodes one row of a matrix to the f32 values that {@link QuantizedMatrix#value} defines, a run of equal scale at a time. */
 final class RowDecoder {
@@ -19,11 +20,23 @@ final class RowDecoder {
             q.codes().readFloats(row * k, out, 0, k);
             return;
         }
+        if (q.scheme() instanceof Scheme.Ggml s) {
+            MemorySegment to = MemorySegment.ofArray(out);
+            for (int col = 0; col < k; col += s.block().elements()) {
+                s.block().decode(q.codes().data(), row * q.codes().dim(1) + (long) col / s.block().elements() * s.block().bytes(), to, 4L * col, 4);
+            }
+            return;
+        }
         for (int from = 0; from < k; ) {
             int to = (int) Math.min(k, runEnd(q, row, from));
             float scale = q.scale(row, from);
             switch (q.scheme()) {
-                case Scheme.Dense _ -> throw new AssertionError("handled above");
+                case Scheme.Dense _, Scheme.Ggml _ -> throw new AssertionError("handled above");
+                case Scheme.Int8 _ -> {
+                    for (int i = from; i < to; i++) {
+                        out[i] = q.code(row, i) * scale;
+                    }
+                }
                 case Scheme.Int4 _ -> {
                     int zero = q.zero(row, from);
                     for (int i = from; i < to; i++) {
@@ -59,7 +72,7 @@ final class RowDecoder {
     /** First column after {@code from} that may have another scale than it. */
     private static long runEnd(QuantizedMatrix q, long row, long from) {
         return switch (q.scheme()) {
-            case Scheme.Dense _ -> q.k();
+            case Scheme.Dense _, Scheme.Int8 _, Scheme.Ggml _ -> q.k();
             case Scheme.Int4 s -> runEnd(s.grouping(), from, q.k());
             case Scheme.Fp8 s -> runEnd(s.grouping(), from, q.k());
             case Scheme.Bnb4 s -> from + s.blockSize() - (row * q.k() + from) % s.blockSize();

@@ -91,7 +91,8 @@ final class ScalarLinear extends CpuLinear {
         return sum;
     }
 
-    private static QuantizedMatrix copy(QuantizedMatrix q, Arena arena) {
+    /** All parts in {@code arena}; without act-order, which the caller has taken out. */
+    static QuantizedMatrix copy(QuantizedMatrix q, Arena arena) {
         Tensor codes = copy(q.codes(), arena);
         return switch (q.scheme()) {
             case Scheme.Dense _ -> QuantizedMatrix.dense(codes);
@@ -103,6 +104,8 @@ final class ScalarLinear extends CpuLinear {
             case Scheme.Nvfp4 _ -> Float.isNaN(q.tensorDivisor())
                     ? QuantizedMatrix.nvfp4(q.n(), q.k(), codes, copy(q.scales(), arena), q.tensorScale())
                     : QuantizedMatrix.nvfp4Divided(q.n(), q.k(), codes, copy(q.scales(), arena), q.tensorDivisor());
+            case Scheme.Int8 _ -> QuantizedMatrix.int8(q.n(), q.k(), codes, copy(q.scales(), arena));
+            case Scheme.Ggml s -> QuantizedMatrix.ggml(s, q.n(), q.k(), codes);
             case Scheme.Fp8 s -> QuantizedMatrix.fp8(s, q.n(), q.k(), codes, copy(q.scales(), arena));
         };
     }

@@ -14,6 +14,8 @@ final class Scratch implements AutoCloseable {
         OUTPUT,
         /** One row of x as f32. */
         ROW,
+        /** x with its columns in another order. */
+        GATHERED,
         /** Group scales as f32. */
         SCALES,
         /** A tile of decoded weights. */

@@ -88,7 +88,7 @@ final class VectorLinear extends CpuLinear {
         yData = y.data();
         yType = y.dtype();
         try {
-            if (m == 1 && w.flat == null) {
+            if (m == 1 && w.flat == null && w.kind != Panels.Kind.ROWS) {
                 gemv();
             } else {
                 for (firstRow = 0; firstRow < m; firstRow += rows) {

@@ -57,6 +57,9 @@ public final class Dequantizer {
         if (matrix.zeros() != null) {
             usable = Parallel.threadsFor(usable, matrix.zeros().data());
         }
+        if (matrix.groups() != null) {
+            usable = Parallel.threadsFor(usable, matrix.groups().data());
+        }
         if (matrix.nested() != null) {
             NestedScales nested = matrix.nested();
             usable = Parallel.threadsFor(usable, nested.codes().data(), nested.absmax().data(), nested.map().data());

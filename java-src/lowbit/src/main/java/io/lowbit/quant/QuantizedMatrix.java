@@ -18,11 +18,14 @@ import io.lowbit.tensor.Tensor;
  * scheme  codes                                      scales                               more
  * Dense   dtype [N, K]                               none
  * Int4    U8 [N, ceil(K/2)], even column low nibble  F16|BF16|F32 [1,1], [N,1] or [N,G]   zeros U8 [N, ceil(G/2)], even group low
- *                                                                                         nibble (asymmetric; [1,1] per tensor)
+ *                                                                                         nibble (asymmetric; [1,1] per tensor);
+ *                                                                                         groups I32 [K] (act-order)
  * Bnb4    U8 [ceil(N·K/2)], flat, even index HIGH    F32 [blocks]                         nested instead of scales (doubleQuant)
  * Mxfp4   U8 [N, ceil(K/2)], even column low nibble  F8_E8M0 [N, ceil(K/32)]
  * Nvfp4   U8 [N, ceil(K/2)], even column low nibble  F8_E4M3 [N, ceil(K/16)]              tensorScale, a multiplier
  * Fp8     F8_E4M3|F8_E5M2 [N, K]                     F32 [1,1], [N,1] or [ceil(N/r), ceil(K/c)]
+ * Int8    I8 [N, K]                                  F32 [N,1]
+ * Ggml    U8 [N, K/elements·bytes], ggml's blocks    inside of the blocks
  * </pre>
  *
  * <p>Owns nothing: it lives as long as the arenas of its tensors.
@@ -34,16 +37,17 @@ public final class QuantizedMatrix {
     private final Tensor codes;
     private final Tensor scales;
     private final Tensor zeros;
+    private final Tensor groups;
     private final NestedScales nested;
     private final float tensorScale;
     private final float tensorDivisor;
 
     private QuantizedMatrix(Scheme scheme, long n, long k, Tensor codes, Tensor scales, Tensor zeros, NestedScales nested,
             float tensorScale) {
-        this(scheme, n, k, codes, scales, zeros, nested, tensorScale, Float.NaN);
+        this(scheme, n, k, codes, scales, zeros, null, nested, tensorScale, Float.NaN);
     }
 
-    private QuantizedMatrix(Scheme scheme, long n, long k, Tensor codes, Tensor scales, Tensor zeros, NestedScales nested,
+    private QuantizedMatrix(Scheme scheme, long n, long k, Tensor codes, Tensor scales, Tensor zeros, Tensor groups, NestedScales nested,
             float tensorScale, float tensorDivisor) {
         this.scheme = scheme;
         this.n = n;
@@ -51,6 +55,7 @@ public final class QuantizedMatrix {
         this.codes = codes;
         this.scales = scales;
         this.zeros = zeros;
+        this.groups = groups;
         this.nested = nested;
         this.tensorScale = tensorScale;
         this.tensorDivisor = tensorDivisor;
@@ -64,17 +69,29 @@ public final class QuantizedMatrix {
 
     /** INT4; {@code zeros} is null exactly for a symmetric scheme. */
     public static QuantizedMatrix int4(Scheme.Int4 scheme, long n, long k, Tensor codes, Tensor scales, Tensor zeros) {
+        return int4(scheme, n, k, codes, scales, zeros, null);
+    }
+
+    /**
+     * INT4 whose columns belong to groups in any order, as GPTQ's act-order leaves them.
+     *
+     * @param groups I32 {@code [K]}: the group of each column, from 0 to G−1; null where column k is in group k / size
+     */
+    public static QuantizedMatrix int4(Scheme.Int4 scheme, long n, long k, Tensor codes, Tensor scales, Tensor zeros, Tensor groups) {
         long rows = scheme.grouping().scaleRows(n);
-        long groups = scheme.grouping().scaleCols(k);
+        long cols = scheme.grouping().scaleCols(k);
         require(codes, "codes", DType.U8, n, Math.ceilDiv(k, 2L));
-        require(scales, "scales", scheme.scaleType(), rows, groups);
+        require(scales, "scales", scheme.scaleType(), rows, cols);
         if (scheme.symmetric() != (zeros == null)) {
             throw new IllegalArgumentException(scheme.label() + ": zero points are " + (zeros == null ? "missing" : "given for a symmetric scheme"));
         }
         if (zeros != null) {
-            require(zeros, "zeros", DType.U8, rows, Math.ceilDiv(groups, 2L));
+            require(zeros, "zeros", DType.U8, rows, Math.ceilDiv(cols, 2L));
         }
-        return new QuantizedMatrix(scheme, n, k, codes, scales, zeros, null, 1f);
+        if (groups != null) {
+            requireGroups(scheme, k, groups, cols);
+        }
+        return new QuantizedMatrix(scheme, n, k, codes, scales, zeros, groups, null, 1f, Float.NaN);
     }
 
     /** bitsandbytes 4-bit with plain absmax. */
@@ -120,7 +137,7 @@ public final class QuantizedMatrix {
             throw new IllegalArgumentException("nvfp4 tensor divisor " + tensorDivisor + ": expected a positive finite number");
         }
         QuantizedMatrix m = nvfp4(n, k, codes, scales, 1f / tensorDivisor);
-        return new QuantizedMatrix(m.scheme, n, k, codes, scales, null, null, m.tensorScale, tensorDivisor);
+        return new QuantizedMatrix(m.scheme, n, k, codes, scales, null, null, null, m.tensorScale, tensorDivisor);
     }
 
     /** FP8 with f32 scales. */
@@ -128,6 +145,23 @@ public final class QuantizedMatrix {
         require(codes, "codes", scheme.format() == Scheme.Fp8Format.E4M3 ? DType.F8_E4M3 : DType.F8_E5M2, n, k);
         require(scales, "scales", DType.F32, scheme.grouping().scaleRows(n), scheme.grouping().scaleCols(k));
         return new QuantizedMatrix(scheme, n, k, codes, scales, null, null, 1f);
+    }
+
+    /** 8-bit integers in rows of one scale; the code −128 is none that a quantizer makes, but it is read. */
+    public static QuantizedMatrix int8(long n, long k, Tensor codes, Tensor scales) {
+        require(codes, "codes", DType.I8, n, k);
+        require(scales, "scales", DType.F32, n, 1);
+        return new QuantizedMatrix(new Scheme.Int8(), n, k, codes, scales, null, null, 1f);
+    }
+
+    /** Blocks of ggml; K is a multiple of their length. */
+    public static QuantizedMatrix ggml(Scheme.Ggml scheme, long n, long k, Tensor blocks) {
+        int elements = scheme.block().elements();
+        if (k % elements != 0) {
+            throw new IllegalArgumentException(scheme.label() + ": K = " + k + " is no multiple of its blocks of " + elements);
+        }
+        require(blocks, "blocks", DType.U8, n, Math.multiplyExact(k / elements, (long) scheme.block().bytes()));
+        return new QuantizedMatrix(scheme, n, k, blocks, null, null, null, 1f);
     }
 
     public Scheme scheme() {
@@ -148,7 +182,7 @@ public final class QuantizedMatrix {
         return codes;
     }
 
-    /** Null for dense matrices and for double quantization. */
+    /** Null for dense matrices, for double quantization and for ggml's blocks. */
     public Tensor scales() {
         return scales;
     }
@@ -156,6 +190,11 @@ public final class QuantizedMatrix {
     /** Null but for asymmetric INT4. */
     public Tensor zeros() {
         return zeros;
+    }
+
+    /** The group of each column, I32 {@code [K]}; null where they are in order, and but for INT4. */
+    public Tensor groups() {
+        return groups;
     }
 
     /** Null but for double quantization. */
@@ -188,6 +227,9 @@ public final class QuantizedMatrix {
         if (zeros != null) {
             total += zeros.data().byteSize();
         }
+        if (groups != null) {
+            total += groups.data().byteSize();
+        }
         if (nested != null) {
             // The 256-entry map is a table, shared by all matrices in memory; files repeat it.
             total += nested.codes().data().byteSize() + nested.absmax().data().byteSize() + Float.BYTES;
@@ -200,11 +242,13 @@ public final class QuantizedMatrix {
         return 8.0 * bytes() / ((double) n * k);
     }
 
-    /** The 4- or 8-bit code of weight ({@code row}, {@code col}). Not for dense matrices. */
+    /** The 4- or 8-bit code of weight ({@code row}, {@code col}), INT8's with its sign. Not for dense matrices and ggml's blocks. */
     public int code(long row, long col) {
         return switch (scheme) {
             case Scheme.Dense _ -> throw new IllegalStateException("a dense matrix has no codes");
+            case Scheme.Ggml _ -> throw new IllegalStateException("ggml's blocks have no codes of their own");
             case Scheme.Fp8 _ -> codes.getByte(row * k + col);
+            case Scheme.Int8 _ -> (byte) codes.getByte(row * k + col);
             case Scheme.Bnb4 _ -> {
                 long i = row * k + col;
                 int pair = codes.getByte(i >>> 1);
@@ -220,16 +264,23 @@ public final class QuantizedMatrix {
         if (int4.symmetric()) {
             return 8;
         }
-        long groups = int4.grouping().scaleCols(k);
-        long index = int4.grouping().scaleIndex(row, col, k);
-        return nibble(zeros, index / groups, Math.ceilDiv(groups, 2L), index % groups);
+        long cols = int4.grouping().scaleCols(k);
+        long index = scaleIndex(int4, row, col);
+        return nibble(zeros, index / cols, Math.ceilDiv(cols, 2L), index % cols);
     }
 
-    /** The f32 factor of weight ({@code row}, {@code col}); 1 for dense matrices. */
+    /** Where in the scale grid of an INT4 matrix the scale and zero point of weight ({@code row}, {@code col}) are. */
+    private long scaleIndex(Scheme.Int4 int4, long row, long col) {
+        return groups == null ? int4.grouping().scaleIndex(row, col, k) : row * scales.dim(1) + groups.getInt(col);
+    }
+
+    /** The f32 factor of weight ({@code row}, {@code col}); 1 for dense matrices. Not for ggml's blocks. */
     public float scale(long row, long col) {
         return switch (scheme) {
             case Scheme.Dense _ -> 1f;
-            case Scheme.Int4 s -> scales.getFloat(s.grouping().scaleIndex(row, col, k));
+            case Scheme.Ggml _ -> throw new IllegalStateException("ggml's blocks have no scales of their own");
+            case Scheme.Int8 _ -> scales.getFloat(row);
+            case Scheme.Int4 s -> scales.getFloat(scaleIndex(s, row, col));
             case Scheme.Bnb4 s -> {
                 long block = (row * k + col) / s.blockSize();
                 yield s.doubleQuant() ? nested.scale(block) : scales.getFloat(block);
@@ -244,6 +295,11 @@ public final class QuantizedMatrix {
     public float value(long row, long col) {
         return switch (scheme) {
             case Scheme.Dense _ -> codes.getFloat(row * k + col);
+            case Scheme.Ggml s -> {
+                long block = row * codes.dim(1) + col / s.block().elements() * s.block().bytes();
+                yield s.block().value(codes.data(), block, (int) (col % s.block().elements()));
+            }
+            case Scheme.Int8 _ -> code(row, col) * scale(row, col);
             case Scheme.Int4 _ -> (code(row, col) - zero(row, col)) * scale(row, col);
             case Scheme.Bnb4 s -> (s.codebook() == Scheme.Codebook.NF4 ? Nf4.decode(code(row, col)) : BnbFp4.decode(code(row, col)))
                     * scale(row, col);
@@ -262,6 +318,19 @@ public final class QuantizedMatrix {
     private static int nibble(Tensor packed, long row, long rowBytes, long col) {
         int pair = packed.getByte(row * rowBytes + (col >>> 1));
         return (col & 1) == 0 ? pair & 15 : pair >>> 4;
+    }
+
+    private static void requireGroups(Scheme.Int4 scheme, long k, Tensor groups, long count) {
+        if (!(scheme.grouping() instanceof Grouping.PerGroup)) {
+            throw new IllegalArgumentException(scheme.label() + ": it has no groups for columns to belong to");
+        }
+        require(groups, "groups", DType.I32, k);
+        for (long col = 0; col < k; col++) {
+            int group = groups.getInt(col);
+            if (group < 0 || group >= count) {
+                throw new IllegalArgumentException("column " + col + " is in group " + group + ", expected 0 to " + (count - 1));
+            }
+        }
     }
 
     private static void requireRank2(Tensor t) {

@@ -12,9 +12,13 @@ import io.lowbit.tensor.DType;
 import io.lowbit.tensor.Tensor;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.ByteOrder;
 
 /** Rows of a quantized matrix as F32: {@link QuantizedMatrix#value} in bulk. One for each worker. */
 final class RowDecoder {
+    private static final ValueLayout.OfFloat FLOAT = ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+
     private final QuantizedMatrix matrix;
     private final long k;
     private final MemorySegment codes;
@@ -32,7 +36,7 @@ final class RowDecoder {
     private static BulkCodec[] codecs(Scheme scheme) {
         Codecs all = Codecs.chosen();
         return switch (scheme) {
-            case Scheme.Dense _ -> new BulkCodec[0];
+            case Scheme.Dense _, Scheme.Int8 _, Scheme.Ggml _ -> new BulkCodec[0];
             case Scheme.Int4 _ -> {
                 BulkCodec[] byZero = new BulkCodec[16];
                 for (int zero = 0; zero < 16; zero++) {
@@ -51,6 +55,23 @@ final class RowDecoder {
     void decode(long row, MemorySegment out, long outOffset) {
         switch (matrix.scheme()) {
             case Scheme.Dense s -> load(matrix.codes().data(), row * k, s.dtype(), out, outOffset, k);
+            case Scheme.Ggml s -> {
+                int step = s.block().elements();
+                for (long col = 0, at = row * matrix.codes().dim(1); col < k; col += step, at += s.block().bytes()) {
+                    s.block().decode(matrix.codes().data(), at, out, outOffset + 4 * col, 4);
+                }
+            }
+            case Scheme.Int8 _ -> {
+                float scale = matrix.scale(row, 0);
+                for (long col = 0; col < k; col++) {
+                    out.set(FLOAT, outOffset + 4 * col, matrix.code(row, col) * scale);
+                }
+            }
+            case Scheme.Int4 _ when matrix.groups() != null -> {
+                for (long col = 0; col < k; col++) {
+                    out.set(FLOAT, outOffset + 4 * col, matrix.value(row, col));
+                }
+            }
             case Scheme.Int4 s -> {
                 unpackRow(row);
                 long size = s.grouping() instanceof Grouping.PerGroup g ? g.size() : Math.max(1, k);

@@ -1,5 +1,6 @@
 package io.lowbit.quant;
 
+import io.lowbit.format.GgmlBlock;
 import io.lowbit.tensor.DType;
 
 /**
@@ -118,6 +119,22 @@ public sealed interface Scheme {
         @Override
         public String label() {
             return "fp8 " + (format == Fp8Format.E4M3 ? "e4m3 " : "e5m2 ") + grouping.label();
+        }
+    }
+
+    /** Signed 8-bit integers; w = code · scale, one f32 scale a row: bitsandbytes' LLM.int8. */
+    record Int8() implements Scheme {
+        @Override
+        public String label() {
+            return "int8 channel";
+        }
+    }
+
+    /** Blocks of ggml that no other scheme holds exactly, as GGUF files have them: {@code ggml q4_k}. */
+    record Ggml(GgmlBlock block) implements Scheme {
+        @Override
+        public String label() {
+            return "ggml " + block.label();
         }
     }
 }

@@ -8,7 +8,8 @@ enum Family {
     INT4("int4", "INT4"),
     BNB("bnb", "NF4 and FP4 (bitsandbytes)"),
     E2M1("e2m1", "MXFP4 and NVFP4"),
-    FP8("fp8", "FP8");
+    FP8("fp8", "FP8"),
+    OTHER("other", "INT8 and ggml's blocks");
 
     /** Suffix of its CSS class. */
     final String css;
@@ -26,6 +27,7 @@ enum Family {
             case Scheme.Bnb4 _ -> BNB;
             case Scheme.Mxfp4 _, Scheme.Nvfp4 _ -> E2M1;
             case Scheme.Fp8 _ -> FP8;
+            case Scheme.Int8 _, Scheme.Ggml _ -> OTHER;
         };
     }
 
@@ -36,6 +38,7 @@ enum Family {
             case INT4 -> Svg.format("<circle cx='%.1f' cy='%.1f' r='5'/>", x, y);
             case BNB -> Svg.format("<rect x='%.1f' y='%.1f' width='9' height='9'/>", x - 4.5, y - 4.5);
             case E2M1 -> Svg.format("<path d='M%.1f %.1f l6 10.5 h-12 z'/>", x, y - 6.5);
+            case OTHER -> Svg.format("<path d='M%.1f %.1f h12 l-6 10.5 z'/>", x - 6, y - 5);
             case FP8 -> Svg.format("<path d='M%.1f %.1f l6 6 l-6 6 l-6 -6 z'/>", x, y - 6);
         };
         return "<g class='mark f-" + css + "'>" + shape + "</g>";

@@ -33,7 +33,11 @@ public final class MatrixArgument {
         int blockShift = 0;
         boolean divided = !Float.isNaN(w.tensorDivisor());
         switch (scheme) {
-            case Scheme.Dense _ -> {}
+            case Scheme.Dense _, Scheme.Ggml _ -> {}
+            case Scheme.Int8 _ -> {
+                scaleCols = 1;
+                groupCols = Math.toIntExact(Math.max(k, 1));
+            }
             case Scheme.Int4 s -> {
                 scaleCols = s.grouping().scaleCols(k);
                 groupRows = rows(s.grouping(), n);

@@ -20,6 +20,8 @@ public final class SchemeKernels {
             case Scheme.Bnb4 b -> b.codebook() == Scheme.Codebook.NF4 ? "nf4_block" : "fp4_block";
             case Scheme.Mxfp4 _ -> "mxfp4_block32";
             case Scheme.Nvfp4 _ -> "nvfp4_block16";
+            case Scheme.Int8 _ -> "int8_row";
+            case Scheme.Ggml g -> g.block().label() + "_block";
             case Scheme.Fp8 f -> f.format() == Scheme.Fp8Format.E4M3 ? "e4m3_block" : "e5m2_block";
         };
     }
@@ -35,7 +37,7 @@ public final class SchemeKernels {
             case Scheme.Dense d -> d.dtype() == DType.BF16 ? 1 : d.dtype() == DType.F16 ? 2 : 3;
             case Scheme.Int4 i -> i.scaleType() == DType.F32 ? 3 : 2;
             case Scheme.Mxfp4 _ -> 1;
-            case Scheme.Bnb4 _, Scheme.Nvfp4 _, Scheme.Fp8 _ -> 3;
+            case Scheme.Bnb4 _, Scheme.Nvfp4 _, Scheme.Fp8 _, Scheme.Int8 _, Scheme.Ggml _ -> 3;
         };
     }
 
