@@ -13,7 +13,7 @@ struct Matrix {
     const uint8_t* zeros;        // 16  null for a symmetric scheme
     const uint8_t* nestedCodes;  // 24
     const float* nestedAbsmax;   // 32
-    const float* nestedMap;      // 40
+    const void* nestedMap;       // 40  float map of nested scales; INT4: int32 group of each column, or null where in order
     int64_t n;                   // 48
     int64_t k;                   // 56
     int64_t scaleCols;           // 64  columns of the scale grid
@@ -37,7 +37,7 @@ struct Int4 {
     static __device__ __forceinline__ float value(const Matrix& w, uint32_t row, uint32_t col) {
         int q = nibble(w.codes, (w.k + 1) >> 1, row, col);
         uint32_t gridRow = row / w.groupRows;
-        uint32_t group = col / w.groupCols;
+        uint32_t group = w.nestedMap ? static_cast<const uint32_t*>(w.nestedMap)[col] : col / w.groupCols;
         int zero = 8;
         if (w.zeros) {
             zero = nibble(w.zeros, (w.scaleCols + 1) >> 1, gridRow, group);
@@ -55,7 +55,7 @@ struct Bnb4 {
         int64_t block = i >> w.blockShift;
         float absmax;
         if (w.nestedCodes) {
-            absmax = __fadd_rn(__fmul_rn(w.nestedMap[w.nestedCodes[block]], w.nestedAbsmax[block >> 8]), w.nestedOffset);
+            absmax = __fadd_rn(__fmul_rn(static_cast<const float*>(w.nestedMap)[w.nestedCodes[block]], w.nestedAbsmax[block >> 8]), w.nestedOffset);
         } else {
             absmax = static_cast<const float*>(w.scales)[block];
         }

@@ -3,14 +3,18 @@ package io.lowbit.cuda;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.lowbit.backend.OddMatrices;
 import io.lowbit.cuda.kernels.Architecture;
 import io.lowbit.cuda.kernels.KernelFamily;
 import io.lowbit.cuda.kernels.Kernels;
 import io.lowbit.cuda.kernels.SchemeKernels;
+import io.lowbit.quant.QuantizedMatrix;
 import io.lowbit.quant.Scheme;
+import java.lang.foreign.Arena;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.Test;
@@ -26,7 +30,14 @@ class PtxTest {
             for (KernelFamily family : KernelFamily.values()) {
                 String ptx = new String(Kernels.ptx(family.file() + "." + architecture.target() + ".ptx"), StandardCharsets.UTF_8);
                 assertTrue(ptx.contains("\n.target " + architecture.target() + "\n"), family + " " + architecture);
-                if (family != KernelFamily.W8A8) {
+                if (family == KernelFamily.BLOCKS) {
+                    for (QuantizedMatrix m : OddMatrices.all(Arena.ofAuto())) {
+                        for (String operation : List.of("gemv_", "linear_", "dequantize_")) {
+                            String name = architecture.prefix() + "_" + operation + SchemeKernels.suffix(m.scheme());
+                            assertTrue(!SchemeKernels.inBlocksFile(m.scheme()) || ptx.contains(".visible .entry " + name + "("), name);
+                        }
+                    }
+                } else if (family != KernelFamily.W8A8) {
                     for (Scheme scheme : Schemes.ALL) {
                         String name = architecture.prefix() + "_" + family.file() + "_" + SchemeKernels.suffix(scheme);
                         assertTrue(ptx.contains(".visible .entry " + name + "("), name);

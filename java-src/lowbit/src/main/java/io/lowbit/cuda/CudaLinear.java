@@ -50,12 +50,11 @@ public final class CudaLinear extends Owner implements Linear {
         this.n = w.n();
         this.k = w.k();
         this.weightPieces = SchemeKernels.weightPieces(scheme);
-        String suffix = SchemeKernels.suffix(scheme);
-        this.gemv = backend.kernels().function(KernelFamily.GEMV, "gemv_" + suffix);
-        this.linear = backend.kernels().function(KernelFamily.LINEAR, "linear_" + suffix);
+        this.gemv = backend.kernels().function(KernelFamily.GEMV, "gemv", scheme);
+        this.linear = backend.kernels().function(KernelFamily.LINEAR, "linear", scheme);
 
         Tensor[] parts = {w.codes(), w.scales(), w.zeros(), w.nested() == null ? null : w.nested().codes(),
-            w.nested() == null ? null : w.nested().absmax(), w.nested() == null ? null : w.nested().map(), biasTensor};
+            w.nested() == null ? null : w.nested().absmax(), w.nested() == null ? w.groups() : w.nested().map(), biasTensor};
         long[] at = new long[parts.length];
         long bytes = 0;
         for (int i = 0; i < parts.length; i++) {
@@ -274,7 +273,7 @@ public final class CudaLinear extends Owner implements Linear {
             Lane lane = backend.lanes().take();
             try (DeviceMemory device = DeviceMemory.allocate(lane.stream(), out.data().byteSize())) {
                 if (device.bytes() > 0) {
-                    Function function = backend.kernels().function(KernelFamily.DEQUANTIZE, "dequantize_" + SchemeKernels.suffix(scheme));
+                    Function function = backend.kernels().function(KernelFamily.DEQUANTIZE, "dequantize", scheme);
                     lane.stream().arguments().struct(matrix).int64(device.address()).int32(type);
                     lane.stream().launch(function, Math.clamp(Math.ceilDiv(n * k, 256L), 1, 1 << 20), 1, KernelFamily.DEQUANTIZE.threads(), 0);
                     lane.stream().download(out.data(), device.address(), device.bytes());

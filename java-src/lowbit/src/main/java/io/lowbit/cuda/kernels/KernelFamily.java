@@ -8,6 +8,8 @@ public enum KernelFamily {
     GEMV("gemv", 128, 8, 4),
     /** Products for any number of rows, on tensor cores. */
     LINEAR("linear", 128, 64, 64),
+    /** The three above for ggml's blocks and 8-bit integers. */
+    BLOCKS("blocks", 0, 0, 0),
     /** FP8 weights with activations quantized to FP8 on the device, on tensor cores. */
     W8A8("w8a8", 128, 64, 64);
 

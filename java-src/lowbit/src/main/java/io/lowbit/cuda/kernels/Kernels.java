@@ -3,6 +3,7 @@ package io.lowbit.cuda.kernels;
 import io.lowbit.cuda.driver.Context;
 import io.lowbit.cuda.driver.Function;
 import io.lowbit.cuda.driver.Module;
+import io.lowbit.quant.Scheme;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
@@ -46,6 +47,11 @@ public final class Kernels implements AutoCloseable {
         Function function = module.function(name);
         functions.put(name, function);
         return function;
+    }
+
+    /** A kernel of a family for a scheme: from the family's file, or from that of the schemes that have their own. */
+    public Function function(KernelFamily family, String operation, Scheme scheme) {
+        return function(SchemeKernels.inBlocksFile(scheme) ? KernelFamily.BLOCKS : family, operation + "_" + SchemeKernels.suffix(scheme));
     }
 
     /** The PTX of a family as it lies in the jar. */

@@ -18,6 +18,7 @@ public final class MatrixArgument {
      *
      * @param scales null pointer for dense matrices and nested scales
      * @param zeros null pointer unless INT4 is asymmetric
+     * @param nestedMap of nested scales, or the group of each column of INT4 with act-order
      */
     public record Addresses(long codes, long scales, long zeros, long nestedCodes, long nestedAbsmax, long nestedMap) {}
 

@@ -26,6 +26,11 @@ public final class SchemeKernels {
         };
     }
 
+    /** True for the schemes whose general kernels lie in {@link KernelFamily#BLOCKS}. */
+    public static boolean inBlocksFile(Scheme scheme) {
+        return scheme instanceof Scheme.Ggml || scheme instanceof Scheme.Int8;
+    }
+
     /**
      * How many bf16 pieces add up to any weight of the scheme exactly: one piece holds 8 significant bits.
      *
