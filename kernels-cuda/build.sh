@@ -8,6 +8,8 @@
 # NVCC and PTXAS name the tools (default: on the PATH). Made with CUDA 13.0.88; another release may print other PTX for the
 # same sources, so --check refuses it.
 #
+# A source that is for one architecture alone says so in a line "// architectures: 90a".
+#
 # The .version of each file is set to the lowest PTX ISA that ptxas takes for its instructions, so that the oldest driver
 # that can run a kernel may load it; nvcc itself writes the newest it knows.
 set -euo pipefail
@@ -30,10 +32,11 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 failed=0
 
-printf '%-12s %-8s %-5s %-38s %5s %7s %7s\n' file arch PTX kernel regs shared spills
+printf '%-16s %-8s %-5s %-46s %5s %7s %7s\n' file arch PTX kernel regs shared spills
 for source in "$here"/*.cu; do
     name=$(basename "$source" .cu)
-    for arch in 89 90a; do
+    architectures=$(sed -n 's|^// architectures: ||p' "$source")
+    for arch in ${architectures:-89 90a}; do
         file=${name}.sm_$arch.ptx
         # No FMA contraction and no fast-math: what is fused is written as fused.
         "$nvcc" -std=c++17 -O3 -fmad=false -DARCH="sm${arch%a}" -gencode "arch=compute_$arch,code=compute_$arch" \
@@ -54,7 +57,7 @@ for source in "$here"/*.cu; do
             /Used [0-9]+ registers/ {
                 match($0, /Used [0-9]+/); regs = substr($0, RSTART + 5) + 0
                 shared = 0; if (match($0, /[0-9]+ bytes smem/)) shared = substr($0, RSTART) + 0
-                printf "%-12s %-8s %-5s %-38s %5d %7d %7d\n", file, arch, ptx, kernel, regs, shared, spills
+                printf "%-16s %-8s %-5s %-46s %5d %7d %7d\n", file, arch, ptx, kernel, regs, shared, spills
                 if (spills > 0) bad = 1
             }
             END { exit bad }' "$work/log" || { echo "build.sh: $file spills registers" >&2; failed=1; }

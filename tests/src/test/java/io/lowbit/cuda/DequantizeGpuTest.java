@@ -9,7 +9,6 @@ import io.lowbit.checkpoint.Layouts;
 import io.lowbit.checkpoint.SafetensorsFile;
 import io.lowbit.cuda.kernels.Architecture;
 import io.lowbit.cuda.kernels.KernelChoice;
-import io.lowbit.cuda.kernels.KernelFamily;
 import io.lowbit.quant.QuantizedMatrix;
 import io.lowbit.quant.Scheme;
 import io.lowbit.tensor.DType;
@@ -28,7 +27,7 @@ class DequantizeGpuTest {
     void everySchemeGivesTheDefinitionsBits(Architecture architecture) {
         long[][] shapes = {{1, 1}, {3, 5}, {17, 259}, {64, 128}, {33, 1030}};
         long compared = 0;
-        try (CudaBackend backend = Gpu.open(architecture, KernelChoice.always(KernelFamily.LINEAR)); Arena arena = Arena.ofShared()) {
+        try (CudaBackend backend = Gpu.open(architecture, KernelChoice.always("linear")); Arena arena = Arena.ofShared()) {
             for (Scheme scheme : Schemes.ALL) {
                 for (long[] shape : shapes) {
                     for (boolean scrambled : new boolean[] {false, true}) {
@@ -68,7 +67,7 @@ class DequantizeGpuTest {
     @ParameterizedTest(name = "{0}")
     @MethodSource("io.lowbit.cuda.Gpu#architectures")
     void aDividedNvfp4MatrixGivesTheReferencesBits(Architecture architecture) throws IOException {
-        try (CudaBackend backend = Gpu.open(architecture, KernelChoice.always(KernelFamily.LINEAR));
+        try (CudaBackend backend = Gpu.open(architecture, KernelChoice.always("linear"));
                 Checkpoint file = Checkpoint.open(Golden.path("nvfp4/compressed_tensors.safetensors"));
                 SafetensorsFile expected = SafetensorsFile.open(Golden.path("nvfp4/compressed_tensors_expected.safetensors"));
                 Arena arena = Arena.ofShared()) {

@@ -14,6 +14,7 @@ import io.lowbit.cuda.driver.Graph;
 import io.lowbit.cuda.driver.Module;
 import io.lowbit.cuda.driver.PinnedMemory;
 import io.lowbit.cuda.driver.Stream;
+import io.lowbit.quant.ActivationScaling;
 import io.lowbit.quant.Grouping;
 import io.lowbit.quant.QuantizedMatrix;
 import io.lowbit.quant.Scheme;

@@ -1,14 +1,15 @@
 package io.lowbit.cuda;
 
 import io.lowbit.cuda.kernels.Architecture;
+import io.lowbit.cuda.kernels.Catalogue;
 import io.lowbit.cuda.kernels.KernelChoice;
-import io.lowbit.cuda.kernels.KernelFamily;
+import io.lowbit.cuda.kernels.ProductKernel;
+import io.lowbit.quant.ActivationScaling;
 import io.lowbit.quant.QuantizedMatrix;
 import io.lowbit.quant.Scheme;
 import io.lowbit.tensor.DType;
 import io.lowbit.tensor.Tensor;
 import java.lang.foreign.Arena;
-import java.util.List;
 
 /** Runs every kernel once on odd shapes: a program for compute-sanitizer, which is too slow for the tests themselves. */
 final class KernelSweep {
@@ -18,8 +19,8 @@ final class KernelSweep {
         int products = 0;
         DType[] types = {DType.F32, DType.F16, DType.BF16};
         for (Architecture architecture : Gpu.architectures().toList()) {
-            for (KernelFamily family : List.of(KernelFamily.GEMV, KernelFamily.LINEAR)) {
-                try (CudaBackend backend = CudaBackend.open(0, architecture, KernelChoice.always(family)); Arena arena = Arena.ofShared()) {
+            for (ProductKernel kernel : Catalogue.kernels(architecture)) {
+                try (CudaBackend backend = CudaBackend.open(0, architecture, KernelChoice.always(kernel.name())); Arena arena = Arena.ofShared()) {
                     for (Scheme scheme : Schemes.ALL) {
                         QuantizedMatrix w = Schemes.quantized(arena, scheme, 67, 131, 1);
                         Tensor bias = Schemes.normal(arena, types[products % 3], 2, 1, 67);

@@ -2,7 +2,11 @@ package io.lowbit.cuda;
 
 import static org.junit.jupiter.api.Assertions.fail;
 
+import io.lowbit.cuda.kernels.MatrixShape;
+import io.lowbit.cuda.kernels.ProductKernel;
+import io.lowbit.quant.ActivationScaling;
 import io.lowbit.quant.QuantizedMatrix;
+import io.lowbit.quant.Scheme;
 import io.lowbit.tensor.DType;
 import io.lowbit.tensor.Tensor;
 
@@ -21,8 +25,13 @@ final class Products {
         return out;
     }
 
-    /** Fails where |y − y64| > (K+2)·2⁻²⁴·Σ|x||w| (with the bias as one more term) + the rounding of y's type. */
+    /** As {@link #check(String, double[][], double[][], Tensor, Tensor, double)} for a product that rounds no operand. */
     static void check(String what, double[][] w, double[][] x, Tensor bias, Tensor y) {
+        check(what, w, x, bias, y, 0);
+    }
+
+    /** Fails where |y − y64| > ((K+2)·2⁻²⁴ + operandRounding)·Σ|x||w| (with the bias as one more term) + the rounding of y's type. */
+    static void check(String what, double[][] w, double[][] x, Tensor bias, Tensor y, double operandRounding) {
         int n = w.length;
         for (int m = 0; m < x.length; m++) {
             for (int j = 0; j < n; j++) {
@@ -34,13 +43,30 @@ final class Products {
                     magnitude += Math.abs(product);
                 }
                 double got = y.getFloat((long) m * n + j);
-                double bound = (w[j].length + 2) * 0x1p-24 * magnitude + rounding(y.dtype(), sum);
+                double bound = ((w[j].length + 2) * 0x1p-24 + operandRounding) * magnitude + rounding(y.dtype(), sum);
                 if (!(Math.abs(got - sum) <= bound)) {
                     fail(what + " y[" + m + ", " + j + "] = " + got + ", in double " + sum + ": off by " + Math.abs(got - sum)
                             + ", allowed " + bound);
                 }
             }
         }
+    }
+
+    /**
+     * True where a kernel takes activations quantized in one of {@code scalings}, or with null as they come, for any scheme
+     * of the table at a size that suits every tile.
+     */
+    static boolean takes(ProductKernel kernel, ActivationScaling[] scalings) {
+        for (Scheme scheme : Schemes.ALL) {
+            for (DType x : new DType[] {DType.F32, DType.F16, DType.BF16}) {
+                for (ActivationScaling scaling : scalings == null ? new ActivationScaling[] {null} : scalings) {
+                    if (kernel.supports(MatrixShape.plain(scheme, 4096, 4096), x, DType.BF16, scaling)) {
+                        return true;
+                    }
+                }
+            }
+        }
+        return false;
     }
 
     static double[][] rows(Tensor x) {

@@ -5,16 +5,22 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.lowbit.backend.OddMatrices;
 import io.lowbit.cuda.kernels.Architecture;
-import io.lowbit.cuda.kernels.KernelFamily;
+import io.lowbit.cuda.kernels.Catalogue;
 import io.lowbit.cuda.kernels.Kernels;
+import io.lowbit.cuda.kernels.ProductKernel;
 import io.lowbit.cuda.kernels.SchemeKernels;
-import io.lowbit.quant.QuantizedMatrix;
+import io.lowbit.cuda.kernels.WeightLayout;
 import io.lowbit.quant.Scheme;
 import java.lang.foreign.Arena;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.TreeSet;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.Test;
@@ -24,26 +30,30 @@ import org.junit.jupiter.api.Timeout;
 class PtxTest {
     private static final Path ROOT = Path.of(System.getProperty("lowbit.root"));
 
+    /** Every entry point that a kernel of the catalogue, or the dequantizer, would load. */
     @Test
     void everyKernelIsInTheJar() {
         for (Architecture architecture : Architecture.values()) {
-            for (KernelFamily family : KernelFamily.values()) {
-                String ptx = new String(Kernels.ptx(family.file() + "." + architecture.target() + ".ptx"), StandardCharsets.UTF_8);
-                assertTrue(ptx.contains("\n.target " + architecture.target() + "\n"), family + " " + architecture);
-                if (family == KernelFamily.BLOCKS) {
-                    for (QuantizedMatrix m : OddMatrices.all(Arena.ofAuto())) {
-                        for (String operation : List.of("gemv_", "linear_", "dequantize_")) {
-                            String name = architecture.prefix() + "_" + operation + SchemeKernels.suffix(m.scheme());
-                            assertTrue(!SchemeKernels.inBlocksFile(m.scheme()) || ptx.contains(".visible .entry " + name + "("), name);
-                        }
-                    }
-                } else if (family != KernelFamily.W8A8) {
-                    for (Scheme scheme : Schemes.ALL) {
-                        String name = architecture.prefix() + "_" + family.file() + "_" + SchemeKernels.suffix(scheme);
-                        assertTrue(ptx.contains(".visible .entry " + name + "("), name);
-                    }
+            Map<String, Set<String>> entries = new TreeMap<>();
+            List<Scheme> schemes = new ArrayList<>(Schemes.ALL);
+            OddMatrices.all(Arena.ofAuto()).forEach(m -> schemes.add(m.scheme()));
+            for (Scheme scheme : schemes) {
+                for (ProductKernel kernel : Catalogue.kernels(architecture)) {
+                    entries.computeIfAbsent(kernel.file(scheme), f -> new TreeSet<>()).addAll(kernel.entries(scheme));
+                }
+                for (WeightLayout layout : Catalogue.layouts(scheme)) {
+                    entries.computeIfAbsent(SchemeKernels.file("dequantize", scheme), f -> new TreeSet<>())
+                            .add("dequantize_" + layout.suffix(scheme));
                 }
             }
+            entries.forEach((file, names) -> {
+                String ptx = ptx(file, architecture);
+                assertTrue(ptx.contains("\n.target " + architecture.target() + "\n"), file + " " + architecture);
+                assertTrue(!names.isEmpty(), file + " " + architecture);
+                for (String name : names) {
+                    assertTrue(ptx.contains(".visible .entry " + architecture.prefix() + "_" + name + "("), file + " " + architecture + " " + name);
+                }
+            });
         }
     }
 
@@ -51,12 +61,24 @@ class PtxTest {
     @Test
     void ptxVersionIsOld() {
         for (Architecture architecture : Architecture.values()) {
-            for (KernelFamily family : KernelFamily.values()) {
-                String ptx = new String(Kernels.ptx(family.file() + "." + architecture.target() + ".ptx"), StandardCharsets.UTF_8);
-                String version = ptx.lines().filter(line -> line.startsWith(".version ")).findFirst().orElse("");
-                assertEquals(".version " + (family == KernelFamily.W8A8 ? "8.4" : architecture == Architecture.SM90 ? "8.0" : "7.8"), version);
+            for (ProductKernel kernel : Catalogue.kernels(architecture)) {
+                for (Scheme scheme : Schemes.ALL) {
+                    double version = version(ptx(kernel.file(scheme), architecture));
+                    assertTrue(version <= 8.4, kernel.file(scheme) + " " + architecture + " needs PTX ISA " + version);
+                }
+            }
+            for (String file : List.of("gemv", "linear", "dequantize", "blocks")) {
+                assertEquals(architecture == Architecture.SM90 ? 8.0 : 7.8, version(ptx(file, architecture)), file + " " + architecture);
             }
         }
+    }
+
+    private static String ptx(String file, Architecture architecture) {
+        return new String(Kernels.ptx(Kernels.resource(file, architecture)), StandardCharsets.UTF_8);
+    }
+
+    private static double version(String ptx) {
+        return Double.parseDouble(ptx.lines().filter(line -> line.startsWith(".version ")).findFirst().orElseThrow().substring(9));
     }
 
     @Test

@@ -1,6 +1,7 @@
 package io.lowbit.backend;
 
 import io.lowbit.quant.Scheme;
+import io.lowbit.tensor.DType;
 import io.lowbit.tensor.Tensor;
 
 /**
@@ -23,7 +24,8 @@ public interface Linear extends AutoCloseable {
     long bytes();
 
     /**
-     * Computes y = x · Wᵀ (+ bias), accumulating in f32: |y − y₆₄| ≤ (K+2)·2⁻²⁴·Σ|x||w| plus the rounding to y's type.
+     * Computes y = x · Wᵀ (+ bias), accumulating in f32: |y − y₆₄| ≤ ((K+2)·2⁻²⁴ + u)·Σ|x||w| plus the rounding to y's type,
+     * where u is {@link #operandRounding}.
      * Allocates nothing in steady state.
      *
      * @param x F32, F16 or BF16 {@code [M, K]}; M may be 0
@@ -32,6 +34,14 @@ public interface Linear extends AutoCloseable {
      * @throws IllegalStateException when the layer, its backend or a tensor's arena is closed
      */
     void forward(Tensor x, Tensor y);
+
+    /**
+     * The largest relative rounding of a product x·w before it is summed, in a product of {@code m} rows: 0 where operands
+     * count as they are, as on the CPU; 2⁻⁸ where a kernel rounds scaled weights to BF16, 2⁻¹¹ to F16.
+     */
+    default double operandRounding(long m, DType x, DType y) {
+        return 0;
+    }
 
     /** Frees the layer's memory; a second call does nothing. */
     @Override

@@ -97,10 +97,12 @@ public record ProductCase(Scheme scheme, int m, int n, int k, DType xType, DType
             Tensor bias = bias(arena);
             Tensor x = x(arena);
             Tensor y = Tensor.allocate(arena, yType, m, n);
+            double rounding;
             try (Linear layer = backend.load(weights, bias)) {
                 layer.forward(x, y);
+                rounding = layer.operandRounding(m, xType, yType);
             }
-            return worst(weights, bias, x, y, 1);
+            return worst(weights, bias, x, y, 1, rounding);
         }
     }
 
@@ -120,12 +122,20 @@ public record ProductCase(Scheme scheme, int m, int n, int k, DType xType, DType
     }
 
     /**
-     * The largest error of y as a fraction of its bound, (K+2)·2⁻²⁴·Σ|x||w| plus, for a bias, 2⁻²⁴·(|y₆₄| + |bias|) and the
+     * {@link #worst(QuantizedMatrix, Tensor, Tensor, Tensor, int, double)} of a product that rounds no operand.
+     */
+    public static double worst(QuantizedMatrix weights, Tensor bias, Tensor x, Tensor y, int rowStep) {
+        return worst(weights, bias, x, y, rowStep, 0);
+    }
+
+    /**
+     * The largest error of y as a fraction of its bound, ((K+2)·2⁻²⁴ + u)·Σ|x||w| plus, for a bias, 2⁻²⁴·(|y₆₄| + |bias|) and the
      * rounding of y's type.
      *
      * @param rowStep looks at every {@code rowStep}-th row of W only: f64 sums of big products take long
+     * @param operandRounding u: {@link Linear#operandRounding} of the product
      */
-    public static double worst(QuantizedMatrix weights, Tensor bias, Tensor x, Tensor y, int rowStep) {
+    public static double worst(QuantizedMatrix weights, Tensor bias, Tensor x, Tensor y, int rowStep, double operandRounding) {
         int n = Math.toIntExact(weights.n());
         int k = Math.toIntExact(weights.k());
         int m = Math.toIntExact(x.dim(0));
@@ -144,7 +154,7 @@ public record ProductCase(Scheme scheme, int m, int n, int k, DType xType, DType
                     sum += product;
                     magnitude += Math.abs(product);
                 }
-                double bound = (k + 2) * 0x1p-24 * magnitude;
+                double bound = ((k + 2) * 0x1p-24 + operandRounding) * magnitude;
                 if (bias != null) {
                     double b = bias.getFloat(row);
                     sum += b;

@@ -3,19 +3,16 @@ package io.lowbit.cuda;
 import io.lowbit.backend.Backend;
 import io.lowbit.backend.Linear;
 import io.lowbit.cuda.driver.Context;
-import io.lowbit.cuda.driver.Function;
 import io.lowbit.cuda.driver.Owner;
 import io.lowbit.cuda.driver.Stream;
 import io.lowbit.cuda.kernels.Architecture;
 import io.lowbit.cuda.kernels.KernelChoice;
-import io.lowbit.cuda.kernels.KernelFamily;
 import io.lowbit.cuda.kernels.Kernels;
 import io.lowbit.quant.QuantizedMatrix;
 import io.lowbit.tensor.DType;
 import io.lowbit.tensor.Tensor;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 
@@ -28,7 +25,6 @@ public final class CudaBackend extends Owner implements Backend {
     private final KernelChoice choice;
     private final Lanes lanes;
     private final Set<CudaLinear> layers = ConcurrentHashMap.newKeySet();
-    private final Map<String, Function> w8a8 = new ConcurrentHashMap<>();
 
     private CudaBackend(Context context, Kernels kernels, KernelChoice choice, Lanes lanes) {
         super("the CUDA backend");
@@ -93,15 +89,6 @@ public final class CudaBackend extends Owner implements Backend {
 
     Lanes lanes() {
         return lanes;
-    }
-
-    Function w8a8(String operation) {
-        Function known = w8a8.get(operation);
-        if (known == null) {
-            known = kernels.function(KernelFamily.W8A8, operation);
-            w8a8.put(operation, known);
-        }
-        return known;
     }
 
     @Override

@@ -1,15 +1,21 @@
 package io.lowbit.cuda;
 
 import io.lowbit.backend.Linear;
-import io.lowbit.cuda.driver.Arguments;
 import io.lowbit.cuda.driver.DeviceMemory;
 import io.lowbit.cuda.driver.Function;
 import io.lowbit.cuda.driver.Owner;
 import io.lowbit.cuda.driver.Stream;
+import io.lowbit.cuda.kernels.CanonicalLayout;
 import io.lowbit.cuda.kernels.ElementTypes;
-import io.lowbit.cuda.kernels.KernelFamily;
+import io.lowbit.cuda.kernels.LayerWeights;
 import io.lowbit.cuda.kernels.MatrixArgument;
+import io.lowbit.cuda.kernels.MatrixShape;
+import io.lowbit.cuda.kernels.Product;
+import io.lowbit.cuda.kernels.ProductKernel;
 import io.lowbit.cuda.kernels.SchemeKernels;
+import io.lowbit.cuda.kernels.Selection;
+import io.lowbit.cuda.kernels.WeightLayout;
+import io.lowbit.quant.ActivationScaling;
 import io.lowbit.quant.QuantizedMatrix;
 import io.lowbit.quant.Scheme;
 import io.lowbit.tensor.DType;
@@ -18,73 +24,91 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 
 /**
- * A linear layer in device memory, in the canonical layout of its scheme. The weights are decoded inside of the products
- * and never stored as floats.
+ * A linear layer in device memory. The weights lie there once, in the layout of the kernel that the backend's choice
+ * prefers for their scheme and size; they are decoded inside of the products and never stored as floats.
  *
- * <p>Products round no operand: weights count as the f32 that {@link QuantizedMatrix#value} gives and activations as they
- * come; both are cut into bf16 pieces that add up exactly, and the tensor cores sum all products of pieces in f32. With
- * more than 8 rows an infinite activation gives NaN, since infinity times a zero piece is NaN.
+ * <p>{@link #kernel} says which kernel makes a product. The exact ones ({@code gemv}, {@code linear}) round no operand:
+ * weights count as the f32 that {@link QuantizedMatrix#value} gives and activations as they come; {@code linear} cuts both
+ * into bf16 pieces that add up exactly, and an infinite activation gives NaN there, since infinity times a zero piece is
+ * NaN. Faster kernels may round scaled weights to the type of the activations: {@link #operandRounding} says how much.
  */
 public final class CudaLinear extends Owner implements Linear {
-    private static final int MOST_BLOCKS_Y = 65535;
     private static final long ALIGNMENT = 256;
+    private static final int DEQUANTIZE_THREADS = 256;
+    private static final DType[] TYPES = {DType.F32, DType.F16, DType.BF16};
 
     private final CudaBackend backend;
+    private final MatrixShape shape;
     private final Scheme scheme;
     private final long n;
     private final long k;
+    private final WeightLayout layout;
     private final DeviceMemory memory;
     private final Arena arena;
-    private final MemorySegment matrix;
-    private final long bias;
-    private final int biasType;
-    private final int weightPieces;
-    private final Function gemv;
-    private final Function linear;
+    private final LayerWeights weights;
+    private final Selection selection;
 
     /** Uploads the matrix; the caller has checked the bias and counted the layer into the backend. */
     CudaLinear(CudaBackend backend, QuantizedMatrix w, Tensor biasTensor) {
         super("the layer " + w);
         this.backend = backend;
+        this.shape = MatrixShape.of(w);
         this.scheme = w.scheme();
         this.n = w.n();
         this.k = w.k();
-        this.weightPieces = SchemeKernels.weightPieces(scheme);
-        this.gemv = backend.kernels().function(KernelFamily.GEMV, "gemv", scheme);
-        this.linear = backend.kernels().function(KernelFamily.LINEAR, "linear", scheme);
-
-        Tensor[] parts = {w.codes(), w.scales(), w.zeros(), w.nested() == null ? null : w.nested().codes(),
-            w.nested() == null ? null : w.nested().absmax(), w.nested() == null ? w.groups() : w.nested().map(), biasTensor};
-        long[] at = new long[parts.length];
-        long bytes = 0;
-        for (int i = 0; i < parts.length; i++) {
-            at[i] = bytes;
-            if (parts[i] != null) {
-                bytes = Math.ceilDiv(bytes + parts[i].data().byteSize(), ALIGNMENT) * ALIGNMENT;
-            }
-        }
+        this.layout = backend.choice().layout(backend.kernels(), shape);
+        long biasOffset = Math.ceilDiv(layout.bytes(shape), ALIGNMENT) * ALIGNMENT;
+        long bytes = biasOffset + (biasTensor == null ? 0 : Math.ceilDiv(biasTensor.data().byteSize(), ALIGNMENT) * ALIGNMENT);
         this.memory = backend.context().allocate(bytes);
         this.arena = Arena.ofShared();
         boolean done = false;
         try {
             long base = bytes == 0 ? 0 : memory.address();
-            for (int i = 0; i < parts.length; i++) {
-                if (parts[i] == null) {
-                    at[i] = 0;
-                } else {
-                    at[i] += base;
-                    backend.upload(at[i], parts[i].data());
-                }
+            MemorySegment matrix = arena.allocate(MatrixArgument.BYTES, 8);
+            if (layout == CanonicalLayout.INSTANCE) {
+                uploadCanonical(w, base);
+            } else {
+                pack(w, base, matrix);
             }
-            this.matrix = arena.allocate(MatrixArgument.BYTES, 8);
-            MatrixArgument.write(matrix, w, new MatrixArgument.Addresses(at[0], at[1], at[2], at[3], at[4], at[5]));
-            this.bias = at[6];
-            this.biasType = biasTensor == null ? 0 : ElementTypes.of(biasTensor.dtype());
+            layout.describe(shape, base, matrix);
+            if (biasTensor != null) {
+                backend.upload(base + biasOffset, biasTensor.data());
+            }
+            this.weights = new LayerWeights(shape, layout, base, matrix, biasTensor == null ? 0 : base + biasOffset,
+                    biasTensor == null ? 0 : ElementTypes.of(biasTensor.dtype()), arena);
+            this.selection = backend.choice().prepare(backend.kernels(), weights);
             done = true;
         } finally {
             if (!done) {
                 arena.close();
                 memory.close();
+            }
+        }
+    }
+
+    private void uploadCanonical(QuantizedMatrix w, long base) {
+        CanonicalLayout.Parts parts = CanonicalLayout.Parts.of(shape);
+        Tensor[] tensors = CanonicalLayout.tensors(w);
+        for (int i = 0; i < tensors.length; i++) {
+            if (tensors[i] != null) {
+                backend.upload(base + parts.offset(i), tensors[i].data());
+            }
+        }
+    }
+
+    /** Uploads the canonical parts to memory that is given back here, and lets the device pack them. */
+    private void pack(QuantizedMatrix w, long base, MemorySegment matrix) {
+        long bytes = CanonicalLayout.INSTANCE.bytes(shape);
+        try (DeviceMemory canonical = backend.context().allocate(bytes)) {
+            uploadCanonical(w, canonical.address());
+            CanonicalLayout.INSTANCE.describe(shape, canonical.address(), matrix);
+            Lane lane = backend.lanes().take();
+            try {
+                lane.stream().fill(base, (byte) 0, layout.bytes(shape));
+                layout.pack(backend.kernels(), lane.stream(), shape, matrix, base);
+                lane.stream().synchronize();
+            } finally {
+                backend.lanes().give(lane);
             }
         }
     }
@@ -181,81 +205,58 @@ public final class CudaLinear extends Owner implements Linear {
             long m = ProductArguments.check(scheme, n, k, x.dtype(), x.shape(), y.dtype(), y.shape());
             ProductArguments.checkApart(x.address(), x.bytes(), y.address(), y.bytes());
             if (m > 0 && n > 0) {
-                enqueue(stream, m, m, x.address(), x.dtype(), y.address(), y.dtype(), scaling, workspace);
+                enqueue(stream, m, m, x.address(), x.dtype(), y.address(), y.dtype(), scaling, workspace == null ? 0 : workspace.address());
             }
         } finally {
             release();
         }
     }
 
-    /** Device bytes that {@code forwardQuantized} needs for M rows: codes, scales and one word. */
+    /** Device bytes that {@code forwardQuantized} needs for M rows, whatever the types and the scaling. */
     public long workspaceBytes(long m) {
-        return scalesOffset(m) + Math.ceilDiv(4 * m * (pitch() / 128), ALIGNMENT) * ALIGNMENT + ALIGNMENT;
-    }
-
-    private long pitch() {
-        return Math.max(128, Math.ceilDiv(k, 128L) * 128);
-    }
-
-    private long scalesOffset(long m) {
-        return Math.ceilDiv(m * pitch(), ALIGNMENT) * ALIGNMENT;
+        long most = 0;
+        for (ActivationScaling scaling : ActivationScaling.values()) {
+            for (DType x : TYPES) {
+                for (DType y : TYPES) {
+                    Product product = selection.pick(Math.max(m, 1), x, y, scaling);
+                    most = Math.max(most, product == null ? 0 : product.kernel().activationBytes(m, n, k, scaling));
+                }
+            }
+        }
+        return most;
     }
 
     private void requireFp8() {
-        if (!SchemeKernels.takesFp8Activations(scheme)) {
+        if (selection.pick(1, DType.F32, DType.F32, ActivationScaling.ROW) == null) {
             throw new IllegalArgumentException(scheme.label() + ": FP8 activations need FP8 weights, scaled per tensor, per channel or in "
                     + "blocks whose width is a multiple of 128; use forward");
         }
     }
 
-    /** Launches the product of {@code rows} rows of a call with {@code m} rows, which decides the kernel. */
-    void enqueue(Stream stream, long m, long rows, long x, DType xType, long y, DType yType, ActivationScaling scaling, DeviceMemory workspace) {
-        if (scaling != null) {
-            quantized(stream, rows, x, xType, y, yType, scaling, workspace.address());
-            return;
-        }
-        KernelFamily family = backend.choice().of(m);
-        Arguments arguments = stream.arguments();
-        arguments.struct(matrix).int64(x).int32(ElementTypes.of(xType)).int64(y).int32(ElementTypes.of(yType)).int64(bias).int32(biasType)
-                .int64(rows);
-        if (family == KernelFamily.LINEAR) {
-            arguments.int32(weightPieces);
-        }
-        stream.launch(family == KernelFamily.LINEAR ? linear : gemv, Math.ceilDiv(n, (long) family.columns()),
-                Math.min(MOST_BLOCKS_Y, Math.ceilDiv(rows, (long) family.rows())), family.threads(), 0);
+    /** The layout the weights lie in. */
+    public WeightLayout layout() {
+        return layout;
     }
 
-    private void quantized(Stream stream, long m, long x, DType xType, long y, DType yType, ActivationScaling scaling, long workspace) {
-        long pitch = pitch();
-        long blocks = pitch / 128;
-        long scales = workspace + scalesOffset(m);
-        long amax = workspace + workspaceBytes(m) - ALIGNMENT;
-        int type = ElementTypes.of(xType);
-        switch (scaling) {
-            case TENSOR -> {
-                stream.fill(amax, (byte) 0, 4);
-                stream.arguments().int64(x).int32(type).int64(m * k).int64(amax);
-                stream.launch(backend.w8a8("amax_x_tensor"), Math.clamp(Math.ceilDiv(m * k, 1024L), 1, 1024), 1, 256, 0);
-                stream.arguments().int64(x).int32(type).int64(m).int64(k).int64(pitch).int64(amax).int64(workspace).int64(scales);
-                stream.launch(backend.w8a8("quantize_x_tensor"), Math.min(m, 1 << 20), 1, 256, 0);
-            }
-            case ROW -> {
-                stream.arguments().int64(x).int32(type).int64(m).int64(k).int64(pitch).int64(workspace).int64(scales);
-                stream.launch(backend.w8a8("quantize_x_row"), Math.min(m, 1 << 20), 1, 256, 0);
-            }
-            case BLOCK128 -> {
-                stream.arguments().int64(x).int32(type).int64(m).int64(k).int64(pitch).int64(workspace).int64(scales);
-                stream.launch(backend.w8a8("quantize_x_block128"), Math.min(Math.ceilDiv(m * blocks, 8L), 1 << 20), 1, 256, 0);
-            }
-        }
-        long rowStep = scaling == ActivationScaling.TENSOR ? 0 : scaling == ActivationScaling.ROW ? 1 : blocks;
-        long colStep = scaling == ActivationScaling.BLOCK128 ? 1 : 0;
-        boolean e4m3 = ((Scheme.Fp8) scheme).format() == Scheme.Fp8Format.E4M3;
-        stream.arguments().struct(matrix).int64(workspace).int64(pitch).int64(scales).int64(rowStep).int64(colStep).int64(y)
-                .int32(ElementTypes.of(yType)).int64(bias).int32(biasType).int64(m);
-        stream.launch(backend.w8a8(e4m3 ? "linear_e4m3_e4m3_block" : "linear_e5m2_e4m3_block"),
-                Math.ceilDiv(n, (long) KernelFamily.W8A8.columns()),
-                Math.min(MOST_BLOCKS_Y, Math.ceilDiv(m, (long) KernelFamily.W8A8.rows())), KernelFamily.W8A8.threads(), 0);
+    /** The kernel that makes a product of M rows. */
+    public ProductKernel kernel(long m, DType x, DType y) {
+        return selection.pick(m, x, y, null).kernel();
+    }
+
+    /** The kernel that makes a product of M rows with activations quantized so; null where there is none. */
+    public ProductKernel kernel(long m, DType x, DType y, ActivationScaling scaling) {
+        Product product = selection.pick(m, x, y, scaling);
+        return product == null ? null : product.kernel();
+    }
+
+    @Override
+    public double operandRounding(long m, DType x, DType y) {
+        return kernel(m, x, y).operandRounding(scheme, x);
+    }
+
+    /** Adds the product of {@code rows} rows of a call with {@code m} rows, which decides the kernel. */
+    void enqueue(Stream stream, long m, long rows, long x, DType xType, long y, DType yType, ActivationScaling scaling, long activations) {
+        selection.pick(m, xType, yType, scaling).enqueue(stream, rows, x, ElementTypes.of(xType), y, ElementTypes.of(yType), activations);
     }
 
     /**
@@ -273,12 +274,28 @@ public final class CudaLinear extends Owner implements Linear {
             Lane lane = backend.lanes().take();
             try (DeviceMemory device = DeviceMemory.allocate(lane.stream(), out.data().byteSize())) {
                 if (device.bytes() > 0) {
-                    Function function = backend.kernels().function(KernelFamily.DEQUANTIZE, "dequantize", scheme);
-                    lane.stream().arguments().struct(matrix).int64(device.address()).int32(type);
-                    lane.stream().launch(function, Math.clamp(Math.ceilDiv(n * k, 256L), 1, 1 << 20), 1, KernelFamily.DEQUANTIZE.threads(), 0);
+                    Function function = backend.kernels().function(SchemeKernels.file("dequantize", scheme), "dequantize_" + layout.suffix(scheme));
+                    lane.stream().arguments().struct(weights.matrix()).int64(device.address()).int32(type);
+                    lane.stream().launch(function, Math.clamp(Math.ceilDiv(n * k, 256L), 1, 1 << 20), 1, DEQUANTIZE_THREADS, 0);
                     lane.stream().download(out.data(), device.address(), device.bytes());
                     lane.stream().synchronize();
                 }
+            } finally {
+                backend.lanes().give(lane);
+            }
+        } finally {
+            release();
+        }
+    }
+
+    /** The weights as they lie on the device, for the tests of layouts: {@link WeightLayout#bytes} bytes. */
+    void download(MemorySegment out) {
+        acquire();
+        try {
+            Lane lane = backend.lanes().take();
+            try {
+                lane.stream().download(out, weights.address(), layout.bytes(shape));
+                lane.stream().synchronize();
             } finally {
                 backend.lanes().give(lane);
             }

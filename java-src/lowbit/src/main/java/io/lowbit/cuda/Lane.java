@@ -4,6 +4,7 @@ import io.lowbit.cuda.driver.Context;
 import io.lowbit.cuda.driver.DeviceMemory;
 import io.lowbit.cuda.driver.PinnedMemory;
 import io.lowbit.cuda.driver.Stream;
+import io.lowbit.quant.ActivationScaling;
 import io.lowbit.tensor.Tensor;
 import java.lang.foreign.MemorySegment;
 
@@ -44,7 +45,7 @@ final class Lane implements AutoCloseable {
             long rows = Math.min(portion, m - row);
             MemorySegment.copy(xs.data(), row * xRow, pinned, 0, rows * xRow);
             stream.upload(x.address(), pinned, rows * xRow);
-            layer.enqueue(stream, m, rows, x.address(), xs.dtype(), y.address(), ys.dtype(), scaling, workspace);
+            layer.enqueue(stream, m, rows, x.address(), xs.dtype(), y.address(), ys.dtype(), scaling, workspace.address());
             stream.download(pinned, y.address(), rows * yRow);
             stream.synchronize();
             MemorySegment.copy(pinned, 0, ys.data(), row * yRow, rows * yRow);

@@ -6,15 +6,20 @@ import java.lang.foreign.ValueLayout;
 
 /** The arguments of one kernel launch, in order. The driver copies them, so one list serves launch after launch. */
 public final class Arguments {
-    private static final int MOST = 24;
+    private static final int MOST = 32;
+    private static final int MAPS = 4;
 
     private final MemorySegment values;
     private final MemorySegment pointers;
+    private final TensorMap[] maps = new TensorMap[MAPS];
     private int count;
 
     Arguments(Arena arena) {
         values = arena.allocate(8L * MOST, 8);
         pointers = arena.allocate(8L * MOST, 8);
+        for (int i = 0; i < MAPS; i++) {
+            maps[i] = new TensorMap(arena);
+        }
     }
 
     Arguments clear() {
@@ -32,6 +37,21 @@ public final class Arguments {
         return this;
     }
 
+    /** A tensor map by value, as it is now. */
+    public Arguments struct(TensorMap map) {
+        return struct(map.segment());
+    }
+
+    /**
+     * One of the stream's own tensor maps, to be filled and passed in this launch: for operands whose address changes from
+     * call to call.
+     *
+     * @param index 0 to 3
+     */
+    public TensorMap map(int index) {
+        return maps[index];
+    }
+
     /** A device pointer or a 64-bit integer. */
     public Arguments int64(long value) {
         values.set(ValueLayout.JAVA_LONG, 8L * count, value);
@@ -43,5 +63,10 @@ public final class Arguments {
     /** A 32-bit integer. */
     public Arguments int32(int value) {
         return int64(value & 0xffffffffL);
+    }
+
+    /** A 32-bit float. */
+    public Arguments float32(float value) {
+        return int32(Float.floatToRawIntBits(value));
     }
 }

@@ -8,22 +8,30 @@ import java.lang.foreign.ValueLayout;
 /** Work captured from a stream once, to be launched as a whole again and again. */
 public final class Graph extends Owner {
     private final Context context;
+    private final Stream stream;
     private final MemorySegment executable;
 
-    private Graph(Context context, MemorySegment executable) {
+    private Graph(Context context, Stream stream, MemorySegment executable) {
         super("the CUDA graph");
         this.context = context;
+        this.stream = stream;
         this.executable = executable;
     }
 
     /**
      * Captures what {@code work} adds to {@code stream}; nothing runs yet. What the work uses must live until the graph is
-     * closed. An exception of the work ends the capture and is passed on.
+     * closed; the stream, whose workspace the work may use, does by itself. An exception of the work ends the capture and is passed on.
      */
     public static Graph capture(Stream stream, Runnable work) {
         Context context = stream.context();
         context.acquire();
         boolean made = false;
+        try {
+            stream.acquire();
+        } catch (IllegalStateException e) {
+            context.release();
+            throw e;
+        }
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment out = arena.allocate(ValueLayout.ADDRESS);
             context.enter();
@@ -48,11 +56,12 @@ public final class Graph extends Owner {
                 Cuda.cuGraphDestroy(graph);
                 context.exit();
             }
-            Graph result = new Graph(context, out.get(ValueLayout.ADDRESS, 0));
+            Graph result = new Graph(context, stream, out.get(ValueLayout.ADDRESS, 0));
             made = true;
             return result;
         } finally {
             if (!made) {
+                stream.release();
                 context.release();
             }
         }
@@ -91,6 +100,7 @@ public final class Graph extends Owner {
         try {
             context.free(() -> Cuda.cuGraphExecDestroy(executable), "cuGraphExecDestroy");
         } finally {
+            stream.release();
             context.release();
         }
     }

@@ -71,6 +71,10 @@ public final class Module extends Owner {
         }
     }
 
+    Context context() {
+        return context;
+    }
+
     void requireOpenModule() {
         requireOpen();
     }

@@ -8,12 +8,21 @@ import java.util.concurrent.locks.ReentrantLock;
 
 /** A queue of work on the GPU, run in order. Any thread may add to it. */
 public final class Stream extends Owner {
+    /** Size of a stream's {@link #workspace}: a block's 64 × 256 sums in f32 for each of 256 blocks and more. */
+    public static final long WORKSPACE_BYTES = 32L << 20;
+
+    /** The first part of a {@link #workspace}, zero between launches: 16,384 counters. */
+    public static final long COUNTER_BYTES = 64L << 10;
+
     private final Context context;
     private final MemorySegment handle;
     private final boolean own;
     private final boolean counted;
     private final Arena arena;
     private final Arguments arguments;
+    private final LaunchSettings launchConfig;
+    private final ReentrantLock workspaceLock = new ReentrantLock();
+    private volatile DeviceMemory workspace;
     /** Held from the first argument of a launch to the launch. */
     private final ReentrantLock lock = new ReentrantLock();
 
@@ -30,6 +39,7 @@ public final class Stream extends Owner {
         this.counted = counted;
         this.arena = Arena.ofShared();
         this.arguments = new Arguments(arena);
+        this.launchConfig = new LaunchSettings(arena, handle);
     }
 
     /** A new stream that does not wait for the default stream. */
@@ -81,9 +91,43 @@ public final class Stream extends Owner {
         return handle;
     }
 
+    /**
+     * Address of the stream's workspace: {@link #WORKSPACE_BYTES} of device memory for what a kernel keeps between its blocks
+     * (partial sums, counters). It is allocated and zeroed by the first call, also in the middle of a capture, and stays
+     * where it is until the stream is closed, so graphs captured from the stream may use it. Work in one stream runs in
+     * order, so all kernels of a stream share it; a graph uses the workspace of the stream it was captured from, and must
+     * not run at the same time as other work of that stream. Kernels leave the first {@link #COUNTER_BYTES} zero.
+     *
+     * @throws DeviceOutOfMemoryException when the first call finds no room for it
+     */
+    public long workspace() {
+        DeviceMemory known = workspace;
+        if (known == null) {
+            workspaceLock.lock();
+            try {
+                known = workspace;
+                if (known == null) {
+                    // On the context's own stream: an allocation here would be captured.
+                    Stream service = context.service();
+                    known = new DeviceMemory(service, WORKSPACE_BYTES);
+                    service.fill(known.address(), (byte) 0, WORKSPACE_BYTES);
+                    service.synchronize();
+                    workspace = known;
+                }
+            } finally {
+                workspaceLock.unlock();
+            }
+        }
+        return known.address();
+    }
+
     /** Waits until everything added so far is done. */
     public void synchronize() {
         requireOpen();
+        synchronizeHandle();
+    }
+
+    private void synchronizeHandle() {
         context.enter();
         try {
             context.check(Cuda.cuStreamSynchronize(handle), "cuStreamSynchronize");
@@ -177,6 +221,29 @@ public final class Stream extends Owner {
         }
     }
 
+    /**
+     * Launches {@code function} as {@code config} says over {@code gridX × gridY × gridZ} blocks, with the arguments given
+     * since {@link #arguments}.
+     */
+    public void launch(Function function, LaunchConfig config, long gridX, long gridY, long gridZ) {
+        try {
+            requireOpen();
+            function.module().requireOpenModule();
+            launchConfig.set(config, Math.toIntExact(gridX), Math.toIntExact(gridY), Math.toIntExact(gridZ));
+            context.enter();
+            try {
+                int result = Cuda.cuLaunchKernelEx(launchConfig.segment(), function.segment(), arguments.pointers(), MemorySegment.NULL);
+                if (result != 0) {
+                    throw context.failure(result, "cuLaunchKernelEx", function.name());
+                }
+            } finally {
+                context.exit();
+            }
+        } finally {
+            lock.unlock();
+        }
+    }
+
     /** Gives the stream back without a launch. */
     public void abandon() {
         lock.unlock();
@@ -185,6 +252,13 @@ public final class Stream extends Owner {
     @Override
     protected void free() {
         try {
+            DeviceMemory known = workspace;
+            if (known != null) {
+                if (context.broken() == null) {
+                    synchronizeHandle();
+                }
+                known.close();
+            }
             if (own) {
                 // CUDA finishes what is queued before it frees the stream.
                 context.free(() -> Cuda.cuStreamDestroy_v2(handle), "cuStreamDestroy");

@@ -7,15 +7,14 @@ import io.lowbit.quant.Scheme;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
-import java.util.EnumMap;
 import java.util.HashMap;
 import java.util.Map;
 
-/** The kernels of one context: PTX from the jar, a family loaded when first asked for. */
+/** The kernels of one context: PTX from the jar, a source file's kernels loaded together when first asked for. */
 public final class Kernels implements AutoCloseable {
     private final Context context;
     private final Architecture architecture;
-    private final Map<KernelFamily, Module> modules = new EnumMap<>(KernelFamily.class);
+    private final Map<String, Module> modules = new HashMap<>();
     private final Map<String, Function> functions = new HashMap<>();
 
     public Kernels(Context context, Architecture architecture) {
@@ -27,34 +26,40 @@ public final class Kernels implements AutoCloseable {
         return architecture;
     }
 
+    /** The context. */
+    public Context context() {
+        return context;
+    }
+
     /**
-     * A kernel by family and the rest of its name after the architecture, for example {@code gemv_int4_group}.
+     * A kernel by its source file's name without the ending, and its own name after the architecture, for example
+     * {@code gemv} and {@code gemv_int4_group}. For load time: the first call for a file compiles its PTX.
      *
-     * @throws io.lowbit.cuda.driver.CudaException when the driver refuses the family's PTX
+     * @throws io.lowbit.cuda.driver.CudaException when the driver refuses the file's PTX
      */
-    public synchronized Function function(KernelFamily family, String operation) {
+    public synchronized Function function(String file, String operation) {
         String name = architecture.prefix() + "_" + operation;
         Function known = functions.get(name);
         if (known != null) {
             return known;
         }
-        Module module = modules.get(family);
+        Module module = modules.get(file);
         if (module == null) {
-            String resource = family.file() + "." + architecture.target() + ".ptx";
+            String resource = resource(file, architecture);
             module = Module.load(context, resource, ptx(resource));
-            modules.put(family, module);
+            modules.put(file, module);
         }
         Function function = module.function(name);
         functions.put(name, function);
         return function;
     }
 
-    /** A kernel of a family for a scheme: from the family's file, or from that of the schemes that have their own. */
-    public Function function(KernelFamily family, String operation, Scheme scheme) {
-        return function(SchemeKernels.inBlocksFile(scheme) ? KernelFamily.BLOCKS : family, operation + "_" + SchemeKernels.suffix(scheme));
+    /** Name of the PTX of a source file. */
+    public static String resource(String file, Architecture architecture) {
+        return file + "." + architecture.target() + ".ptx";
     }
 
-    /** The PTX of a family as it lies in the jar. */
+    /** A resource beside this class. */
     public static byte[] ptx(String resource) {
         try (InputStream in = Kernels.class.getResourceAsStream(resource)) {
             if (in == null) {

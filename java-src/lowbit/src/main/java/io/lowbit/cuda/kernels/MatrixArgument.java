@@ -1,7 +1,6 @@
 package io.lowbit.cuda.kernels;
 
 import io.lowbit.quant.Grouping;
-import io.lowbit.quant.QuantizedMatrix;
 import io.lowbit.quant.Scheme;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -23,7 +22,7 @@ public final class MatrixArgument {
     public record Addresses(long codes, long scales, long zeros, long nestedCodes, long nestedAbsmax, long nestedMap) {}
 
     /** Describes {@code w}, whose parts lie at {@code at}, in {@code out}. */
-    public static void write(MemorySegment out, QuantizedMatrix w, Addresses at) {
+    public static void write(MemorySegment out, MatrixShape w, Addresses at) {
         long n = w.n();
         long k = w.k();
         Scheme scheme = w.scheme();
@@ -32,7 +31,6 @@ public final class MatrixArgument {
         int groupCols = 1;
         int scaleType = 0;
         int blockShift = 0;
-        boolean divided = !Float.isNaN(w.tensorDivisor());
         switch (scheme) {
             case Scheme.Dense _, Scheme.Ggml _ -> {}
             case Scheme.Int8 _ -> {
@@ -54,7 +52,7 @@ public final class MatrixArgument {
             case Scheme.Mxfp4 _ -> scaleCols = Math.ceilDiv(k, (long) Scheme.Mxfp4.BLOCK);
             case Scheme.Nvfp4 _ -> {
                 scaleCols = Math.ceilDiv(k, (long) Scheme.Nvfp4.BLOCK);
-                scaleType = divided ? 1 : 0;
+                scaleType = w.divided() ? 1 : 0;
             }
         }
         out.set(ValueLayout.JAVA_LONG, 0, at.codes);
@@ -70,8 +68,8 @@ public final class MatrixArgument {
         out.set(ValueLayout.JAVA_INT, 76, groupCols);
         out.set(ValueLayout.JAVA_INT, 80, scaleType);
         out.set(ValueLayout.JAVA_INT, 84, blockShift);
-        out.set(ValueLayout.JAVA_FLOAT, 88, w.nested() == null ? 0f : w.nested().offset());
-        out.set(ValueLayout.JAVA_FLOAT, 92, divided ? w.tensorDivisor() : w.tensorScale());
+        out.set(ValueLayout.JAVA_FLOAT, 88, w.nestedOffset());
+        out.set(ValueLayout.JAVA_FLOAT, 92, w.tensorScale());
     }
 
     /** Rows that share a scale, at least 1 since the kernels divide by it. */

@@ -26,9 +26,14 @@ public final class SchemeKernels {
         };
     }
 
-    /** True for the schemes whose general kernels lie in {@link KernelFamily#BLOCKS}. */
-    public static boolean inBlocksFile(Scheme scheme) {
-        return scheme instanceof Scheme.Ggml || scheme instanceof Scheme.Int8;
+    /**
+     * The source file that has an exact kernel for a scheme: {@code blocks} for ggml's blocks and INT8, else the one named
+     * after the operation.
+     *
+     * @param operation {@code gemv}, {@code linear} or {@code dequantize}
+     */
+    public static String file(String operation, Scheme scheme) {
+        return scheme instanceof Scheme.Ggml || scheme instanceof Scheme.Int8 ? "blocks" : operation;
     }
 
     /**

@@ -1,4 +1,4 @@
-package io.lowbit.cuda;
+package io.lowbit.quant;
 
 /** Which activations share a scale when they are quantized to E4M3: s = amax/448, or 1 where all are zero. */
 public enum ActivationScaling {

@@ -1,0 +1,22 @@
+package io.lowbit.cuda.kernels;
+
+import io.lowbit.cuda.driver.Stream;
+
+/** A kernel made ready for one layer: functions loaded, weights described. Used by any number of threads at once. */
+public interface Product {
+    /** The kernel. */
+    ProductKernel kernel();
+
+    /**
+     * Adds y = x · Wᵀ (+ bias) to {@code stream}. Allocates nothing, on the device or in the Java heap, and may be captured.
+     *
+     * @param rows M: rows of x and y, at least 1
+     * @param x address of {@code [M, K]}
+     * @param xType F32, F16 or BF16 as {@link ElementTypes} numbers them
+     * @param y address of {@code [M, N]}
+     * @param yType as {@code xType}
+     * @param activations address of {@link ProductKernel#activationBytes} bytes for the quantized activations; 0 where that
+     *     is 0
+     */
+    void enqueue(Stream stream, long rows, long x, int xType, long y, int yType, long activations);
+}

@@ -1,0 +1,74 @@
+package io.lowbit.cuda;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.lowbit.cuda.kernels.Catalogue;
+import io.lowbit.cuda.kernels.CanonicalLayout;
+import io.lowbit.cuda.kernels.KernelChoice;
+import io.lowbit.cuda.kernels.MatrixShape;
+import io.lowbit.cuda.kernels.ProductKernel;
+import io.lowbit.cuda.kernels.WeightLayout;
+import io.lowbit.quant.QuantizedMatrix;
+import io.lowbit.quant.Scheme;
+import io.lowbit.tensor.Tensor;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.HashSet;
+import java.util.Set;
+import org.junit.jupiter.api.Test;
+
+/** The table that picks kernels and the catalogue it names; needs no GPU. */
+class KernelChoiceTest {
+    @Test
+    void tableInTheJarNamesKernelsThatExist() {
+        KernelChoice.byTable();
+    }
+
+    @Test
+    void wrongTablesNameTheirLine() {
+        refused("kernel table, line 2: expected 7 columns, got 6", "# head\n* * * 1 * gemv\n");
+        refused("kernel table, line 1: no CUDA kernel nonesuch: expected one of gemv, linear", "* * * * * * nonesuch");
+        refused("kernel table, line 1: For input string: \"x\"", "* * * 1-x * * gemv");
+    }
+
+    private static void refused(String start, String table) {
+        String message = assertThrows(IllegalArgumentException.class, () -> KernelChoice.byTable(table)).getMessage();
+        assertTrue(message.startsWith(start), message);
+    }
+
+    @Test
+    void namesAreUnique() {
+        Set<String> names = new HashSet<>();
+        for (ProductKernel kernel : Catalogue.kernels()) {
+            assertTrue(names.add(kernel.name()), kernel.name());
+            assertEquals(kernel, Catalogue.kernel(kernel.name()));
+        }
+        for (WeightLayout layout : Catalogue.layouts()) {
+            assertTrue(names.add(layout.name()), layout.name());
+        }
+        assertThrows(IllegalArgumentException.class, () -> KernelChoice.always("nonesuch"));
+    }
+
+    /** The canonical layout's sizes are computed, not read from the matrix: both must agree for every scheme. */
+    @Test
+    void canonicalPartsAreTheMatrixsOwn() {
+        try (Arena arena = Arena.ofConfined()) {
+            for (Scheme scheme : Schemes.ALL) {
+                QuantizedMatrix w = Schemes.quantized(arena, scheme, 17, 259, 3);
+                CanonicalLayout.Parts parts = CanonicalLayout.Parts.of(MatrixShape.of(w));
+                Tensor[] tensors = CanonicalLayout.tensors(w);
+                MemorySegment packed = arena.allocate(CanonicalLayout.INSTANCE.bytes(MatrixShape.of(w)));
+                CanonicalLayout.INSTANCE.pack(w, packed);
+                for (int i = 0; i < tensors.length; i++) {
+                    assertEquals(tensors[i] == null ? 0 : tensors[i].data().byteSize(), parts.size(i), scheme.label() + " part " + i);
+                    assertEquals(0, parts.offset(i) % 256, scheme.label());
+                    if (tensors[i] != null) {
+                        assertEquals(-1, packed.asSlice(parts.offset(i), parts.size(i)).mismatch(tensors[i].data()), scheme.label() + " part " + i);
+                    }
+                }
+            }
+        }
+    }
+}

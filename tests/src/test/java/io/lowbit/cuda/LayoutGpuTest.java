@@ -1,0 +1,78 @@
+package io.lowbit.cuda;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.lowbit.cuda.kernels.Architecture;
+import io.lowbit.cuda.kernels.CanonicalLayout;
+import io.lowbit.cuda.kernels.Catalogue;
+import io.lowbit.cuda.kernels.KernelChoice;
+import io.lowbit.cuda.kernels.MatrixShape;
+import io.lowbit.cuda.kernels.ProductKernel;
+import io.lowbit.cuda.kernels.WeightLayout;
+import io.lowbit.quant.QuantizedMatrix;
+import io.lowbit.quant.Scheme;
+import io.lowbit.tensor.DType;
+import io.lowbit.tensor.Tensor;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** Every layout: the device packs the bytes that the CPU's definition packs, and decodes the definition's weights from them. */
+@Tag("gpu")
+class LayoutGpuTest {
+    private static final long[][] SHAPES = {{1, 1}, {17, 259}, {64, 128}, {65, 256}, {192, 512}, {128, 384}, {100, 1056}};
+
+    @ParameterizedTest(name = "{0}, seed 31")
+    @MethodSource("io.lowbit.cuda.Gpu#architectures")
+    void deviceAndProcessorPackTheSameBytes(Architecture architecture) {
+        Gpu.require();
+        for (ProductKernel kernel : Catalogue.kernels(architecture)) {
+            int compared = 0;
+            try (CudaBackend backend = Gpu.open(architecture, KernelChoice.always(kernel.name())); Arena arena = Arena.ofShared()) {
+                for (Scheme scheme : Schemes.ALL) {
+                    for (long[] shape : SHAPES) {
+                        QuantizedMatrix w = Schemes.quantized(arena, scheme, shape[0], shape[1], 31);
+                        Schemes.scramble(w, 31);
+                        try (CudaLinear layer = backend.load(w)) {
+                            compare(kernel.name() + " " + w, layer, w, arena);
+                        }
+                        compared++;
+                    }
+                }
+            }
+            System.out.println(architecture + " " + kernel.name() + ": " + compared + " matrices packed alike");
+            assertTrue(compared > 0);
+        }
+    }
+
+    private static void compare(String what, CudaLinear layer, QuantizedMatrix w, Arena arena) {
+        WeightLayout layout = layer.layout();
+        MatrixShape shape = MatrixShape.of(w);
+        MemorySegment expected = arena.allocate(layout.bytes(shape));
+        MemorySegment got = arena.allocate(layout.bytes(shape));
+        layout.pack(w, expected);
+        layer.download(got);
+        if (layout == CanonicalLayout.INSTANCE) {
+            // Part by part: the gaps between them hold anything.
+            CanonicalLayout.Parts parts = CanonicalLayout.Parts.of(shape);
+            for (int i = 0; i < 6; i++) {
+                assertEquals(-1, expected.asSlice(parts.offset(i), parts.size(i)).mismatch(got.asSlice(parts.offset(i), parts.size(i))),
+                        what + " part " + i);
+            }
+        } else {
+            assertEquals(-1, expected.mismatch(got), what + " in " + layout.name());
+        }
+        Tensor out = Tensor.allocate(arena, DType.F32, w.n(), w.k());
+        layer.dequantize(out);
+        for (long row = 0; row < w.n(); row++) {
+            for (long col = 0; col < w.k(); col++) {
+                // NaN has many bit patterns: compared as one value.
+                assertEquals(Float.floatToIntBits(w.value(row, col)), Float.floatToIntBits(out.getFloat(row * w.k() + col)),
+                        () -> what + " in " + layout.name() + " decodes wrongly");
+            }
+        }
+    }
+}
