@@ -10,6 +10,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collections;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -17,7 +18,7 @@ import java.util.Set;
 
 /**
  * The tensors of a model, whatever file holds them: one safetensors file, a folder with one or with shards and their
- * index, or an ONNX file. Files are mapped: a tensor costs nothing before it is read. Tensors live until
+ * index, a GGUF file, or an ONNX file. Files are mapped: a tensor costs nothing before it is read. Tensors live until
  * {@link #close()}; any thread may read.
  */
 public final class Checkpoint implements AutoCloseable {
@@ -25,7 +26,8 @@ public final class Checkpoint implements AutoCloseable {
     public enum Kind {
         SAFETENSORS,
         SAFETENSORS_FOLDER,
-        ONNX
+        ONNX,
+        GGUF
     }
 
     private final Path path;
@@ -34,16 +36,18 @@ public final class Checkpoint implements AutoCloseable {
     private final Map<String, String> metadata;
     private final JsonObject config;
     private final OnnxFile onnx;
+    private final GgufFile gguf;
     private final List<SafetensorsFile> files;
 
     private Checkpoint(Path path, Kind kind, Map<String, Tensor> tensors, Map<String, String> metadata, JsonObject config, OnnxFile onnx,
-            List<SafetensorsFile> files) {
+            GgufFile gguf, List<SafetensorsFile> files) {
         this.path = path;
         this.kind = kind;
         this.tensors = Collections.unmodifiableMap(tensors);
         this.metadata = Collections.unmodifiableMap(metadata);
         this.config = config;
         this.onnx = onnx;
+        this.gguf = gguf;
         this.files = files;
     }
 
@@ -55,7 +59,7 @@ public final class Checkpoint implements AutoCloseable {
     /**
      * Opens a model.
      *
-     * @param path a {@code .safetensors} file, an index, an {@code .onnx} file, or a folder that holds
+     * @param path a {@code .safetensors} file, an index, a {@code .gguf} or {@code .onnx} file, or a folder that holds
      *     {@code model.safetensors} or {@code model.safetensors.index.json}
      * @param configFile the model's configuration, or null for {@code config.json} in the folder or beside the file
      * @throws CheckpointException when it is none of these or not well-formed
@@ -71,17 +75,27 @@ public final class Checkpoint implements AutoCloseable {
         String name = path.getFileName().toString();
         if (name.endsWith(".onnx")) {
             OnnxFile onnx = OnnxFile.open(path);
-            return new Checkpoint(path, Kind.ONNX, onnx.tensors(), onnx.metadata(), config, onnx, List.of());
+            return new Checkpoint(path, Kind.ONNX, onnx.tensors(), onnx.metadata(), config, onnx, null, List.of());
         }
         if (name.endsWith(".safetensors.index.json")) {
             return openShards(path, path, config);
         }
-        if (name.endsWith(".gguf") || name.endsWith(".bin") || name.endsWith(".pt") || name.endsWith(".pth")) {
-            throw new CheckpointException(Fault.UNSUPPORTED, path.toString(), "Lowbit reads safetensors and ONNX files",
+        if (name.endsWith(".gguf")) {
+            return openGguf(path, path, config);
+        }
+        if (name.endsWith(".bin") || name.endsWith(".pt") || name.endsWith(".pth")) {
+            throw new CheckpointException(Fault.UNSUPPORTED, path.toString(), "Lowbit reads safetensors, GGUF and ONNX files",
                     "convert the model to safetensors first");
         }
         SafetensorsFile file = SafetensorsFile.open(path);
-        return new Checkpoint(path, Kind.SAFETENSORS, file.tensors(), file.metadata(), config, null, List.of(file));
+        return new Checkpoint(path, Kind.SAFETENSORS, file.tensors(), file.metadata(), config, null, null, List.of(file));
+    }
+
+    private static Checkpoint openGguf(Path path, Path file, JsonObject config) throws IOException {
+        GgufFile gguf = GgufFile.open(file);
+        Map<String, String> metadata = new LinkedHashMap<>();
+        gguf.pairs().forEach((key, value) -> metadata.put(key, value.toString()));
+        return new Checkpoint(path, Kind.GGUF, gguf.tensors(), metadata, config, null, gguf, List.of());
     }
 
     private static Path beside(Path file) {
@@ -99,12 +113,12 @@ public final class Checkpoint implements AutoCloseable {
                     "give the folder of a model, or one file of it");
         }
         SafetensorsFile file = SafetensorsFile.open(single);
-        return new Checkpoint(folder, Kind.SAFETENSORS_FOLDER, file.tensors(), file.metadata(), config, null, List.of(file));
+        return new Checkpoint(folder, Kind.SAFETENSORS_FOLDER, file.tensors(), file.metadata(), config, null, null, List.of(file));
     }
 
     private static Checkpoint openShards(Path path, Path index, JsonObject config) throws IOException {
         SafetensorsFolder shards = SafetensorsFolder.open(index, FileAccess.MAP);
-        return new Checkpoint(path, Kind.SAFETENSORS_FOLDER, shards.tensors(), shards.metadata(), config, null, shards.shards());
+        return new Checkpoint(path, Kind.SAFETENSORS_FOLDER, shards.tensors(), shards.metadata(), config, null, null, shards.shards());
     }
 
     /** What {@link #open} was given. */
@@ -146,6 +160,16 @@ public final class Checkpoint implements AutoCloseable {
     /** What the file says about itself: safetensors' {@code __metadata__}, ONNX's producer and properties. */
     public Map<String, String> metadata() {
         return metadata;
+    }
+
+    /** The GGUF file behind it; empty for other kinds. */
+    public Optional<GgufFile> gguf() {
+        return Optional.ofNullable(gguf);
+    }
+
+    /** How GGUF stores each tensor; empty for other kinds. */
+    Map<String, GgufType> ggufTypes() {
+        return gguf == null ? Map.of() : gguf.types();
     }
 
     /** {@code config.json}, where there is one. */
@@ -196,6 +220,9 @@ public final class Checkpoint implements AutoCloseable {
         if (onnx != null) {
             onnx.verifyUnchanged();
         }
+        if (gguf != null) {
+            gguf.verifyUnchanged();
+        }
     }
 
     /** Frees all files; their tensors throw {@link IllegalStateException} from now on. */
@@ -204,6 +231,9 @@ public final class Checkpoint implements AutoCloseable {
         files.forEach(SafetensorsFile::close);
         if (onnx != null) {
             onnx.close();
+        }
+        if (gguf != null) {
+            gguf.close();
         }
     }
 }

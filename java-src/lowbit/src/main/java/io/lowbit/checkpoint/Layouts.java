@@ -13,7 +13,7 @@ import java.util.TreeSet;
 /** The layouts that Lowbit knows, and the quantized layers of a checkpoint in whichever they are. */
 public final class Layouts {
     private static final List<Layout> ALL = List.of(
-            new BitsAndBytesLayout(), new PackQuantizedLayout(), new PackedFp4Layout(), new Fp8Layout());
+            new BitsAndBytesLayout(), new PackQuantizedLayout(), new PackedFp4Layout(), new Fp8Layout(), new GgufLayout());
 
     private final Checkpoint checkpoint;
     private final Map<String, Layout> byLayer = new LinkedHashMap<>();
