@@ -12,7 +12,7 @@ import java.lang.foreign.ValueLayout;
  * @param scale as stored: already rounded to the scheme's scale type
  * @param zero 0..15
  */
-record Int4Grid(float scale, int zero) {
+public record Int4Grid(float scale, int zero) {
     private static final ValueLayout.OfFloat FLOAT = ValueLayout.JAVA_FLOAT_UNALIGNED;
     /** Losses are compared with the best so far once in so many weights. */
     private static final int LOSS_STEP = 64;
@@ -27,18 +27,39 @@ record Int4Grid(float scale, int zero) {
             // all zeros: GPTQ takes −1..1
             return of(-1f, 1f, scheme);
         }
+        return of(WeightSource.low(range), WeightSource.high(range), part, scheme);
+    }
+
+    /**
+     * The grid over {@code low..high}, which holds 0, shrunk to {@code part} of itself; −1..1 where both are 0. Symmetric:
+     * scale = absmax / 7.5, zero point 8; asymmetric: scale = (high − low) / 15.
+     *
+     * @throws ArithmeticException where the scale overflows its type
+     */
+    public static Int4Grid of(float low, float high, double part, Scheme.Int4 scheme) {
+        if (low == 0 && high == 0) {
+            return of(-1f, 1f, scheme);
+        }
         float p = (float) part;
         if (scheme.symmetric()) {
-            float absMax = WeightSource.absMax(range) * p;
-            return new Int4Grid(round(absMax / 7.5f, scheme), Int4.SYMMETRIC_ZERO);
+            return new Int4Grid(round(Math.max(-low, high) * p / 7.5f, scheme), Int4.SYMMETRIC_ZERO);
         }
-        return of(WeightSource.low(range) * p, WeightSource.high(range) * p, scheme);
+        return of(low * p, high * p, scheme);
     }
 
     private static Int4Grid of(float low, float high, Scheme.Int4 scheme) {
         float scale = round((high - low) / 15f, scheme);
         int zero = scheme.symmetric() ? Int4.SYMMETRIC_ZERO : Int4.encode(-low / scale, 0);
         return new Int4Grid(scale, zero);
+    }
+
+    /**
+     * The grid of a scale as its type holds it: nearest, at least the smallest.
+     *
+     * @throws ArithmeticException where the scale overflows its type
+     */
+    public static Int4Grid rounded(float scale, int zero, Scheme.Int4 scheme) {
+        return new Int4Grid(round(scale, scheme), zero);
     }
 
     private static float round(float scale, Scheme.Int4 scheme) {
@@ -81,6 +102,15 @@ record Int4Grid(float scale, int zero) {
             }
         }
         return best;
+    }
+
+    /**
+     * The grid of least loss for {@code count} weights at the start of {@code x}, whose range is {@code low..high}.
+     *
+     * @throws ArithmeticException where the scale overflows its type
+     */
+    public static Int4Grid search(MemorySegment x, long count, float low, float high, Scheme.Int4 scheme, ClipSearch clip) {
+        return search(x, 0, count, (long) Float.floatToRawIntBits(high + 0f) << 32 | Float.floatToRawIntBits(-low + 0f), scheme, clip);
     }
 
     /** As {@link #search} over a whole matrix, row by row. */

@@ -4,13 +4,13 @@ import java.lang.foreign.MemorySegment;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.AtomicReference;
 
-/** Splits work over threads. Chunks do not depend on the number of threads, so neither do results. */
-final class Parallel {
+/** Splits the work of quantizers over threads. Chunks do not depend on the number of threads, so neither do results. */
+public final class Parallel {
     /** Weights that make a chunk worth a hand-off: some tenths of a millisecond. */
     private static final long CHUNK_ELEMENTS = 1 << 17;
 
     /** One chunk: units {@code from} (inclusive) to {@code to} (exclusive). */
-    interface Task {
+    public interface Task {
         void run(long from, long to);
     }
 
@@ -25,7 +25,7 @@ final class Parallel {
      * @param elementsPerUnit weights in a unit (a row, a block)
      * @param multiple chunks begin at multiples of this many units
      */
-    static void run(long count, long elementsPerUnit, long multiple, int threads, Task task) {
+    public static void run(long count, long elementsPerUnit, long multiple, int threads, Task task) {
         long units = Math.max(1, CHUNK_ELEMENTS / Math.max(1, elementsPerUnit));
         long step = Math.ceilDiv(units, multiple) * multiple;
         long chunks = Math.ceilDiv(count, step);
@@ -72,7 +72,7 @@ final class Parallel {
     }
 
     /** {@code threads}, or 1 where a segment belongs to a confined arena and only this thread may touch it. */
-    static int threadsFor(int threads, MemorySegment... segments) {
+    public static int threadsFor(int threads, MemorySegment... segments) {
         if (threads > 1) {
             Thread other = Thread.ofPlatform().unstarted(() -> {});
             for (MemorySegment s : segments) {
