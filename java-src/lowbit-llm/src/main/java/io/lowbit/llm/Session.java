@@ -184,6 +184,31 @@ public final class Session implements AutoCloseable {
         return hidden;
     }
 
+    /** The residual stream {@code [tokens.length, hiddenSize]} that the first layer starts from: the tokens' embeddings. */
+    public void embed(int[] tokens, float[] hidden) {
+        int size = config.hiddenSize();
+        for (int r = 0; r < tokens.length; r++) {
+            model.embedding().readFloats((long) tokens[r] * size, hidden, r * size, size);
+        }
+    }
+
+    /**
+     * Takes one sequence through one layer: {@code hidden} {@code [rows, hiddenSize]}, at most {@link #MAX_ROWS} rows from
+     * position 0 on, becomes what the layer leaves behind. What the session held before is forgotten.
+     */
+    public void throughLayer(int layer, float[] hidden, int rows) {
+        checkOpen();
+        int size = rows * config.hiddenSize();
+        length = 0;
+        pass = all.first(rows);
+        rotary.prepare(rows);
+        System.arraycopy(hidden, 0, residual, 0, size);
+        DecoderLayer weights = model.layers().get(layer);
+        normalize(weights.attentionNorm(), false);
+        decode(weights, caches[layer], model.norm());
+        System.arraycopy(residual, 0, hidden, 0, size);
+    }
+
     private void pass(int[] tokens, int from, int rows, List<DecoderLayer> layers) {
         if (pass.rows != rows) {
             pass = rows == all.rows ? all : all.first(rows);
@@ -195,16 +220,20 @@ public final class Session implements AutoCloseable {
         }
         normalize(layers.isEmpty() ? model.norm() : layers.getFirst().attentionNorm(), false);
         for (int i = 0; i < layers.size(); i++) {
-            DecoderLayer layer = layers.get(i);
-            attend(layer, caches[i]);
-            normalize(layer.mlpNorm(), true);
-            layer.gate().forward(pass.normed, pass.gate);
-            layer.up().forward(pass.normed, pass.up);
-            swiGlu();
-            layer.down().forward(pass.gate, pass.projected);
-            normalize(i + 1 < layers.size() ? layers.get(i + 1).attentionNorm() : model.norm(), true);
+            decode(layers.get(i), caches[i], i + 1 < layers.size() ? layers.get(i + 1).attentionNorm() : model.norm());
         }
         length += rows;
+    }
+
+    /** One layer, from its normed input to its output in the residual stream, which {@code next} normalizes. */
+    private void decode(DecoderLayer layer, KvCache[] cache, RmsNorm next) {
+        attend(layer, cache);
+        normalize(layer.mlpNorm(), true);
+        layer.gate().forward(pass.normed, pass.gate);
+        layer.up().forward(pass.normed, pass.up);
+        swiGlu();
+        layer.down().forward(pass.gate, pass.projected);
+        normalize(next, true);
     }
 
     /** Residual += projected where asked; normed = norm(residual). */
