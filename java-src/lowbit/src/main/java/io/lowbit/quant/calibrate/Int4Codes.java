@@ -6,10 +6,15 @@ import io.lowbit.quant.Scheme;
 import io.lowbit.tensor.DType;
 import io.lowbit.tensor.Tensor;
 import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.nio.ByteOrder;
 
 /** The canonical parts of an INT4 matrix while they are filled, one tile of whole rows at a time. */
 final class Int4Codes {
+    private static final ValueLayout.OfInt INT = ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+
+    private final Arena arena;
     private final long n;
     private final int k;
     private final Scheme.Int4 scheme;
@@ -25,6 +30,7 @@ final class Int4Codes {
         if (scheme.grouping() instanceof Grouping.PerTensor) {
             throw new IllegalArgumentException(scheme.label() + ": one scale for the matrix cannot be chosen on the way; use channel or groups");
         }
+        this.arena = arena;
         this.n = n;
         this.k = k;
         this.scheme = scheme;
@@ -88,6 +94,8 @@ final class Int4Codes {
         if (groupOf == null) {
             return QuantizedMatrix.int4(scheme, n, k, codes, scales, zeros);
         }
-        return QuantizedMatrix.int4(scheme, n, k, codes, scales, zeros); // GROUPS
+        Tensor index = Tensor.allocate(arena, DType.I32, k);
+        MemorySegment.copy(groupOf, 0, index.data(), INT, 0, k);
+        return QuantizedMatrix.int4(scheme, n, k, codes, scales, zeros, index);
     }
 }
