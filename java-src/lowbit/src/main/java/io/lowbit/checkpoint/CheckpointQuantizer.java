@@ -4,7 +4,6 @@ import io.lowbit.checkpoint.json.JsonWriter;
 import io.lowbit.quant.NonFiniteWeightsException;
 import io.lowbit.quant.QuantizeOptions;
 import io.lowbit.quant.QuantizedMatrix;
-import io.lowbit.quant.Quantizer;
 import io.lowbit.quant.Scheme;
 import io.lowbit.quant.Sqnr;
 import io.lowbit.tensor.DType;
@@ -52,7 +51,13 @@ public final class CheckpointQuantizer {
      */
     public static List<LayerResult> quantize(
             Checkpoint in, Path out, Scheme scheme, QuantizeOptions options, Layout layout, Globs globs, Consumer<LayerResult> each) throws IOException {
-        List<LinearWeight> chosen = select(in, globs);
+        return quantize(in, out, LayerQuantizer.rounding(scheme, options), options.threads(), layout, globs, each);
+    }
+
+    /** {@link #quantize(Checkpoint, Path, Scheme, QuantizeOptions, Layout, Globs, Consumer)} with matrices that {@code quantizer} makes. */
+    public static List<LayerResult> quantize(
+            Checkpoint in, Path out, LayerQuantizer quantizer, int threads, Layout layout, Globs globs, Consumer<LayerResult> each) throws IOException {
+        List<LinearWeight> chosen = select(in, globs).stream().filter(w -> quantizer.scheme(w) != null).toList();
         if (chosen.isEmpty()) {
             throw new IllegalArgumentException(in.path() + ": none of its " + in.linearWeights().size()
                     + " linear weights is chosen; see their names with lowbit inspect, and choose with --include");
@@ -63,13 +68,13 @@ public final class CheckpointQuantizer {
                     + already.layers().iterator().next() + "; start from the float model, or dequantize this one first");
         }
         for (LinearWeight w : chosen) {
-            String why = layout.refusal(scheme, w.n(), w.k());
+            String why = layout.refusal(quantizer.scheme(w), w.n(), w.k());
             if (why != null) {
                 throw new IllegalArgumentException(in.path() + ": layer " + w.layer() + " [" + w.n() + ", " + w.k() + "] in layout " + layout.name() + ": " + why);
             }
         }
         try {
-            return write(in, out, scheme, options, layout, chosen, each);
+            return write(in, out, quantizer, threads, layout, chosen, each);
         } catch (InternalError e) {
             return MappedFile.guard(in.path(), () -> {
                 throw e;
@@ -77,23 +82,24 @@ public final class CheckpointQuantizer {
         }
     }
 
-    private static List<LayerResult> write(Checkpoint in, Path out, Scheme scheme, QuantizeOptions options, Layout layout,
+    private static List<LayerResult> write(Checkpoint in, Path out, LayerQuantizer quantizer, int threads, Layout layout,
             List<LinearWeight> chosen, Consumer<LayerResult> each) throws IOException {
         Set<String> taken = new HashSet<>();
         chosen.forEach(w -> taken.add(w.tensor()));
         List<String> rest = in.names().stream().filter(name -> !taken.contains(name)).toList();
         Map<String, TensorSpec> specs = new LinkedHashMap<>();
         for (LinearWeight w : chosen) {
-            declare(in, specs, layerSpecs(in, w, scheme, options, layout));
+            declare(in, specs, layerSpecs(in, w, quantizer, layout));
         }
         for (String name : rest) {
             declare(in, specs, Map.of(name, TensorSpec.of(in.tensor(name))));
         }
         DType dtype = LinearWeight.loadedType(in.tensor(chosen.getFirst().tensor()).dtype());
         List<String> skipped = in.linearWeights().stream().filter(w -> !taken.contains(w.tensor())).map(LinearWeight::layer).toList();
-        Map<String, Object> config = layout.config(scheme, dtype, skipped);
+        Map<String, Object> config = layout.config(quantizer.scheme(chosen.getFirst()), dtype, skipped);
         Map<String, String> metadata = new TreeMap<>(in.kind() == Checkpoint.Kind.ONNX ? Map.of() : in.metadata());
         metadata.putIfAbsent("format", "pt");
+        metadata.putAll(quantizer.manifest());
         List<LayerResult> results = new ArrayList<>();
         try (ModelOutput output = ModelOutput.create(out)) {
             if (!output.isFolder()) {
@@ -103,18 +109,18 @@ public final class CheckpointQuantizer {
                 for (LinearWeight w : chosen) {
                     try (Arena arena = Arena.ofShared()) {
                         Tensor weights = w.load(in, arena);
-                        QuantizedMatrix matrix = quantize(in, w, weights, scheme, options, layout, arena);
+                        QuantizedMatrix matrix = quantize(in, w, weights, quantizer, layout, arena);
                         for (Map.Entry<String, Tensor> part : layout.write(w.layer(), matrix, weights.dtype(), arena).entrySet()) {
                             writer.write(part.getKey(), part.getValue());
                         }
-                        LayerResult result = new LayerResult(w.layer(), w.n(), w.k(), scheme, matrix.bitsPerWeight(), matrix.bytes(),
-                                Sqnr.of(matrix, weights, options.threads()));
+                        LayerResult result = new LayerResult(w.layer(), w.n(), w.k(), matrix.scheme(), matrix.bitsPerWeight(), matrix.bytes(),
+                                Sqnr.of(matrix, weights, threads));
                         results.add(result);
                         each.accept(result);
                     }
                 }
                 for (String name : rest) {
-                    writer.write(name, in.tensor(name));
+                    writer.write(name, quantizer.replaced().getOrDefault(name, in.tensor(name)));
                 }
                 in.verifyUnchanged();
                 writer.commit();
@@ -142,24 +148,24 @@ public final class CheckpointQuantizer {
     }
 
     /** Sizes beforehand; where they depend on the weights, these are quantized once for the sizes and once for the file. */
-    private static Map<String, TensorSpec> layerSpecs(Checkpoint in, LinearWeight w, Scheme scheme, QuantizeOptions options, Layout layout) {
-        Map<String, TensorSpec> known = layout.specs(w.layer(), scheme, w.n(), w.k(), LinearWeight.loadedType(in.tensor(w.tensor()).dtype()));
+    private static Map<String, TensorSpec> layerSpecs(Checkpoint in, LinearWeight w, LayerQuantizer quantizer, Layout layout) {
+        Map<String, TensorSpec> known = layout.specs(w.layer(), quantizer.scheme(w), w.n(), w.k(), LinearWeight.loadedType(in.tensor(w.tensor()).dtype()));
         if (known != null) {
             return known;
         }
         Map<String, TensorSpec> out = new LinkedHashMap<>();
         try (Arena arena = Arena.ofShared()) {
             Tensor weights = w.load(in, arena);
-            QuantizedMatrix matrix = quantize(in, w, weights, scheme, options, layout, arena);
+            QuantizedMatrix matrix = quantize(in, w, weights, quantizer, layout, arena);
             layout.write(w.layer(), matrix, weights.dtype(), arena).forEach((name, t) -> out.put(name, TensorSpec.of(t)));
         }
         return out;
     }
 
     private static QuantizedMatrix quantize(
-            Checkpoint in, LinearWeight w, Tensor weights, Scheme scheme, QuantizeOptions options, Layout layout, Arena arena) {
+            Checkpoint in, LinearWeight w, Tensor weights, LayerQuantizer quantizer, Layout layout, Arena arena) {
         try {
-            return layout.fit(Quantizer.quantize(weights, scheme, options, arena));
+            return layout.fit(quantizer.quantize(w, weights, arena));
         } catch (NonFiniteWeightsException e) {
             String at = w.transposed() ? " (in the file [" + e.col() + ", " + e.row() + "])" : "";
             throw new IllegalArgumentException(in.path() + ": tensor " + CheckpointException.quote(w.tensor()) + at + ": " + e.getMessage(), e);
