@@ -66,7 +66,7 @@ class GgufFileTest {
             }
             double worst = ProductCase.worst(m, null, x, y, 1);
             assertTrue(worst <= 1, type + ": error is " + worst + " of its bound");
-            layouts.layout(layer).write(layer, m, DType.F32, arena).forEach((name, t) -> assertEquals(-1, c.tensor(name).data().mismatch(t.data()), name));
+            layouts.layout(layer).write(layer, m, layouts.layout(layer).describe(c, layer), arena).forEach((name, t) -> assertEquals(-1, c.tensor(name).data().mismatch(t.data()), name));
         }
     }
 

@@ -88,9 +88,10 @@ final class BitsAndBytesLayout implements Layout {
         return QuantizedMatrix.bnb4(state.scheme, state.n, state.k, codes, new NestedScales(absmax, nested, map, state.offset));
     }
 
-    /** The type that the weights had before they were quantized. */
-    static DType weightType(Checkpoint c, String layer) {
-        return state(c, layer).dtype;
+    @Override
+    public LayerInfo describe(Checkpoint c, String layer) {
+        State state = state(c, layer);
+        return new LayerInfo(state.scheme, state.n, state.k, state.dtype);
     }
 
     private static Tensor part(Checkpoint c, String layer, String suffix, DType dtype, long elements) {
@@ -172,12 +173,16 @@ final class BitsAndBytesLayout implements Layout {
     }
 
     @Override
-    public String refusal(Scheme scheme, long n, long k) {
+    public String refusal(LayerInfo info) {
+        Scheme scheme = info.scheme();
         return scheme instanceof Scheme.Bnb4 ? null : "it holds NF4 and FP4 only";
     }
 
     @Override
-    public Map<String, TensorSpec> specs(String layer, Scheme scheme, long n, long k, DType dtype) {
+    public Map<String, TensorSpec> specs(String layer, LayerInfo info) {
+        Scheme scheme = info.scheme();
+        long n = info.n();
+        long k = info.k();
         Scheme.Bnb4 s = (Scheme.Bnb4) scheme;
         if (s.doubleQuant()) {
             return null; // the state spells out the offset, so its length depends on the weights
@@ -187,12 +192,12 @@ final class BitsAndBytesLayout implements Layout {
         return Map.of(x, TensorSpec.of(DType.U8, Math.ceilDiv(elements, 2L), 1),
                 x + ".absmax", TensorSpec.of(DType.F32, Math.ceilDiv(elements, (long) s.blockSize())),
                 x + ".quant_map", TensorSpec.of(DType.F32, 16),
-                stateName(layer, s), TensorSpec.of(DType.U8, state(s, n, k, dtype, null).length));
+                stateName(layer, s), TensorSpec.of(DType.U8, state(s, n, k, info.dtype(), null).length));
     }
 
     @Override
-    public Map<String, Tensor> write(String layer, QuantizedMatrix m, DType dtype, Arena arena) {
-        require(m);
+    public Map<String, Tensor> write(String layer, QuantizedMatrix m, LayerInfo info, Arena arena) {
+        require(m, info);
         Scheme.Bnb4 s = (Scheme.Bnb4) m.scheme();
         Map<String, Tensor> out = new LinkedHashMap<>();
         String x = layer + ".weight";
@@ -203,7 +208,7 @@ final class BitsAndBytesLayout implements Layout {
             out.put(x + ".nested_absmax", m.nested().absmax());
             out.put(x + ".nested_quant_map", m.nested().map());
         }
-        byte[] json = state(s, m.n(), m.k(), dtype, m.nested());
+        byte[] json = state(s, m.n(), m.k(), info.dtype(), m.nested());
         Tensor state = Tensor.allocate(arena, DType.U8, json.length);
         MemorySegment.copy(json, 0, state.data(), ValueLayout.JAVA_BYTE, 0, json.length);
         out.put(stateName(layer, s), state);
@@ -243,7 +248,8 @@ final class BitsAndBytesLayout implements Layout {
     }
 
     @Override
-    public Map<String, Object> config(Scheme scheme, DType dtype, List<String> skipped) {
+    public Map<String, Object> config(Map<String, LayerInfo> layers, List<String> skipped) {
+        Scheme scheme = uniform(layers).scheme();
         Scheme.Bnb4 s = (Scheme.Bnb4) scheme;
         Map<String, Object> out = new LinkedHashMap<>();
         out.put("quant_method", "bitsandbytes");
@@ -251,7 +257,7 @@ final class BitsAndBytesLayout implements Layout {
         out.put("load_in_8bit", false);
         out.put("bnb_4bit_quant_type", type(s));
         out.put("bnb_4bit_use_double_quant", s.doubleQuant());
-        out.put("bnb_4bit_compute_dtype", torch(dtype));
+        out.put("bnb_4bit_compute_dtype", torch(uniform(layers).dtype()));
         out.put("bnb_4bit_quant_storage", "uint8");
         out.put("llm_int8_skip_modules", skipped);
         return out;

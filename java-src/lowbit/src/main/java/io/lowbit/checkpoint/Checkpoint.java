@@ -6,6 +6,7 @@ import io.lowbit.checkpoint.json.JsonObject;
 import io.lowbit.checkpoint.json.JsonReader;
 import io.lowbit.tensor.Tensor;
 import java.io.IOException;
+import java.lang.foreign.Arena;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -37,10 +38,16 @@ public final class Checkpoint implements AutoCloseable {
     private final JsonObject config;
     private final OnnxFile onnx;
     private final GgufFile gguf;
+    private volatile Optional<JsonObject> quantization;
+    private ReadOptions readOptions = ReadOptions.DEFAULT;
     private final List<SafetensorsFile> files;
+    /** The file of each tensor, where there are several. */
+    private final Map<String, SafetensorsFile> homes;
+    /** Where tensors are mapped anew when they are asked for; null for views of the whole files. */
+    private final Arena window;
 
     private Checkpoint(Path path, Kind kind, Map<String, Tensor> tensors, Map<String, String> metadata, JsonObject config, OnnxFile onnx,
-            GgufFile gguf, List<SafetensorsFile> files) {
+            GgufFile gguf, List<SafetensorsFile> files, Map<String, SafetensorsFile> homes, Arena window) {
         this.path = path;
         this.kind = kind;
         this.tensors = Collections.unmodifiableMap(tensors);
@@ -49,6 +56,21 @@ public final class Checkpoint implements AutoCloseable {
         this.onnx = onnx;
         this.gguf = gguf;
         this.files = files;
+        this.homes = homes;
+        this.window = window;
+    }
+
+    /** Tensors that are in no file yet, as the parts of a layer that is about to be written. */
+    static Checkpoint ofParts(Path path, Map<String, Tensor> tensors, JsonObject config) {
+        return new Checkpoint(path, Kind.SAFETENSORS, tensors, Map.of(), config, null, null, List.of(), Map.of(), null);
+    }
+
+    /** The same model with tensors mapped into {@code arena} one by one when they are asked for: memory goes with it. */
+    Checkpoint window(Arena arena) {
+        Checkpoint out = new Checkpoint(path, kind, tensors, metadata, config, onnx, gguf, files, homes, arena);
+        out.quantization = quantizationConfig();
+        out.readOptions = readOptions;
+        return out;
     }
 
     /** {@link #open(Path, Path)} with the configuration that lies beside the tensors. */
@@ -75,7 +97,7 @@ public final class Checkpoint implements AutoCloseable {
         String name = path.getFileName().toString();
         if (name.endsWith(".onnx")) {
             OnnxFile onnx = OnnxFile.open(path);
-            return new Checkpoint(path, Kind.ONNX, onnx.tensors(), onnx.metadata(), config, onnx, null, List.of());
+            return new Checkpoint(path, Kind.ONNX, onnx.tensors(), onnx.metadata(), config, onnx, null, List.of(), Map.of(), null);
         }
         if (name.endsWith(".safetensors.index.json")) {
             return openShards(path, path, config);
@@ -88,14 +110,14 @@ public final class Checkpoint implements AutoCloseable {
                     "convert the model to safetensors first");
         }
         SafetensorsFile file = SafetensorsFile.open(path);
-        return new Checkpoint(path, Kind.SAFETENSORS, file.tensors(), file.metadata(), config, null, null, List.of(file));
+        return new Checkpoint(path, Kind.SAFETENSORS, file.tensors(), file.metadata(), config, null, null, List.of(file), Map.of(), null);
     }
 
     private static Checkpoint openGguf(Path path, Path file, JsonObject config) throws IOException {
         GgufFile gguf = GgufFile.open(file);
         Map<String, String> metadata = new LinkedHashMap<>();
         gguf.pairs().forEach((key, value) -> metadata.put(key, value.toString()));
-        return new Checkpoint(path, Kind.GGUF, gguf.tensors(), metadata, config, null, gguf, List.of());
+        return new Checkpoint(path, Kind.GGUF, gguf.tensors(), metadata, config, null, gguf, List.of(), Map.of(), null);
     }
 
     private static Path beside(Path file) {
@@ -113,12 +135,12 @@ public final class Checkpoint implements AutoCloseable {
                     "give the folder of a model, or one file of it");
         }
         SafetensorsFile file = SafetensorsFile.open(single);
-        return new Checkpoint(folder, Kind.SAFETENSORS_FOLDER, file.tensors(), file.metadata(), config, null, null, List.of(file));
+        return new Checkpoint(folder, Kind.SAFETENSORS_FOLDER, file.tensors(), file.metadata(), config, null, null, List.of(file), Map.of(), null);
     }
 
     private static Checkpoint openShards(Path path, Path index, JsonObject config) throws IOException {
         SafetensorsFolder shards = SafetensorsFolder.open(index, FileAccess.MAP);
-        return new Checkpoint(path, Kind.SAFETENSORS_FOLDER, shards.tensors(), shards.metadata(), config, null, null, shards.shards());
+        return new Checkpoint(path, Kind.SAFETENSORS_FOLDER, shards.tensors(), shards.metadata(), config, null, null, shards.shards(), shards.homes(), null);
     }
 
     /** What {@link #open} was given. */
@@ -154,12 +176,46 @@ public final class Checkpoint implements AutoCloseable {
         if (tensor == null) {
             throw new CheckpointException(Fault.MISSING, path.toString(), "no tensor " + CheckpointException.quote(name), Names.cure(name, names()));
         }
-        return tensor;
+        return window == null ? tensor : mapped(name, tensor);
+    }
+
+    private Tensor mapped(String name, Tensor tensor) {
+        try {
+            if (gguf != null) {
+                return gguf.window(tensor, window);
+            }
+            SafetensorsFile home = homes.isEmpty() && !files.isEmpty() ? files.getFirst() : homes.get(name);
+            return home == null ? tensor : home.window(tensor, window);
+        } catch (IOException e) {
+            throw new java.io.UncheckedIOException(e);
+        }
+    }
+
+    /** Name of the file that a tensor is in; the same for all tensors but in a folder with shards. */
+    String fileOf(String tensor) {
+        SafetensorsFile home = homes.get(tensor);
+        return home == null ? "" : home.path().getFileName().toString();
+    }
+
+    /** All files that hold tensors. */
+    List<Path> files() {
+        return files.isEmpty() ? List.of(path) : files.stream().map(SafetensorsFile::path).toList();
     }
 
     /** What the file says about itself: safetensors' {@code __metadata__}, ONNX's producer and properties. */
     public Map<String, String> metadata() {
         return metadata;
+    }
+
+    /** How it is read where the file leaves that open. */
+    public ReadOptions readOptions() {
+        return readOptions;
+    }
+
+    /** Reads it so from now on; before layers are read. */
+    public Checkpoint with(ReadOptions options) {
+        readOptions = options;
+        return this;
     }
 
     /** The GGUF file behind it; empty for other kinds. */
@@ -177,14 +233,29 @@ public final class Checkpoint implements AutoCloseable {
         return Optional.ofNullable(config);
     }
 
-    /** How the layers are quantized: {@code quantization_config} of the configuration, or of the file's own metadata. */
+    /**
+     * How the layers are quantized: {@code quantization_config} of the configuration, or of the file's own metadata, or a
+     * side file: {@code quantize_config.json}, {@code quant_config.json}, {@code hf_quant_config.json}.
+     */
     public Optional<JsonObject> quantizationConfig() {
+        Optional<JsonObject> known = quantization;
+        if (known == null) {
+            known = findQuantization();
+            quantization = known;
+        }
+        return known;
+    }
+
+    private Optional<JsonObject> findQuantization() {
         try {
             if (config != null && config.has("quantization_config")) {
                 return Optional.of(config.object("quantization_config"));
             }
-            String own = metadata.get("quantization_config");
-            return own == null ? Optional.empty() : Optional.of(JsonReader.parseObject(own));
+            if (config != null && (config.has("quant_method") || config.has("w_bit") || config.has("bits") && config.has("group_size"))) {
+                return Optional.of(config); // a side file given by name
+            }
+            String own = kind == Kind.GGUF ? null : metadata.get("quantization_config");
+            return own == null ? SideConfig.find(path) : Optional.of(JsonReader.parseObject(own));
         } catch (JsonException e) {
             throw new CheckpointException(Fault.LAYOUT, path.toString(), "quantization_config: " + e.getMessage(), "repair the configuration", e);
         }

@@ -68,7 +68,7 @@ public final class CheckpointQuantizer {
                     + already.layers().iterator().next() + "; start from the float model, or dequantize this one first");
         }
         for (LinearWeight w : chosen) {
-            String why = layout.refusal(quantizer.scheme(w), w.n(), w.k());
+            String why = layout.refusal(info(in, w, quantizer));
             if (why != null) {
                 throw new IllegalArgumentException(in.path() + ": layer " + w.layer() + " [" + w.n() + ", " + w.k() + "] in layout " + layout.name() + ": " + why);
             }
@@ -94,9 +94,10 @@ public final class CheckpointQuantizer {
         for (String name : rest) {
             declare(in, specs, Map.of(name, TensorSpec.of(in.tensor(name))));
         }
-        DType dtype = LinearWeight.loadedType(in.tensor(chosen.getFirst().tensor()).dtype());
+        Map<String, LayerInfo> infos = new LinkedHashMap<>();
+        chosen.forEach(w -> infos.put(w.layer(), info(in, w, quantizer)));
         List<String> skipped = in.linearWeights().stream().filter(w -> !taken.contains(w.tensor())).map(LinearWeight::layer).toList();
-        Map<String, Object> config = layout.config(quantizer.scheme(chosen.getFirst()), dtype, skipped);
+        Map<String, Object> config = layout.config(infos, skipped);
         Map<String, String> metadata = new TreeMap<>(in.kind() == Checkpoint.Kind.ONNX ? Map.of() : in.metadata());
         metadata.putIfAbsent("format", "pt");
         metadata.putAll(quantizer.manifest());
@@ -110,7 +111,7 @@ public final class CheckpointQuantizer {
                     try (Arena arena = Arena.ofShared()) {
                         Tensor weights = w.load(in, arena);
                         QuantizedMatrix matrix = quantize(in, w, weights, quantizer, layout, arena);
-                        for (Map.Entry<String, Tensor> part : layout.write(w.layer(), matrix, weights.dtype(), arena).entrySet()) {
+                        for (Map.Entry<String, Tensor> part : layout.write(w.layer(), matrix, infos.get(w.layer()), arena).entrySet()) {
                             writer.write(part.getKey(), part.getValue());
                         }
                         LayerResult result = new LayerResult(w.layer(), w.n(), w.k(), matrix.scheme(), matrix.bitsPerWeight(), matrix.bytes(),
@@ -147,9 +148,13 @@ public final class CheckpointQuantizer {
         });
     }
 
+    private static LayerInfo info(Checkpoint in, LinearWeight w, LayerQuantizer quantizer) {
+        return new LayerInfo(quantizer.scheme(w), w.n(), w.k(), LinearWeight.loadedType(in.tensor(w.tensor()).dtype()), 1, quantizer.actOrder(w));
+    }
+
     /** Sizes beforehand; where they depend on the weights, these are quantized once for the sizes and once for the file. */
     private static Map<String, TensorSpec> layerSpecs(Checkpoint in, LinearWeight w, LayerQuantizer quantizer, Layout layout) {
-        Map<String, TensorSpec> known = layout.specs(w.layer(), quantizer.scheme(w), w.n(), w.k(), LinearWeight.loadedType(in.tensor(w.tensor()).dtype()));
+        Map<String, TensorSpec> known = layout.specs(w.layer(), info(in, w, quantizer));
         if (known != null) {
             return known;
         }
@@ -157,7 +162,7 @@ public final class CheckpointQuantizer {
         try (Arena arena = Arena.ofShared()) {
             Tensor weights = w.load(in, arena);
             QuantizedMatrix matrix = quantize(in, w, weights, quantizer, layout, arena);
-            layout.write(w.layer(), matrix, weights.dtype(), arena).forEach((name, t) -> out.put(name, TensorSpec.of(t)));
+            layout.write(w.layer(), matrix, info(in, w, quantizer), arena).forEach((name, t) -> out.put(name, TensorSpec.of(t)));
         }
         return out;
     }

@@ -4,6 +4,7 @@ import io.lowbit.tensor.DType;
 import io.lowbit.tensor.Shape;
 import io.lowbit.tensor.Tensor;
 import java.io.IOException;
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
 import java.util.Collections;
@@ -89,6 +90,11 @@ public final class GgufFile implements AutoCloseable {
     /** Format version: 2 or 3. */
     public int version() {
         return header.version();
+    }
+
+    /** A tensor of {@link #tensors}, mapped anew into {@code arena}. */
+    Tensor window(Tensor tensor, Arena arena) throws IOException {
+        return new Tensor(tensor.dtype(), tensor.shape(), file.window(tensor.data(), arena));
     }
 
     /** Makes sure that the file was not cut, replaced or written to since it was opened. */

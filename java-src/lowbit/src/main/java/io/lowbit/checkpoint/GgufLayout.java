@@ -4,6 +4,7 @@ import io.lowbit.checkpoint.CheckpointException.Fault;
 import io.lowbit.quant.QuantizedMatrix;
 import io.lowbit.quant.Scheme;
 import io.lowbit.tensor.DType;
+import io.lowbit.tensor.Shape;
 import io.lowbit.tensor.Tensor;
 import java.lang.foreign.Arena;
 import java.util.LinkedHashMap;
@@ -57,6 +58,18 @@ final class GgufLayout implements Layout {
         };
     }
 
+    @Override
+    public LayerInfo describe(Checkpoint c, String layer) {
+        GgufType type = c.ggufTypes().get(layer + ".weight");
+        Shape shape = c.tensor(layer + ".weight").shape();
+        if (type.scheme() == null || shape.rank() < 2 || shape.elements() == 0) {
+            return Layout.super.describe(c, layer); // says what is wrong
+        }
+        long k = shape.dim(shape.rank() - 1) / type.bytes() * type.elements();
+        long n = shape.elements() / shape.dim(shape.rank() - 1);
+        return new LayerInfo(type.scheme(), n, k, DType.BF16, n / shape.dim(shape.rank() - 2), false);
+    }
+
     /** ggml drops the sign of NVFP4's scales and takes 0x7f for 0: such codes are no E4M3 that means the same. */
     private static Tensor nvfp4Scales(Checkpoint c, String layer, Tensor rows, Arena arena) {
         Tensor scales = GgufBlocks.scaleBytes(rows, GgufType.NVFP4, DType.F8_E4M3, arena);
@@ -69,8 +82,13 @@ final class GgufLayout implements Layout {
     }
 
     @Override
-    public String refusal(Scheme scheme, long n, long k) {
+    public String refusal(LayerInfo info) {
+        Scheme scheme = info.scheme();
+        long k = info.k();
         GgufType type = GgufType.of(scheme);
+        if (info.actOrder()) {
+            return "it has no place for act-order";
+        }
         if (type == null) {
             return "GGUF has no type for " + scheme.label() + "; it holds int4 sym g32 (as q4_0), mxfp4, nvfp4 and ggml's blocks";
         }
@@ -79,30 +97,29 @@ final class GgufLayout implements Layout {
     }
 
     @Override
-    public Map<String, TensorSpec> specs(String layer, Scheme scheme, long n, long k, DType dtype) {
-        GgufType type = GgufType.of(scheme);
-        return Map.of(layer + ".weight", TensorSpec.of(DType.U8, n, k / type.elements() * type.bytes()));
+    public Map<String, TensorSpec> specs(String layer, LayerInfo info) {
+        long k = info.k();
+        GgufType type = GgufType.of(info.scheme());
+        return Map.of(layer + ".weight", new TensorSpec(DType.U8, info.stacked(k / type.elements() * type.bytes())));
     }
 
     @Override
-    public Map<String, Tensor> write(String layer, QuantizedMatrix m, DType dtype, Arena arena) {
-        require(m);
+    public Map<String, Tensor> write(String layer, QuantizedMatrix m, LayerInfo info, Arena arena) {
+        require(m, info);
         GgufType type = GgufType.of(m.scheme());
         if (m.scheme() instanceof Scheme.Ggml) {
-            return Map.of(layer + ".weight", m.codes());
-        }
-        if (m.groups() != null) {
-            throw new IllegalArgumentException("layout " + name() + ", " + m + ": GGUF has no place for act-order");
+            return Map.of(layer + ".weight", m.codes().reshape(info.stacked(m.codes().dim(1)).dims()));
         }
         if (m.scheme() instanceof Scheme.Nvfp4 && m.tensorScale() != 1f) {
             throw new IllegalArgumentException("layout " + name() + ", " + m + ": GGUF's nvfp4 has no scale of the matrix, this one has "
                     + m.tensorScale());
         }
-        return Map.of(layer + ".weight", GgufBlocks.blocks(m, type, arena));
+        Tensor rows = GgufBlocks.blocks(m, type, arena);
+        return Map.of(layer + ".weight", rows.reshape(info.stacked(rows.dim(1)).dims()));
     }
 
     @Override
-    public Map<String, Object> config(Scheme scheme, DType dtype, List<String> skipped) {
+    public Map<String, Object> config(Map<String, LayerInfo> layers, List<String> skipped) {
         return Map.of("quant_method", "gguf");
     }
 }

@@ -22,6 +22,11 @@ public interface LayerQuantizer {
      */
     QuantizedMatrix quantize(LinearWeight layer, Tensor weights, Arena arena);
 
+    /** True where a layer's matrix will have {@link QuantizedMatrix#groups()}. */
+    default boolean actOrder(LinearWeight layer) {
+        return false;
+    }
+
     /** Tensors to be written in place of the checkpoint's own, of the same types and shapes, by name. */
     default Map<String, Tensor> replaced() {
         return Map.of();

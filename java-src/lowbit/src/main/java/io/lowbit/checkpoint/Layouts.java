@@ -3,17 +3,23 @@ package io.lowbit.checkpoint;
 import io.lowbit.checkpoint.CheckpointException.Fault;
 import io.lowbit.quant.QuantizedMatrix;
 import io.lowbit.quant.Scheme;
+import io.lowbit.tensor.DType;
 import java.lang.foreign.Arena;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.stream.Stream;
 
 /** The layouts that Lowbit knows, and the quantized layers of a checkpoint in whichever they are. */
 public final class Layouts {
     private static final List<Layout> ALL = List.of(
-            new BitsAndBytesLayout(), new PackQuantizedLayout(), new PackedFp4Layout(), new Fp8Layout(), new GgufLayout());
+            new BitsAndBytesLayout(), new PackQuantizedLayout(), new PackedFp4Layout(), new Fp8Layout(false), new GgufLayout(),
+            new GptqLayout("gptq"), new AwqLayout(), new Fp8Layout(true), new ModelOptLayout(), new GptOssLayout(), new BnbInt8Layout());
+
+    /** Only written: what they write, the first of their kind reads. */
+    private static final List<Layout> VARIANTS = List.of(new GptqLayout("gptq_v1"), new GptqLayout("gptq_v2"));
 
     private final Checkpoint checkpoint;
     private final Map<String, Layout> byLayer = new LinkedHashMap<>();
@@ -35,19 +41,25 @@ public final class Layouts {
         };
     }
 
+    /** Names that {@code --layout} takes. */
+    public static List<String> names() {
+        return Stream.concat(ALL.stream(), VARIANTS.stream()).map(Layout::name).distinct().toList();
+    }
+
     /**
      * A layout by name, for a scheme.
      *
      * @throws IllegalArgumentException naming what there is
      */
     public static Layout named(String name, Scheme scheme) {
-        Layout layout = defaultFor(scheme);
-        if (layout.name().equals(name)) {
-            return layout;
+        List<Layout> called = Stream.concat(ALL.stream(), VARIANTS.stream()).filter(l -> l.name().equals(name)).toList();
+        if (called.isEmpty()) {
+            throw new IllegalArgumentException("layout " + name + " is not known; take one of " + String.join(", ", names()));
         }
-        boolean known = ALL.stream().anyMatch(l -> l.name().equals(name));
-        throw new IllegalArgumentException("layout " + name + (known ? " cannot hold " : " is not available for ") + scheme.label()
-                + "; use --layout " + layout.name());
+        // a shape that suits every layout, so that only the scheme can be what is refused
+        LayerInfo info = new LayerInfo(scheme, 4096, 4096, DType.BF16);
+        return called.stream().filter(l -> l.refusal(info) == null).findFirst().orElseThrow(() -> new IllegalArgumentException(
+                "layout " + name + " cannot hold " + scheme.label() + ": " + called.getFirst().refusal(info)));
     }
 
     /**
@@ -77,6 +89,20 @@ public final class Layouts {
         return byLayer.containsKey(layer);
     }
 
+    /** A quantized layer without its data. */
+    public LayerInfo describe(String layer) {
+        try {
+            return byLayer.get(layer).describe(checkpoint, layer);
+        } catch (IllegalArgumentException | ArithmeticException e) {
+            throw Layout.wrong(checkpoint, layer, e.getMessage());
+        }
+    }
+
+    /** Names of the tensors that a layer consists of. */
+    List<String> parts(String layer) {
+        return parts.get(layer);
+    }
+
     /** How a layer is stored; null where it is not quantized. */
     public Layout layout(String layer) {
         return byLayer.get(layer);
@@ -102,7 +128,7 @@ public final class Layouts {
         }
         try {
             return layout.read(checkpoint, layer, arena);
-        } catch (IllegalArgumentException e) {
+        } catch (IllegalArgumentException | ArithmeticException e) {
             throw Layout.wrong(checkpoint, layer, e.getMessage());
         }
     }

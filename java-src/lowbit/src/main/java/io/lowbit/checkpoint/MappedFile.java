@@ -70,6 +70,19 @@ final class MappedFile implements AutoCloseable {
         return data;
     }
 
+    /** The same bytes as {@code part} of {@link #data}, mapped anew: what was read of them goes when {@code arena} is closed. */
+    MemorySegment window(MemorySegment part, Arena arena) throws IOException {
+        if (part.byteSize() == 0 || !part.isMapped()) {
+            return part;
+        }
+        try (FileChannel channel = FileChannel.open(path, StandardOpenOption.READ)) {
+            if (channel.size() != data.byteSize()) {
+                throw changed(path, "its size changed from " + data.byteSize() + " to " + channel.size() + " bytes while it was read", null);
+            }
+            return channel.map(FileChannel.MapMode.READ_ONLY, part.address() - data.address(), part.byteSize(), arena);
+        }
+    }
+
     /** Makes sure that the file is still the one that was opened. */
     void verifyUnchanged() throws IOException {
         BasicFileAttributes now = Files.readAttributes(path, BasicFileAttributes.class);

@@ -52,10 +52,6 @@ final class PackQuantizedLayout implements Layout {
 
     @Override
     public QuantizedMatrix read(Checkpoint c, String layer, Arena arena) {
-        if (c.has(layer + ".weight_g_idx")) {
-            throw new CheckpointException(CheckpointException.Fault.UNSUPPORTED, c.path() + ": layer " + CheckpointException.quote(layer),
-                    "its weight_g_idx orders groups by activation, which Lowbit does not read yet", "quantize the model without actorder");
-        }
         Tensor shape = c.tensor(layer + ".weight_shape");
         if (shape.elements() != 2 || (shape.dtype() != DType.I32 && shape.dtype() != DType.I64)) {
             throw Layout.wrong(c, layer, "its weight_shape is " + TensorSpec.of(shape) + ", expected I64 [2]");
@@ -69,35 +65,21 @@ final class PackQuantizedLayout implements Layout {
         }
         Tensor scales = c.tensor(layer + ".weight_scale");
         Tensor zeros = c.has(layer + ".weight_zero_point") ? c.tensor(layer + ".weight_zero_point") : null;
-        Grouping grouping = grouping(c, layer, scales, n, k);
+        Tensor index = scales.shape().rank() == 2 ? GroupSizes.index(c, layer, layer + ".weight_g_idx", k, scales.dim(1)) : null;
+        Grouping grouping = grouping(c, layer, scales, n, k, index);
         Scheme.Int4 scheme = new Scheme.Int4(grouping, zeros == null, scales.dtype());
         Tensor grid = scales.reshape(grouping.scaleRows(n), grouping.scaleCols(k));
-        return QuantizedMatrix.int4(scheme, n, k, codes(packed, n, k, arena), grid, zeros == null ? null : zeros(c, layer, zeros, n, grid.dim(1), arena));
+        return QuantizedMatrix.int4(scheme, n, k, codes(packed, n, k, arena), grid, zeros == null ? null : zeros(c, layer, zeros, n, grid.dim(1), arena), index);
     }
 
-    private static Grouping grouping(Checkpoint c, String layer, Tensor scales, long n, long k) {
+    private static Grouping grouping(Checkpoint c, String layer, Tensor scales, long n, long k, Tensor index) {
         if (scales.shape().equals(Shape.of(1)) || scales.shape().rank() == 0) {
             return Grouping.TENSOR;
         }
         if (scales.shape().rank() != 2 || scales.dim(0) != n || scales.dim(1) < 1) {
             throw Layout.wrong(c, layer, "its weight_scale is " + TensorSpec.of(scales) + ", expected [1] or [" + n + ", groups]");
         }
-        long groups = scales.dim(1);
-        if (groups == 1) {
-            return Grouping.CHANNEL;
-        }
-        for (long size : configured(c)) {
-            if (size > 0 && size <= Integer.MAX_VALUE && Math.ceilDiv(k, size) == groups) {
-                return Grouping.group((int) size);
-            }
-        }
-        long size = k / groups;
-        // The tensors alone do not say: 2 groups of 200 weights are 100 + 100 or 128 + 72. Powers of two are safe.
-        if (k % groups == 0 && Long.bitCount(size) == 1 && size <= Integer.MAX_VALUE) {
-            return Grouping.group((int) size);
-        }
-        throw new CheckpointException(CheckpointException.Fault.LAYOUT, c.path() + ": layer " + CheckpointException.quote(layer),
-                groups + " groups in " + k + " columns do not tell the group size, and no configuration does", "give the model's configuration with --config");
+        return GroupSizes.of(c, layer, k, scales.dim(1), configured(c), index);
     }
 
     private static List<Long> configured(Checkpoint c) {
@@ -151,7 +133,10 @@ final class PackQuantizedLayout implements Layout {
     }
 
     @Override
-    public String refusal(Scheme scheme, long n, long k) {
+    public String refusal(LayerInfo info) {
+        Scheme scheme = info.scheme();
+        long n = info.n();
+        long k = info.k();
         if (!(scheme instanceof Scheme.Int4 s)) {
             return "its pack-quantized format holds INT4 only";
         }
@@ -159,7 +144,10 @@ final class PackQuantizedLayout implements Layout {
     }
 
     @Override
-    public Map<String, TensorSpec> specs(String layer, Scheme scheme, long n, long k, DType dtype) {
+    public Map<String, TensorSpec> specs(String layer, LayerInfo info) {
+        Scheme scheme = info.scheme();
+        long n = info.n();
+        long k = info.k();
         Scheme.Int4 s = (Scheme.Int4) scheme;
         long groups = s.grouping().scaleCols(k);
         Map<String, TensorSpec> out = new LinkedHashMap<>();
@@ -169,13 +157,16 @@ final class PackQuantizedLayout implements Layout {
             out.put(layer + ".weight_zero_point", TensorSpec.of(DType.I32, Math.ceilDiv(n, 8L), groups));
         }
         out.put(layer + ".weight_shape", TensorSpec.of(DType.I64, 2));
+        if (info.actOrder()) {
+            out.put(layer + ".weight_g_idx", TensorSpec.of(DType.I32, k));
+        }
         return out;
     }
 
     @Override
-    public Map<String, Tensor> write(String layer, QuantizedMatrix m, DType dtype, Arena arena) {
-        require(m);
-        Map<String, TensorSpec> specs = specs(layer, m.scheme(), m.n(), m.k(), dtype);
+    public Map<String, Tensor> write(String layer, QuantizedMatrix m, LayerInfo info, Arena arena) {
+        require(m, info);
+        Map<String, TensorSpec> specs = specs(layer, info.with(m));
         Map<String, Tensor> out = new LinkedHashMap<>();
         specs.forEach((name, spec) -> {
             String part = name.substring(layer.length());
@@ -183,6 +174,7 @@ final class PackQuantizedLayout implements Layout {
                 case ".weight_packed" -> packed(m, spec, arena);
                 case ".weight_scale" -> m.scales().reshape(spec.shape().dims());
                 case ".weight_zero_point" -> zeroWords(m, spec, arena);
+                case ".weight_g_idx" -> m.groups();
                 default -> {
                     Tensor shape = Tensor.allocate(arena, DType.I64, 2);
                     shape.data().set(LONG, 0, m.n());
@@ -222,31 +214,7 @@ final class PackQuantizedLayout implements Layout {
     }
 
     @Override
-    public Map<String, Object> config(Scheme scheme, DType dtype, List<String> skipped) {
-        Scheme.Int4 s = (Scheme.Int4) scheme;
-        Map<String, Object> weights = new LinkedHashMap<>();
-        weights.put("num_bits", 4);
-        weights.put("type", "int");
-        weights.put("symmetric", s.symmetric());
-        weights.put("strategy", s.grouping() instanceof Grouping.PerGroup ? "group" : s.grouping().label());
-        weights.put("group_size", s.grouping() instanceof Grouping.PerGroup g ? g.size() : null);
-        return compressedTensors("pack-quantized", weights, skipped);
-    }
-
-    /** The configuration around one kind of weights. */
-    static Map<String, Object> compressedTensors(String format, Map<String, Object> weights, List<String> skipped) {
-        weights.put("dynamic", false);
-        Map<String, Object> group = new LinkedHashMap<>();
-        group.put("targets", List.of("Linear"));
-        group.put("weights", weights);
-        group.put("input_activations", null);
-        group.put("output_activations", null);
-        Map<String, Object> out = new LinkedHashMap<>();
-        out.put("quant_method", "compressed-tensors");
-        out.put("format", format);
-        out.put("quantization_status", "compressed");
-        out.put("config_groups", Map.of("group_0", group));
-        out.put("ignore", skipped);
-        return out;
+    public Map<String, Object> config(Map<String, LayerInfo> layers, List<String> skipped) {
+        return CompressedTensors.config("pack-quantized", layers, skipped);
     }
 }

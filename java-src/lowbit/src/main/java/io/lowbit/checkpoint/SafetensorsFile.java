@@ -3,6 +3,7 @@ package io.lowbit.checkpoint;
 import io.lowbit.checkpoint.CheckpointException.Fault;
 import io.lowbit.tensor.Tensor;
 import java.io.IOException;
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
 import java.util.Collections;
@@ -85,6 +86,11 @@ public final class SafetensorsFile implements AutoCloseable {
                     Names.cure(name, tensors.keySet()));
         }
         return tensor;
+    }
+
+    /** A tensor of {@link #tensors}, mapped anew into {@code arena}. */
+    Tensor window(Tensor tensor, Arena arena) throws IOException {
+        return new Tensor(tensor.dtype(), tensor.shape(), file.window(tensor.data(), arena));
     }
 
     /** Makes sure that the file was not cut, replaced or written to since it was opened. */

@@ -25,6 +25,7 @@ final class SafetensorsFolder implements AutoCloseable {
 
     private final List<SafetensorsFile> shards = new ArrayList<>();
     private final Map<String, Tensor> tensors = new LinkedHashMap<>();
+    private final Map<String, SafetensorsFile> homes = new LinkedHashMap<>();
     private final Map<String, String> metadata = new LinkedHashMap<>();
 
     private SafetensorsFolder() {}
@@ -64,12 +65,18 @@ final class SafetensorsFolder implements AutoCloseable {
                         + ", but it is in " + CheckpointException.quote(name));
             }
             tensors.put(tensor, t);
+            homes.put(tensor, shard);
         });
         shard.metadata().forEach(metadata::putIfAbsent);
     }
 
     Map<String, Tensor> tensors() {
         return tensors;
+    }
+
+    /** The shard that each tensor is in. */
+    Map<String, SafetensorsFile> homes() {
+        return homes;
     }
 
     Map<String, String> metadata() {

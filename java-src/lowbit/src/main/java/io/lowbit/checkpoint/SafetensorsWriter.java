@@ -24,7 +24,7 @@ import java.util.TreeMap;
  * <p>Bytes are those of the reference writer: tensors by descending element type, then by name; metadata first; the
  * header padded with spaces so that the data begin on a multiple of 8.
  */
-public final class SafetensorsWriter implements AutoCloseable {
+public final class SafetensorsWriter implements TensorFile {
     private static final int PIECE = 1 << 26;
 
     private final AtomicFile file;
@@ -119,6 +119,7 @@ public final class SafetensorsWriter implements AutoCloseable {
      *
      * @throws IllegalArgumentException where it was not declared so
      */
+    @Override
     public void write(String name, Tensor tensor) throws IOException {
         Slot slot = slot(name);
         if (!slot.spec.equals(TensorSpec.of(tensor))) {
@@ -151,6 +152,7 @@ public final class SafetensorsWriter implements AutoCloseable {
      *
      * @throws IllegalStateException when a declared tensor is not complete
      */
+    @Override
     public void commit() throws IOException {
         slots.forEach((name, slot) -> {
             if (slot.written != slot.spec.bytes()) {
