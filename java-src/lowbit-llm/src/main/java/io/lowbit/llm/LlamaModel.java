@@ -9,7 +9,6 @@ import java.lang.foreign.Arena;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Collections;
-import java.util.List;
 import java.util.SequencedMap;
 
 /**
@@ -17,25 +16,19 @@ import java.util.SequencedMap;
  * it frees its layers, and sessions must not be used afterwards.
  */
 public final class LlamaModel implements AutoCloseable {
-    private final ModelConfig config;
+    private final ModelParts parts;
     private final Arena arena;
     private final SequencedMap<String, Linear> linears;
-    private final Tensor embedding;
-    private final List<DecoderLayer> layers;
-    private final RmsNorm norm;
-    private final Linear head;
     private final Workers workers;
+    private final Engine engine;
 
-    LlamaModel(ModelConfig config, Arena arena, SequencedMap<String, Linear> linears, Tensor embedding, List<DecoderLayer> layers,
-            RmsNorm norm, Linear head, Workers workers) {
-        this.config = config;
+    /** Takes everything over, {@code arena} and the layers too. */
+    LlamaModel(ModelParts parts, Arena arena, SequencedMap<String, Linear> linears, Workers workers, Engine engine) {
+        this.parts = parts;
         this.arena = arena;
         this.linears = linears;
-        this.embedding = embedding;
-        this.layers = layers;
-        this.norm = norm;
-        this.head = head;
         this.workers = workers;
+        this.engine = engine;
     }
 
     /**
@@ -53,7 +46,7 @@ public final class LlamaModel implements AutoCloseable {
     }
 
     public ModelConfig config() {
-        return config;
+        return parts.config();
     }
 
     /** The decoder layers' linear layers by their names in the checkpoint, for example {@code model.layers.0.mlp.up_proj}. */
@@ -68,12 +61,12 @@ public final class LlamaModel implements AutoCloseable {
 
     /** Bytes of all weights held: the linear layers, the output layer, the embedding and the norms. */
     public long bytes() {
-        long norms = norm.weight().length;
-        for (DecoderLayer layer : layers) {
+        long norms = parts.norm().weight().length;
+        for (DecoderLayer layer : parts.layers()) {
             norms += layer.attentionNorm().weight().length + layer.mlpNorm().weight().length;
             norms += layer.queryNorm() == null ? 0 : layer.queryNorm().weight().length + layer.keyNorm().weight().length;
         }
-        return linearBytes() + head.bytes() + embedding.data().byteSize() + norms * Float.BYTES;
+        return linearBytes() + head().bytes() + embedding().data().byteSize() + norms * Float.BYTES;
     }
 
     /** A new sequence of at most {@code capacity} positions, fed in passes of at most {@link Session#MAX_ROWS} tokens. */
@@ -82,19 +75,15 @@ public final class LlamaModel implements AutoCloseable {
     }
 
     Tensor embedding() {
-        return embedding;
-    }
-
-    List<DecoderLayer> layers() {
-        return layers;
-    }
-
-    RmsNorm norm() {
-        return norm;
+        return parts.embedding();
     }
 
     Linear head() {
-        return head;
+        return parts.head();
+    }
+
+    Engine engine() {
+        return engine;
     }
 
     Workers workers() {
@@ -107,9 +96,10 @@ public final class LlamaModel implements AutoCloseable {
         if (!arena.scope().isAlive()) {
             return;
         }
+        engine.close();
         workers.close();
         linears.values().forEach(Linear::close);
-        head.close();
+        head().close();
         arena.close();
     }
 }

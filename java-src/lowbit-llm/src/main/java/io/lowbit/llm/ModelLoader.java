@@ -48,7 +48,9 @@ final class ModelLoader {
             }
             RmsNorm norm = norm("model.norm", config.hiddenSize());
             head = head();
-            return new LlamaModel(config, arena, linears, embedding, List.copyOf(layers), norm, head, new Workers(threads));
+            ModelParts parts = new ModelParts(config, embedding, List.copyOf(layers), norm, head);
+            Workers workers = new Workers(threads);
+            return new LlamaModel(parts, arena, linears, workers, Engine.of(backend, parts, workers));
         } catch (RuntimeException e) {
             linears.values().forEach(Linear::close);
             if (head != null) {
