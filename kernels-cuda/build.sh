@@ -15,6 +15,8 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 resources=$here/../java-src/lowbit/src/main/resources/io/lowbit/cuda/kernels
+# The harness's own kernels are no part of the library: they ride with the command line.
+harness=$here/../java-src/lowbit-cli/src/main/resources/io/lowbit/cli/bench/gpu
 nvcc=${NVCC:-nvcc}
 ptxas=${PTXAS:-ptxas}
 release=13.0.88
@@ -35,6 +37,8 @@ failed=0
 printf '%-16s %-8s %-5s %-46s %5s %7s %7s\n' file arch PTX kernel regs shared spills
 for source in "$here"/*.cu; do
     name=$(basename "$source" .cu)
+    folder=$resources
+    [[ $name == bench ]] && folder=$harness
     architectures=$(sed -n 's|^// architectures: ||p' "$source")
     for arch in ${architectures:-89 90a}; do
         file=${name}.sm_$arch.ptx
@@ -62,15 +66,15 @@ for source in "$here"/*.cu; do
             }
             END { exit bad }' "$work/log" || { echo "build.sh: $file spills registers" >&2; failed=1; }
         if $check; then
-            cmp -s "$work/$file" "$resources/$file" || { echo "build.sh: $file is not what the sources give: run kernels-cuda/build.sh" >&2; failed=1; }
+            cmp -s "$work/$file" "$folder/$file" || { echo "build.sh: $file is not what the sources give: run kernels-cuda/build.sh" >&2; failed=1; }
         else
-            mkdir -p "$resources"
-            cp "$work/$file" "$resources/$file"
+            mkdir -p "$folder"
+            cp "$work/$file" "$folder/$file"
         fi
     done
 done
 if $check; then
-    for file in "$resources"/*.ptx; do
+    for file in "$resources"/*.ptx "$harness"/*.ptx; do
         [[ -f $work/$(basename "$file") ]] || { echo "build.sh: $(basename "$file") has no source" >&2; failed=1; }
     done
 fi

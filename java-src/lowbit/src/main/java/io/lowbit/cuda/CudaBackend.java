@@ -15,6 +15,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.Supplier;
 
 /** Linear layers on one NVIDIA GPU. */
 public final class CudaBackend extends Owner implements Backend {
@@ -104,10 +105,15 @@ public final class CudaBackend extends Owner implements Backend {
                 throw new IllegalArgumentException(weights + ": expected a bias [" + weights.n() + "], got " + bias.shape());
             }
         }
+        return counted(() -> new CudaLinear(this, weights, bias));
+    }
+
+    /** Counts a new layer in, so that the backend outlives it. */
+    CudaLinear counted(Supplier<CudaLinear> maker) {
         acquire();
         CudaLinear layer;
         try {
-            layer = new CudaLinear(this, weights, bias);
+            layer = maker.get();
         } catch (RuntimeException e) {
             release();
             throw e;

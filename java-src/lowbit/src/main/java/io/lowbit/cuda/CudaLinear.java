@@ -86,6 +86,55 @@ public final class CudaLinear extends Owner implements Linear {
         }
     }
 
+    /** A copy of {@code of}'s memory; the caller has counted the layer into the backend. */
+    private CudaLinear(CudaLinear of) {
+        super("a copy of the layer " + of.scheme.label() + " [" + of.n + ", " + of.k + "]");
+        this.backend = of.backend;
+        this.shape = of.shape;
+        this.scheme = of.scheme;
+        this.n = of.n;
+        this.k = of.k;
+        this.layout = of.layout;
+        this.memory = backend.context().allocate(of.memory.bytes());
+        this.arena = Arena.ofShared();
+        boolean done = false;
+        try {
+            if (memory.bytes() > 0) {
+                Lane lane = backend.lanes().take();
+                try {
+                    lane.stream().copy(memory.address(), of.memory.address(), memory.bytes());
+                    lane.stream().synchronize();
+                } finally {
+                    backend.lanes().give(lane);
+                }
+            }
+            MemorySegment matrix = arena.allocate(MatrixArgument.BYTES, 8);
+            layout.describe(shape, memory.address(), matrix);
+            long bias = of.weights.bias() == 0 ? 0 : memory.address() + (of.weights.bias() - of.memory.address());
+            this.weights = new LayerWeights(shape, layout, memory.address(), matrix, bias, of.weights.biasType(), arena);
+            this.selection = backend.choice().prepare(backend.kernels(), weights);
+            done = true;
+        } finally {
+            if (!done) {
+                arena.close();
+                memory.close();
+            }
+        }
+    }
+
+    /**
+     * The same layer a second time in device memory, copied there without the host: for measurements that must not find
+     * their weights in a cache. To be closed like any other.
+     */
+    public CudaLinear duplicate() {
+        acquire();
+        try {
+            return backend.counted(() -> new CudaLinear(this));
+        } finally {
+            release();
+        }
+    }
+
     private void uploadCanonical(QuantizedMatrix w, long base) {
         CanonicalLayout.Parts parts = CanonicalLayout.Parts.of(shape);
         Tensor[] tensors = CanonicalLayout.tensors(w);

@@ -79,7 +79,7 @@ public final class ProductCheck {
                     sum += product;
                     magnitude += Math.abs(product);
                 }
-                double bound = bound(k, sum, magnitude, y.dtype());
+                double bound = bound(k, 0, sum, magnitude, y.dtype());
                 double got = y.getFloat(m * n + rows[i]);
                 double error = Math.abs(got - sum);
                 if (error > bound) {
@@ -92,8 +92,16 @@ public final class ProductCheck {
         return new Verdict(worst, null);
     }
 
-    private static double bound(int k, double exact, double magnitude, DType type) {
-        double accumulated = (k + 2) * 0x1p-24 * magnitude;
+    /**
+     * What an element may be off by: |y − y₆₄| ≤ (K+2)·2⁻²⁴·Σ|x||w| plus roundings.
+     *
+     * @param operandUnit an operand may have been rounded by this part of itself
+     * @param exact Σ x·w
+     * @param magnitude Σ |x·w|
+     * @param type of y
+     */
+    public static double bound(long k, double operandUnit, double exact, double magnitude, DType type) {
+        double accumulated = ((k + 2) * 0x1p-24 + operandUnit) * magnitude;
         double stored = Math.abs(exact) + accumulated;
         return switch (type) {
             case F32 -> accumulated;
@@ -105,7 +113,7 @@ public final class ProductCheck {
     }
 
     /** {@code most} of 0 .. count−1 in rising order: all of them, or both ends and a random choice between. */
-    private static long[] sample(long count, int most, long seed) {
+    public static long[] sample(long count, int most, long seed) {
         TreeSet<Long> picked = new TreeSet<>();
         if (count <= most) {
             for (long i = 0; i < count; i++) {

@@ -8,7 +8,7 @@ import java.util.Map;
 import java.util.OptionalDouble;
 
 /** A report as nested maps and lists, with everything in it; SI units, times in nanoseconds. */
-final class ReportJson {
+public final class ReportJson {
     private ReportJson() {}
 
     static Map<String, Object> document(GemmReport report) {
@@ -93,7 +93,8 @@ final class ReportJson {
         return m;
     }
 
-    private static Map<String, Object> samples(Samples s) {
+    /** Repeated measurements. */
+    public static Map<String, Object> samples(Samples s) {
         Map<String, Object> m = new LinkedHashMap<>();
         m.put("count", s.count());
         m.put("median", s.median());

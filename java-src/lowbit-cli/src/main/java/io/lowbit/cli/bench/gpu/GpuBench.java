@@ -1,0 +1,204 @@
+package io.lowbit.cli.bench.gpu;
+
+import io.lowbit.cli.bench.GemmBench;
+import io.lowbit.cli.bench.GemmShape;
+import io.lowbit.cli.bench.ProductCheck;
+import io.lowbit.cli.bench.cublaslt.CublasLtException;
+import io.lowbit.cli.bench.cublaslt.CublasLtHandle;
+import io.lowbit.cli.bench.cublaslt.CublasLtLibrary;
+import io.lowbit.cli.bench.cublaslt.Operands;
+import io.lowbit.cuda.CudaBackend;
+import io.lowbit.cuda.driver.Context;
+import io.lowbit.cuda.driver.DeviceOutOfMemoryException;
+import io.lowbit.quant.ActivationScaling;
+import io.lowbit.quant.Grouping;
+import io.lowbit.quant.QuantizedMatrix;
+import io.lowbit.quant.Scheme;
+import io.lowbit.tensor.DType;
+import io.lowbit.tensor.Tensor;
+import java.lang.foreign.Arena;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Set;
+import java.util.function.Consumer;
+
+/**
+ * The engine on a CUDA device: runs a {@link GpuPlan}.
+ *
+ * <p>For each shape one random matrix is quantized to each scheme. For each contender and M:
+ * <ol>
+ * <li>weights, activations and outputs are there so often that all copies together are at least five times the L2;
+ * <li>y is poisoned, computed once and checked against an f64 reference; a wrong product is refused, not timed;
+ * <li>all outputs are poisoned, then a graph of launches on one copy after the other is replayed: untimed, then timed;
+ * <li>every output must have been written, and the last is checked again.
+ * </ol>
+ */
+public final class GpuBench implements AutoCloseable {
+    /** Weights, activations and outputs of all launches together are at least so many L2 caches. */
+    public static final int CACHES = 5;
+
+    private static final Scheme BF16 = new Scheme.Dense(DType.BF16);
+    private static final Scheme FP8_TENSOR = new Scheme.Fp8(Scheme.Fp8Format.E4M3, Grouping.TENSOR);
+    private static final Scheme FP8_CHANNEL = new Scheme.Fp8(Scheme.Fp8Format.E4M3, Grouping.CHANNEL);
+    private static final int MOST_COPIES = 512;
+
+    private final CudaBackend backend;
+    private final Context context;
+    private final GemmBench.WeightMaker maker;
+    private final BenchKernels kernels;
+    private final GraphTimer timer;
+    private final GpuMonitor monitor;
+    private final CublasLtHandle peers;
+    private final String peerText;
+
+    /**
+     * @param backend loads and multiplies; stays open
+     * @param library null where there is no cuBLASLt
+     * @param peerText which it is, or why there is none
+     * @param maker quantizes the random weights
+     */
+    public GpuBench(CudaBackend backend, CublasLtLibrary library, String peerText, GemmBench.WeightMaker maker) {
+        this.backend = backend;
+        this.context = backend.context();
+        this.maker = maker;
+        this.kernels = new BenchKernels(context);
+        this.timer = new GraphTimer(context);
+        this.monitor = GpuMonitor.open(context);
+        this.peers = library == null ? null : new CublasLtHandle(library, context);
+        this.peerText = peerText;
+    }
+
+    /** Runs every case of the plan; {@code done} hears each result as it comes. */
+    public GpuReport run(GpuPlan plan, Consumer<GpuResult> done) {
+        Instant when = Instant.now();
+        long start = System.nanoTime();
+        GpuMonitor.State before = monitor.read();
+        DeviceLimits limits = DeviceLimits.measure(context, kernels, timer, peers);
+        List<GpuResult> results = new ArrayList<>();
+        try (Activations activations = new Activations(context, kernels)) {
+            for (GemmShape shape : plan.shapes()) {
+                runShape(plan, shape, activations, result -> {
+                    results.add(result);
+                    done.accept(result);
+                });
+            }
+        }
+        GpuMonitor.State after = monitor.read();
+        for (GpuResult r : results) {
+            if (r.timed() && r.peer()) {
+                limits = limits.raised(r.math(), r.flops() / r.timing().seconds());
+            }
+        }
+        return new GpuReport(when, (System.nanoTime() - start) * 1e-9, plan, backend.description(), monitor.driver(), context.device().l2Bytes(),
+                peerText, limits, before, after, monitor.absence(), results);
+    }
+
+    private void runShape(GpuPlan plan, GemmShape shape, Activations activations, Consumer<GpuResult> done) {
+        Set<Scheme> schemes = new LinkedHashSet<>();
+        if (plan.peers() && peers != null) {
+            schemes.addAll(List.of(BF16, FP8_TENSOR, FP8_CHANNEL));
+        }
+        schemes.addAll(plan.schemes());
+        try (Arena arena = Arena.ofShared()) {
+            Tensor weights = Tensor.allocate(arena, DType.F32, shape.n(), shape.k());
+            RandomWeights.fill(weights, 0.02, plan.seed());
+            for (Scheme scheme : schemes) {
+                try (Arena own = Arena.ofShared()) {
+                    runScheme(plan, maker.quantize(weights, scheme, own), activations, done);
+                }
+            }
+        }
+    }
+
+    private void runScheme(GpuPlan plan, QuantizedMatrix matrix, Activations activations, Consumer<GpuResult> done) {
+        try (DeviceCheck check = new DeviceCheck(context, kernels, timer.stream(), matrix, plan.seed())) {
+            if (plan.peers() && peers != null) {
+                for (Operands operands : Operands.values()) {
+                    if (matrix.scheme().equals(operands.rows() ? FP8_CHANNEL : operands.fp8() ? FP8_TENSOR : BF16)) {
+                        try (Contender peer = new PeerContender(peers, context, timer.stream(), operands, matrix)) {
+                            runContender(plan, peer, DType.BF16, activations, check, done);
+                        }
+                    }
+                }
+            }
+            if (plan.schemes().contains(matrix.scheme())) {
+                try (Contender layer = new LowbitContender(backend, matrix, null)) {
+                    runContender(plan, layer, plan.dtype(), activations, check, done);
+                }
+                if (plan.onFp8(matrix.scheme())) {
+                    try (Contender layer = new LowbitContender(backend, matrix, scaling(((Scheme.Fp8) matrix.scheme()).grouping()))) {
+                        runContender(plan, layer, plan.dtype(), activations, check, done);
+                    }
+                }
+            }
+        }
+    }
+
+    /** Activations are scaled as the weights are: per tensor, per row for weights per channel, in blocks for blocks. */
+    private static ActivationScaling scaling(Grouping grouping) {
+        return switch (grouping) {
+            case Grouping.PerTensor _ -> ActivationScaling.TENSOR;
+            case Grouping.PerBlock _ -> ActivationScaling.BLOCK128;
+            case Grouping.PerChannel _, Grouping.PerGroup _ -> ActivationScaling.ROW;
+        };
+    }
+
+    private void runContender(GpuPlan plan, Contender contender, DType dtype, Activations activations, DeviceCheck check,
+            Consumer<GpuResult> done) {
+        for (int m : plan.ms()) {
+            QuantizedMatrix w = contender.weights();
+            GemmShape shape = new GemmShape(w.n(), w.k());
+            long xBytes = (long) m * w.k() * (contender.takesCodes() ? 1 : dtype.bits() / 8);
+            long bytes = contender.weightBytes() + xBytes + (long) m * w.n() * dtype.bits() / 8;
+            try {
+                done.accept(runCase(plan, contender, dtype, shape, m, bytes, activations, check));
+            } catch (CublasLtException | DeviceOutOfMemoryException e) {
+                done.accept(new GpuResult(contender.name(), contender.peer(), null, contender.math(), shape, m, e.getMessage(), false, null, bytes, 0));
+            }
+        }
+    }
+
+    private GpuResult runCase(GpuPlan plan, Contender contender, DType dtype, GemmShape shape, int m, long bytes, Activations activations,
+            DeviceCheck check) {
+        int copies = copies(bytes);
+        contender.copies(copies);
+        activations.prepare(timer.stream(), dtype, m, shape.n(), shape.k(), copies, plan.seed(), contender.scaling(), contender.takesCodes());
+        contender.prepare(timer, activations);
+        activations.poison(timer.stream());
+        contender.launch(timer.stream(), activations, 0);
+        ProductCheck.Verdict first = check.check(activations, 0, contender.tolerance());
+        if (first.fault() != null) {
+            return wrong(contender, shape, m, bytes, first);
+        }
+        activations.poison(timer.stream());
+        Timing timing = timer.time(plan.rule(), copies, copy -> contender.launch(timer.stream(), activations, copy));
+        // quantized activations: the codes and scales that the reference needs are those of copy 0
+        ProductCheck.Verdict last = check.checkAll(activations, contender.scaling() == null ? copies - 1 : 0, contender.tolerance());
+        if (last.fault() != null) {
+            return wrong(contender, shape, m, bytes, last);
+        }
+        return new GpuResult(contender.name(), contender.peer(), contender.kernel(), contender.math(), shape, m, null, false, timing, bytes,
+                Math.max(first.worst(), last.worst()));
+    }
+
+    private static GpuResult wrong(Contender contender, GemmShape shape, int m, long bytes, ProductCheck.Verdict verdict) {
+        return new GpuResult(contender.name(), contender.peer(), contender.kernel(), contender.math(), shape, m, verdict.fault(), true, null, bytes,
+                verdict.worst());
+    }
+
+    private int copies(long bytes) {
+        return Math.clamp(Math.ceilDiv(CACHES * context.device().l2Bytes(), bytes), 2, MOST_COPIES);
+    }
+
+    @Override
+    public void close() {
+        if (peers != null) {
+            peers.close();
+        }
+        monitor.close();
+        timer.close();
+        kernels.close();
+    }
+}

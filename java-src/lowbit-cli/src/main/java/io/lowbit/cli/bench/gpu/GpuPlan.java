@@ -1,0 +1,53 @@
+package io.lowbit.cli.bench.gpu;
+
+import io.lowbit.cli.bench.GemmShape;
+import io.lowbit.cli.bench.cublaslt.Operands;
+import io.lowbit.cuda.kernels.SchemeKernels;
+import io.lowbit.quant.Scheme;
+import io.lowbit.tensor.DType;
+import java.util.List;
+
+/**
+ * What to time on a GPU.
+ *
+ * @param schemes how Lowbit's weights are stored; may be empty to time the peers alone
+ * @param shapes N and K
+ * @param ms rows of x, each at least 1
+ * @param dtype F32, F16 or BF16: type of x and y of Lowbit's products; the peers' is BF16 always
+ * @param peers true to time cuBLASLt too
+ * @param fp8Activations true to time FP8 weights on FP8 activations too
+ * @param rule how long
+ * @param seed of all random data
+ */
+public record GpuPlan(
+        List<Scheme> schemes, List<GemmShape> shapes, List<Integer> ms, DType dtype, boolean peers, boolean fp8Activations, TimingRule rule,
+        long seed) {
+    public GpuPlan {
+        schemes = List.copyOf(schemes);
+        shapes = List.copyOf(shapes);
+        ms = List.copyOf(ms);
+        if (schemes.isEmpty() && !peers || shapes.isEmpty() || ms.isEmpty()) {
+            throw new IllegalArgumentException("benchmark plan: expected at least one scheme, shape and M");
+        }
+        for (int m : ms) {
+            if (m < 1) {
+                throw new IllegalArgumentException("M=" + m + ": expected at least 1");
+            }
+        }
+    }
+
+    /** Number of all cases. */
+    public int size() {
+        int contenders = peers ? Operands.values().length : 0;
+        for (Scheme scheme : schemes) {
+            contenders += onFp8(scheme) ? 2 : 1;
+        }
+        return contenders * shapes.size() * ms.size();
+    }
+
+    /** True where the weights are also timed on FP8 activations. */
+    boolean onFp8(Scheme scheme) {
+        return fp8Activations && scheme instanceof Scheme.Fp8 fp8 && fp8.format() == Scheme.Fp8Format.E4M3
+                && SchemeKernels.takesFp8Activations(fp8);
+    }
+}

@@ -1,0 +1,105 @@
+package io.lowbit.cli.bench.gpu;
+
+import io.lowbit.cli.Output;
+import io.lowbit.cli.Table;
+import io.lowbit.cli.bench.GemmShape;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+
+/** A report for people: the method, the ceilings, a table for each shape and what to be careful with. */
+public final class GpuText {
+    private GpuText() {}
+
+    /** Prints it. */
+    public static void print(GpuReport report, Output out) {
+        method(report).forEach(out::line);
+        for (GemmShape shape : report.plan().shapes()) {
+            out.line("");
+            out.line("N x K = " + shape);
+            out.table(table(report, shape));
+        }
+        out.line("");
+        notes(report).forEach(out::line);
+    }
+
+    /** How the figures came about. */
+    static List<String> method(GpuReport report) {
+        GpuPlan plan = report.plan();
+        DeviceLimits limits = report.limits();
+        List<String> lines = new ArrayList<>();
+        lines.add("device   " + report.device() + (report.driver() == null ? "" : ", driver " + report.driver()));
+        lines.add("when     " + report.when() + text(", %.0f s in all", report.seconds()));
+        lines.add("state    " + (report.before() == null ? report.monitor() : "at the start " + report.before()));
+        if (report.after() != null) {
+            lines.add("         at the end   " + report.after());
+        }
+        lines.add("peer     " + report.peers());
+        lines.add("data     weights N(0, 0.02), x N(0, 1), seed " + plan.seed() + "; x and y " + plan.dtype()
+                + " (peers: y BF16); cuBLASLt's FP8 activations are quantized beforehand, Lowbit's w8a8 quantizes inside of the launch");
+        lines.add(text("timing   CUDA graph of launches one after the other, each on its own copy of weights, x and y; all copies together at least"
+                + " %d x L2 (%.0f MB), 2 at least;", GpuBench.CACHES, report.l2Bytes() * 1e-6));
+        lines.add(text("         a replay takes %.1f ms or more; %d replays or more after %.0f ms of warm-up, at most about %.1f s a case; device events between replays",
+                plan.rule().replayNanos() * 1e-6, plan.rule().replays(), plan.rule().warmNanos() * 1e-6, plan.rule().capNanos() * 1e-9));
+        lines.add("check    y poisoned, computed and compared with an f64 reference before and after the timed replays; every element for NaN, up to 16 x 192");
+        lines.add("         for the value: (K+2)·2^-24·Σ|x||w| plus the kernel's own rounding of operands and the rounding to y's type; peers: 2 % of the whole");
+        lines.add(text("ceilings device read %.0f GB/s, device copy %.0f GB/s (read + written), BF16 %s, FP8 %s:", limits.readBytes() * 1e-9,
+                limits.copyBytes() * 1e-9, tera(limits.bf16Flops()), tera(limits.fp8Flops())));
+        lines.add("         " + limits.how());
+        lines.add("columns  GB/s: weights as the scheme stores them, x and y, once each; of roof: least time that read bandwidth and peak allow / time,");
+        lines.add("         b bound by the bandwidth, f by the peak; x bf16, x fp8: speed over cuBLASLt's BF16 and its fastest FP8 product");
+        return lines;
+    }
+
+    private static Table table(GpuReport report, GemmShape shape) {
+        Table table = new Table("contender", ">M", ">µs", ">min", ">p95", ">GB/s", ">TFLOP/s", ">of roof", "", ">x bf16", ">x fp8", ">noise", "kernel");
+        for (int m : report.plan().ms()) {
+            for (GpuResult r : report.results()) {
+                if (!r.shape().equals(shape) || r.m() != m) {
+                    continue;
+                }
+                if (!r.timed()) {
+                    table.row(r.name(), m, r.wrong() ? "WRONG" : "skipped", null, null, null, null, null, null, null, null, null, r.kernel());
+                    continue;
+                }
+                Timing t = r.timing();
+                table.row(r.name(), m, micros(t.nanos().median()), micros(t.nanos().min()), micros(t.nanos().p95()),
+                        text("%.0f", r.bytes() / t.seconds() * 1e-9), text("%.1f", r.flops() / t.seconds() * 1e-12),
+                        text("%.2f", r.ofRoofline(report.limits())), r.boundByFlops(report.limits()) ? "f" : "b",
+                        ratio(report.overBf16(r)), ratio(report.overFp8(r)), text("%.1f %%%s", 100 * t.noise(), t.capped() ? " capped" : ""),
+                        r.kernel());
+            }
+        }
+        return table;
+    }
+
+    private static List<String> notes(GpuReport report) {
+        List<String> notes = new ArrayList<>();
+        for (GpuResult r : report.results()) {
+            if (!r.timed()) {
+                notes.add((r.wrong() ? "WRONG    " : "skipped  ") + r.name() + " " + r.shape() + " M=" + r.m() + ": " + r.reason());
+            }
+        }
+        long capped = report.results().stream().filter(r -> r.timed() && r.timing().capped()).count();
+        if (capped > 0) {
+            notes.add("capped   " + capped + " slow cases have fewer than " + report.plan().rule().replays() + " replays");
+        }
+        return notes;
+    }
+
+    private static String ratio(double value) {
+        return Double.isNaN(value) ? null : text("%.2f", value);
+    }
+
+    private static String tera(double flops) {
+        return Double.isNaN(flops) ? "unknown" : text("%.0f TFLOP/s", flops * 1e-12);
+    }
+
+    private static String micros(double nanos) {
+        return nanos < 100_000 ? text("%.2f", nanos * 1e-3) : text("%.1f", nanos * 1e-3);
+    }
+
+    private static String text(String format, Object... args) {
+        return String.format(Locale.ROOT, format, args);
+    }
+}

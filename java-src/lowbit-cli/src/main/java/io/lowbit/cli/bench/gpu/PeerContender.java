@@ -1,0 +1,149 @@
+package io.lowbit.cli.bench.gpu;
+
+import io.lowbit.cli.bench.cublaslt.Algorithm;
+import io.lowbit.cli.bench.cublaslt.CublasLtException;
+import io.lowbit.cli.bench.cublaslt.CublasLtHandle;
+import io.lowbit.cli.bench.cublaslt.CublasLtProduct;
+import io.lowbit.cli.bench.cublaslt.Operands;
+import io.lowbit.cuda.driver.Context;
+import io.lowbit.cuda.driver.DeviceMemory;
+import io.lowbit.cuda.driver.Stream;
+import io.lowbit.quant.ActivationScaling;
+import io.lowbit.quant.QuantizedMatrix;
+
+/** cuBLASLt on BF16 or FP8 weights: of its heuristic's suggestions, the one that is fastest here. */
+final class PeerContender implements Contender {
+    /** A suggestion is tried for about so long. */
+    private static final TimingRule TRIAL = new TimingRule(5, 0.2e6, 1e6, 40e6);
+
+    private final CublasLtHandle library;
+    private final Operands operands;
+    private final QuantizedMatrix matrix;
+    private final Copies weights;
+    private final DeviceMemory scales;
+    private CublasLtProduct product;
+    private Algorithm used;
+    private String told;
+
+    /**
+     * @param matrix BF16, or E4M3 scaled per tensor or per channel as the operands want it
+     */
+    PeerContender(CublasLtHandle library, Context context, Stream stream, Operands operands, QuantizedMatrix matrix) {
+        this.library = library;
+        this.operands = operands;
+        this.matrix = matrix;
+        this.weights = new Copies(context, stream, matrix.codes().data());
+        if (operands.fp8()) {
+            scales = context.allocate(matrix.scales().data().byteSize());
+            stream.upload(scales.address(), matrix.scales().data(), scales.bytes());
+            stream.synchronize();
+        } else {
+            scales = null;
+        }
+    }
+
+    @Override
+    public String name() {
+        return "cublasLt " + operands.label();
+    }
+
+    @Override
+    public String kernel() {
+        return told;
+    }
+
+    @Override
+    public boolean peer() {
+        return true;
+    }
+
+    @Override
+    public ActivationScaling scaling() {
+        return !operands.fp8() ? null : operands.rows() ? ActivationScaling.ROW : ActivationScaling.TENSOR;
+    }
+
+    @Override
+    public boolean takesCodes() {
+        return operands.fp8();
+    }
+
+    @Override
+    public MathType math() {
+        return operands.fp8() ? MathType.FP8 : MathType.BF16;
+    }
+
+    @Override
+    public QuantizedMatrix weights() {
+        return matrix;
+    }
+
+    @Override
+    public long weightBytes() {
+        return matrix.bytes();
+    }
+
+    @Override
+    public Tolerance tolerance() {
+        return Tolerance.FOREIGN;
+    }
+
+    @Override
+    public void copies(int count) {
+        weights.reach(count);
+    }
+
+    @Override
+    public void prepare(GraphTimer timer, Activations a) {
+        forget();
+        product = new CublasLtProduct(library, operands, a.m(), a.n(), a.k(), scales == null ? 0 : scales.address(),
+                operands.fp8() ? a.scales(0) : 0);
+        Algorithm fastest = null;
+        double least = Double.POSITIVE_INFINITY;
+        double first = Double.NaN;
+        for (Algorithm algorithm : product.algorithms()) {
+            used = algorithm;
+            double nanos;
+            try {
+                nanos = timer.time(TRIAL, a.copies(), copy -> launch(timer.stream(), a, copy)).nanos().median();
+            } catch (CublasLtException e) {
+                continue;
+            }
+            first = algorithm.rank() == 0 ? nanos : first;
+            if (nanos < least) {
+                least = nanos;
+                told = algorithm.name() + ", " + (algorithm.rank() + 1) + " of " + product.algorithms().size();
+                fastest = algorithm;
+            }
+        }
+        if (fastest == null) {
+            throw new CublasLtException("cublasLtMatmul: none of " + product.algorithms().size() + " suggested algorithms runs");
+        }
+        used = fastest;
+        if (used.rank() != 0 && !Double.isNaN(first)) {
+            told += String.format(java.util.Locale.ROOT, ", the first is %.0f %% slower", 100 * (first / least - 1));
+        }
+    }
+
+    @Override
+    public void launch(Stream stream, Activations a, int copy) {
+        product.enqueue(stream, used, weights.at(copy), operands.fp8() ? a.codes(copy) : a.x(copy).address(), a.y(copy).address());
+    }
+
+    private void forget() {
+        if (product != null) {
+            product.close();
+            product = null;
+        }
+        used = null;
+        told = null;
+    }
+
+    @Override
+    public void close() {
+        forget();
+        weights.close();
+        if (scales != null) {
+            scales.close();
+        }
+    }
+}

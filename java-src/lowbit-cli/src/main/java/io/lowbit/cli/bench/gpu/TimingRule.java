@@ -1,0 +1,45 @@
+package io.lowbit.cli.bench.gpu;
+
+/**
+ * How long to time.
+ *
+ * @param replays of the graph, at least, unless the cap forbids it
+ * @param replayNanos a replay has so many launches that it takes at least so long: the clock's steps are half a microsecond
+ * @param warmNanos untimed replays take at least so long
+ * @param capNanos all replays of a case together take about so long at most
+ */
+public record TimingRule(int replays, double replayNanos, double warmNanos, double capNanos) {
+    /** Replays of half a millisecond or more after 25 ms of warm-up. */
+    public static TimingRule of(int replays, double capSeconds) {
+        return new TimingRule(replays, 0.5e6, 25e6, capSeconds * 1e9);
+    }
+
+    public TimingRule {
+        if (replays < 1 || replays > 10_000 || !(capNanos > 0)) {
+            throw new IllegalArgumentException("timing of " + replays + " replays in " + capNanos * 1e-9
+                    + " s: expected 1 to 10000 replays and more than 0 s");
+        }
+    }
+
+    private static final int FEWEST_REPLAYS = 5;
+    private static final int MOST_LAUNCHES = 1024;
+
+    /** Launches of one replay and number of replays. */
+    record Counts(int launches, int replays, boolean capped) {}
+
+    /**
+     * What to do for a launch that takes about {@code nanos}.
+     *
+     * @param copies to rotate through: each replay launches on all of them, unless the cap forbids it
+     */
+    Counts counts(double nanos, int copies) {
+        int rounds = Math.clamp((long) Math.ceil(replayNanos / (copies * nanos)), 1, Math.max(1, MOST_LAUNCHES / copies));
+        int launches = rounds * copies;
+        if (launches * nanos * replays > capNanos) {
+            launches = Math.clamp((long) (capNanos / (replays * nanos)), Math.min(copies, 2), launches);
+        }
+        int affordable = (int) Math.min(Integer.MAX_VALUE, capNanos / (launches * nanos));
+        int used = Math.clamp(affordable, FEWEST_REPLAYS, replays);
+        return new Counts(launches, used, used < replays);
+    }
+}
