@@ -79,10 +79,10 @@ __device__ __forceinline__ float decode_e2m1(uint32_t c) {
     return __uint_as_float((c & 8) << 28 | __float_as_uint(magnitude));
 }
 
-// Round to nearest even, saturating (infinities too); every NaN gives 0x7f. Integer arithmetic as in Float8.encode:
-// M mantissa bits, exponent bias BIAS, largest finite code MAX.
+// Round to nearest even; every NaN gives 0x7f. Integer arithmetic as in Float8.encode: M mantissa bits, exponent bias BIAS,
+// largest finite code MAX. Magnitudes that round beyond it, and infinities, get `beyond`.
 template <int M, int BIAS, uint32_t MAX>
-__device__ __forceinline__ uint32_t encode_fp8(float v) {
+__device__ __forceinline__ uint32_t encode_fp8(float v, uint32_t beyond = MAX) {
     uint32_t u = __float_as_uint(v), sign = u >> 31 << 7, a = u & 0x7fffffffu;
     if (a > 0x7f800000u) {
         return 0x7f;
@@ -103,15 +103,17 @@ __device__ __forceinline__ uint32_t encode_fp8(float v) {
         q += rest > half || (rest == half && (q & 1));
     }
     uint32_t code = q ? (uint32_t(target + BIAS - 1) << M) + q : 0;
-    return sign | (code > MAX ? MAX : code);
+    return sign | (code > MAX ? beyond : code);
 }
 
-__device__ __forceinline__ uint32_t encode_e4m3(float v) {
-    return encode_fp8<3, 7, 0x7e>(v);
+// `beyond`: 0x7e saturates, 0x7f is NaN.
+__device__ __forceinline__ uint32_t encode_e4m3(float v, uint32_t beyond = 0x7e) {
+    return encode_fp8<3, 7, 0x7e>(v, beyond);
 }
 
-__device__ __forceinline__ uint32_t encode_e5m2(float v) {
-    return encode_fp8<2, 15, 0x7b>(v);
+// `beyond`: 0x7b saturates, 0x7c is infinity.
+__device__ __forceinline__ uint32_t encode_e5m2(float v, uint32_t beyond = 0x7b) {
+    return encode_fp8<2, 15, 0x7b>(v, beyond);
 }
 
 // Named as C names: the mangled name of an internal table would carry a hash of the source file into the PTX.

@@ -1,6 +1,7 @@
 package io.lowbit.cuda;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assertions.fail;
 
 import io.lowbit.checkpoint.Checkpoint;
@@ -9,12 +10,17 @@ import io.lowbit.checkpoint.Layouts;
 import io.lowbit.checkpoint.SafetensorsFile;
 import io.lowbit.cuda.kernels.Architecture;
 import io.lowbit.cuda.kernels.KernelChoice;
+import io.lowbit.quant.Dequantizer;
 import io.lowbit.quant.QuantizedMatrix;
 import io.lowbit.quant.Scheme;
 import io.lowbit.tensor.DType;
 import io.lowbit.tensor.Tensor;
 import java.io.IOException;
 import java.lang.foreign.Arena;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -82,5 +88,37 @@ class DequantizeGpuTest {
                 assertEquals(-1, expected.tensor(name + ".weight_f32").data().mismatch(out.data()), name);
             }
         }
+    }
+
+    /** Every layer of every golden checkpoint: the CPU's bits, which the tests of layouts hold to the references'. */
+    @ParameterizedTest(name = "{0}")
+    @MethodSource("io.lowbit.cuda.Gpu#architectures")
+    void everyGoldenLayerGivesTheProcessorsBits(Architecture architecture) throws IOException {
+        Gpu.require();
+        List<Path> files;
+        try (Stream<Path> walk = Files.walk(Golden.path(""))) {
+            files = walk.filter(f -> f.toString().endsWith(".safetensors") && !f.toString().contains("malformed")).sorted().toList();
+        }
+        int layers = 0;
+        try (CudaBackend backend = Gpu.open(architecture, KernelChoice.always("linear"))) {
+            for (Path path : files) {
+                try (Checkpoint file = Checkpoint.open(path); Arena arena = Arena.ofShared()) {
+                    Layouts layouts = Layouts.of(file);
+                    for (String name : layouts.layers()) {
+                        QuantizedMatrix w = layouts.read(name, arena);
+                        for (DType type : new DType[] {DType.F32, DType.BF16}) {
+                            Tensor out = Tensor.allocate(arena, type, w.n(), w.k());
+                            try (CudaLinear layer = backend.load(w)) {
+                                layer.dequantize(out);
+                            }
+                            assertEquals(-1, Dequantizer.dequantize(w, type, arena).data().mismatch(out.data()), path + " " + name + " " + type);
+                        }
+                        layers++;
+                    }
+                }
+            }
+        }
+        System.out.println(architecture + ": " + layers + " layers of " + files.size() + " golden files equal the CPU's");
+        assertTrue(layers > 20, layers + " layers found");
     }
 }

@@ -8,18 +8,18 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 
 /** Comparison of memory by bits. */
-final class Bitwise {
+public final class Bitwise {
     private Bitwise() {}
 
     /** Same type, shape and bytes. */
-    static void assertSame(Tensor expected, Tensor actual, String what) {
+    public static void assertSame(Tensor expected, Tensor actual, String what) {
         assertEquals(expected.dtype(), actual.dtype(), what);
         assertEquals(expected.shape(), actual.shape(), what);
         assertSameBytes(expected, actual, what);
     }
 
     /** Same bytes, whatever the shape. */
-    static void assertSameBytes(Tensor expected, Tensor actual, String what) {
+    public static void assertSameBytes(Tensor expected, Tensor actual, String what) {
         assertEquals(expected.data().byteSize(), actual.data().byteSize(), what + ": bytes");
         long at = expected.data().mismatch(actual.data());
         if (at >= 0) {
@@ -29,7 +29,7 @@ final class Bitwise {
     }
 
     /** All parts of two quantized matrices. */
-    static void assertSame(QuantizedMatrix expected, QuantizedMatrix actual, String what) {
+    public static void assertSame(QuantizedMatrix expected, QuantizedMatrix actual, String what) {
         assertEquals(expected.scheme(), actual.scheme(), what);
         assertSame(expected.codes(), actual.codes(), what + ": codes");
         assertEquals(expected.scales() == null, actual.scales() == null, what);

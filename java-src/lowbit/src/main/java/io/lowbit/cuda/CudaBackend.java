@@ -1,20 +1,24 @@
 package io.lowbit.cuda;
 
 import io.lowbit.backend.Backend;
-import io.lowbit.backend.Linear;
 import io.lowbit.cuda.driver.Context;
+import io.lowbit.cuda.driver.DeviceMemory;
 import io.lowbit.cuda.driver.Owner;
 import io.lowbit.cuda.driver.Stream;
 import io.lowbit.cuda.kernels.Architecture;
 import io.lowbit.cuda.kernels.KernelChoice;
 import io.lowbit.cuda.kernels.Kernels;
+import io.lowbit.cuda.kernels.MatrixShape;
+import io.lowbit.quant.QuantizeOptions;
 import io.lowbit.quant.QuantizedMatrix;
+import io.lowbit.quant.Scheme;
 import io.lowbit.tensor.DType;
 import io.lowbit.tensor.Tensor;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.Consumer;
 import java.util.function.Supplier;
 
 /** Linear layers on one NVIDIA GPU. */
@@ -25,7 +29,8 @@ public final class CudaBackend extends Owner implements Backend {
     private final Kernels kernels;
     private final KernelChoice choice;
     private final Lanes lanes;
-    private final Set<CudaLinear> layers = ConcurrentHashMap.newKeySet();
+    /** Layers and matrices that are open. */
+    private final Set<Owner> things = ConcurrentHashMap.newKeySet();
 
     private CudaBackend(Context context, Kernels kernels, KernelChoice choice, Lanes lanes) {
         super("the CUDA backend");
@@ -94,6 +99,29 @@ public final class CudaBackend extends Owner implements Backend {
 
     @Override
     public CudaLinear load(QuantizedMatrix weights, Tensor bias) {
+        check(MatrixShape.of(weights), bias);
+        return add(() -> CudaLinear.of(this, weights, bias));
+    }
+
+    /**
+     * A layer of a matrix that lies on the device, which may be closed afterwards.
+     *
+     * @param bias as in {@link #load(QuantizedMatrix, Tensor)}
+     */
+    public CudaLinear load(DeviceMatrix weights, Tensor bias) {
+        if (weights.backend() != this) {
+            throw new IllegalArgumentException(weights.shape() + " belongs to another backend; download it and load that");
+        }
+        check(weights.shape(), bias);
+        weights.acquire();
+        try {
+            return add(() -> CudaLinear.of(this, weights.shape(), weights.address(), bias));
+        } finally {
+            weights.release();
+        }
+    }
+
+    private static void check(MatrixShape weights, Tensor bias) {
         if (weights.n() > Integer.MAX_VALUE || weights.k() > Integer.MAX_VALUE) {
             throw new IllegalArgumentException(weights + ": expected at most 2^31-1 rows and columns");
         }
@@ -105,29 +133,71 @@ public final class CudaBackend extends Owner implements Backend {
                 throw new IllegalArgumentException(weights + ": expected a bias [" + weights.n() + "], got " + bias.shape());
             }
         }
-        return counted(() -> new CudaLinear(this, weights, bias));
     }
 
-    /** Counts a new layer in, so that the backend outlives it. */
-    CudaLinear counted(Supplier<CudaLinear> maker) {
+    /** Makes something that lives in the backend's context and is closed with it; it calls {@link #forget} when freed. */
+    <T extends Owner> T add(Supplier<T> make) {
         acquire();
-        CudaLinear layer;
+        T made;
         try {
-            layer = maker.get();
+            made = make.get();
         } catch (RuntimeException e) {
             release();
             throw e;
         }
-        layers.add(layer);
+        things.add(made);
         if (isClosed()) {
-            layer.close();
+            made.close();
         }
-        return layer;
+        return made;
+    }
+
+    /**
+     * Quantizes on the device, with the bits of {@link io.lowbit.quant.Quantizer}.
+     *
+     * @param weights {@code [N out, K in]}, finished: no stream writes to it any more
+     * @param options all but the clip search, which is the CPU's; {@code threads} means nothing here
+     * @throws io.lowbit.quant.NonFiniteWeightsException for NaN or infinite weights under {@code NonFinite.REJECT}
+     * @throws IllegalArgumentException as {@link io.lowbit.quant.Quantizer#quantize}
+     * @throws io.lowbit.cuda.driver.DeviceOutOfMemoryException when the result does not fit; nothing has changed then
+     */
+    public DeviceMatrix quantize(DeviceTensor weights, Scheme scheme, QuantizeOptions options) {
+        acquire();
+        try {
+            return DeviceQuantizer.quantize(this, weights, scheme, options);
+        } finally {
+            release();
+        }
+    }
+
+    /** {@link #quantize(DeviceTensor, Scheme, QuantizeOptions)} of a matrix in host memory, the result in {@code arena}. */
+    public QuantizedMatrix quantize(Tensor weights, Scheme scheme, QuantizeOptions options, Arena arena) {
+        acquire();
+        try (DeviceMemory copy = context.allocate(weights.data().byteSize())) {
+            upload(copy.address(), weights.data());
+            DeviceTensor onDevice = new DeviceTensor(weights.dtype(), weights.shape(), copy.address());
+            try (DeviceMatrix matrix = DeviceQuantizer.quantize(this, onDevice, scheme, options)) {
+                return matrix.download(arena);
+            }
+        } finally {
+            release();
+        }
     }
 
     @Override
     public CudaLinear load(QuantizedMatrix weights) {
         return load(weights, null);
+    }
+
+    /** Runs work of load time on a lane and waits for it. */
+    void onLane(Consumer<Lane> work) {
+        Lane lane = lanes.take();
+        try {
+            work.accept(lane);
+            lane.stream().synchronize();
+        } finally {
+            lanes.give(lane);
+        }
     }
 
     /** Copies host bytes to the device and waits until they are there. */
@@ -154,15 +224,15 @@ public final class CudaBackend extends Owner implements Backend {
         }
     }
 
-    /** Called by a layer that has been freed. */
-    void forget(CudaLinear layer) {
-        layers.remove(layer);
+    /** Called by what {@link #add} made once it has been freed. */
+    void forget(Owner thing) {
+        things.remove(thing);
         release();
     }
 
     @Override
     protected void closing() {
-        layers.forEach(Linear::close);
+        things.forEach(Owner::close);
     }
 
     @Override

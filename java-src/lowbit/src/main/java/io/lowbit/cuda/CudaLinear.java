@@ -43,39 +43,42 @@ public final class CudaLinear extends Owner implements Linear {
     private final long n;
     private final long k;
     private final WeightLayout layout;
+    private final long biasBytes;
     private final DeviceMemory memory;
     private final Arena arena;
     private final LayerWeights weights;
     private final Selection selection;
 
-    /** Uploads the matrix; the caller has checked the bias and counted the layer into the backend. */
-    CudaLinear(CudaBackend backend, QuantizedMatrix w, Tensor biasTensor) {
-        super("the layer " + w);
+    /** Writes the weights and the bias of a new layer to the device. */
+    private interface Content {
+        /**
+         * @param matrix scratch for a {@code struct Matrix}
+         */
+        void write(CudaLinear layer, long weights, long bias, MemorySegment matrix);
+    }
+
+    /** The caller has counted the layer into the backend. */
+    private CudaLinear(CudaBackend backend, MatrixShape shape, long biasBytes, int biasType, Content content) {
+        super("the layer " + shape);
         this.backend = backend;
-        this.shape = MatrixShape.of(w);
-        this.scheme = w.scheme();
-        this.n = w.n();
-        this.k = w.k();
+        this.shape = shape;
+        this.scheme = shape.scheme();
+        this.n = shape.n();
+        this.k = shape.k();
         this.layout = backend.choice().layout(backend.kernels(), shape);
+        this.biasBytes = biasBytes;
         long biasOffset = Math.ceilDiv(layout.bytes(shape), ALIGNMENT) * ALIGNMENT;
-        long bytes = biasOffset + (biasTensor == null ? 0 : Math.ceilDiv(biasTensor.data().byteSize(), ALIGNMENT) * ALIGNMENT);
+        long bytes = biasOffset + Math.ceilDiv(biasBytes, ALIGNMENT) * ALIGNMENT;
         this.memory = backend.context().allocate(bytes);
         this.arena = Arena.ofShared();
         boolean done = false;
         try {
             long base = bytes == 0 ? 0 : memory.address();
+            long bias = biasBytes == 0 ? 0 : base + biasOffset;
             MemorySegment matrix = arena.allocate(MatrixArgument.BYTES, 8);
-            if (layout == CanonicalLayout.INSTANCE) {
-                uploadCanonical(w, base);
-            } else {
-                pack(w, base, matrix);
-            }
+            content.write(this, base, bias, matrix);
             layout.describe(shape, base, matrix);
-            if (biasTensor != null) {
-                backend.upload(base + biasOffset, biasTensor.data());
-            }
-            this.weights = new LayerWeights(shape, layout, base, matrix, biasTensor == null ? 0 : base + biasOffset,
-                    biasTensor == null ? 0 : ElementTypes.of(biasTensor.dtype()), arena);
+            this.weights = new LayerWeights(shape, layout, base, matrix, bias, biasType, arena);
             this.selection = backend.choice().prepare(backend.kernels(), weights);
             done = true;
         } finally {
@@ -86,79 +89,77 @@ public final class CudaLinear extends Owner implements Linear {
         }
     }
 
-    /** A copy of {@code of}'s memory; the caller has counted the layer into the backend. */
-    private CudaLinear(CudaLinear of) {
-        super("a copy of the layer " + of.scheme.label() + " [" + of.n + ", " + of.k + "]");
-        this.backend = of.backend;
-        this.shape = of.shape;
-        this.scheme = of.scheme;
-        this.n = of.n;
-        this.k = of.k;
-        this.layout = of.layout;
-        this.memory = backend.context().allocate(of.memory.bytes());
-        this.arena = Arena.ofShared();
-        boolean done = false;
-        try {
-            if (memory.bytes() > 0) {
-                Lane lane = backend.lanes().take();
-                try {
-                    lane.stream().copy(memory.address(), of.memory.address(), memory.bytes());
-                    lane.stream().synchronize();
-                } finally {
-                    backend.lanes().give(lane);
+    /** Of a matrix in host memory. The caller has checked the bias. */
+    static CudaLinear of(CudaBackend backend, QuantizedMatrix w, Tensor biasTensor) {
+        MatrixShape shape = MatrixShape.of(w);
+        return new CudaLinear(backend, shape, bytes(biasTensor), type(biasTensor), (layer, base, bias, matrix) -> {
+            if (layer.layout == CanonicalLayout.INSTANCE) {
+                DeviceMatrix.upload(backend, w, base);
+            } else {
+                try (DeviceMemory canonical = backend.context().allocate(CanonicalLayout.INSTANCE.bytes(shape))) {
+                    DeviceMatrix.upload(backend, w, canonical.address());
+                    layer.pack(canonical.address(), base, matrix);
                 }
             }
-            MemorySegment matrix = arena.allocate(MatrixArgument.BYTES, 8);
-            layout.describe(shape, memory.address(), matrix);
-            long bias = of.weights.bias() == 0 ? 0 : memory.address() + (of.weights.bias() - of.memory.address());
-            this.weights = new LayerWeights(shape, layout, memory.address(), matrix, bias, of.weights.biasType(), arena);
-            this.selection = backend.choice().prepare(backend.kernels(), weights);
-            done = true;
-        } finally {
-            if (!done) {
-                arena.close();
-                memory.close();
+            if (biasTensor != null) {
+                backend.upload(bias, biasTensor.data());
             }
-        }
+        });
+    }
+
+    /** Of a matrix in device memory. The caller has checked the bias and keeps the matrix open. */
+    static CudaLinear of(CudaBackend backend, MatrixShape shape, long canonical, Tensor biasTensor) {
+        return new CudaLinear(backend, shape, bytes(biasTensor), type(biasTensor), (layer, base, bias, matrix) -> {
+            if (layer.layout == CanonicalLayout.INSTANCE) {
+                layer.backend.onLane(lane -> {
+                    if (layer.layout.bytes(shape) > 0) {
+                        lane.stream().copy(base, canonical, layer.layout.bytes(shape));
+                    }
+                });
+            } else {
+                layer.pack(canonical, base, matrix);
+            }
+            if (biasTensor != null) {
+                backend.upload(bias, biasTensor.data());
+            }
+        });
+    }
+
+    private static long bytes(Tensor bias) {
+        return bias == null ? 0 : bias.data().byteSize();
+    }
+
+    private static int type(Tensor bias) {
+        return bias == null ? 0 : ElementTypes.of(bias.dtype());
+    }
+
+    /** Lets the device pack the canonical parts. */
+    private void pack(long canonical, long base, MemorySegment matrix) {
+        CanonicalLayout.INSTANCE.describe(shape, canonical, matrix);
+        backend.onLane(lane -> {
+            lane.stream().fill(base, (byte) 0, layout.bytes(shape));
+            layout.pack(backend.kernels(), lane.stream(), shape, matrix, base);
+        });
     }
 
     /**
-     * The same layer a second time in device memory, copied there without the host: for measurements that must not find
-     * their weights in a cache. To be closed like any other.
+     * The same layer once more in device memory of its own, copied on the device: for programs that want several, such as
+     * benchmarks that read cold weights.
      */
     public CudaLinear duplicate() {
         acquire();
         try {
-            return backend.counted(() -> new CudaLinear(this));
+            return backend.add(() -> new CudaLinear(backend, shape, biasBytes, weights.biasType(), (layer, base, bias, matrix) ->
+                    backend.onLane(lane -> {
+                        if (layout.bytes(shape) > 0) {
+                            lane.stream().copy(base, weights.address(), layout.bytes(shape));
+                        }
+                        if (biasBytes > 0) {
+                            lane.stream().copy(bias, weights.bias(), biasBytes);
+                        }
+                    })));
         } finally {
             release();
-        }
-    }
-
-    private void uploadCanonical(QuantizedMatrix w, long base) {
-        CanonicalLayout.Parts parts = CanonicalLayout.Parts.of(shape);
-        Tensor[] tensors = CanonicalLayout.tensors(w);
-        for (int i = 0; i < tensors.length; i++) {
-            if (tensors[i] != null) {
-                backend.upload(base + parts.offset(i), tensors[i].data());
-            }
-        }
-    }
-
-    /** Uploads the canonical parts to memory that is given back here, and lets the device pack them. */
-    private void pack(QuantizedMatrix w, long base, MemorySegment matrix) {
-        long bytes = CanonicalLayout.INSTANCE.bytes(shape);
-        try (DeviceMemory canonical = backend.context().allocate(bytes)) {
-            uploadCanonical(w, canonical.address());
-            CanonicalLayout.INSTANCE.describe(shape, canonical.address(), matrix);
-            Lane lane = backend.lanes().take();
-            try {
-                lane.stream().fill(base, (byte) 0, layout.bytes(shape));
-                layout.pack(backend.kernels(), lane.stream(), shape, matrix, base);
-                lane.stream().synchronize();
-            } finally {
-                backend.lanes().give(lane);
-            }
         }
     }
 
@@ -341,13 +342,7 @@ public final class CudaLinear extends Owner implements Linear {
     void download(MemorySegment out) {
         acquire();
         try {
-            Lane lane = backend.lanes().take();
-            try {
-                lane.stream().download(out, weights.address(), layout.bytes(shape));
-                lane.stream().synchronize();
-            } finally {
-                backend.lanes().give(lane);
-            }
+            backend.onLane(lane -> lane.stream().download(out, weights.address(), layout.bytes(shape)));
         } finally {
             release();
         }

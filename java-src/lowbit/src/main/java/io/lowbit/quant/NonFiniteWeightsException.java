@@ -9,7 +9,13 @@ public final class NonFiniteWeightsException extends IllegalArgumentException {
     private final float value;
     private final long count;
 
-    NonFiniteWeightsException(long row, long col, float value, long count) {
+    /**
+     * @param row of the first such weight in row-major order
+     * @param col of the first such weight
+     * @param value of the first such weight
+     * @param count how many weights of the matrix are NaN or infinite
+     */
+    public NonFiniteWeightsException(long row, long col, float value, long count) {
         super((count == 1 ? "1 weight is" : count + " weights are") + " NaN or infinite, the first is " + value + " at [" + row + ", " + col
                 + "]; repair the weights, or quantize with NonFinite.ZERO to take them as zero");
         this.row = row;
