@@ -5,7 +5,8 @@
 
 namespace lowbit {
 
-static __constant__ int8_t lowbit_iq4[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+// Named as a C name, as the tables of scalar.cuh.
+extern "C" __constant__ const int8_t lowbit_iq4[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
 
 // Blocks may begin at any even byte.
 __device__ __forceinline__ float half_at(const uint8_t* p) {
