@@ -10,25 +10,25 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.Assumptions;
 
 /** The GPU that device tests run on, or the reason why they are skipped. */
-final class Gpu {
+public final class Gpu {
     /** Makes a skip an error, for machines that are there for their GPU. */
-    static final String REQUIRED = "lowbit.tests.gpu";
+    public static final String REQUIRED = "lowbit.tests.gpu";
 
     private Gpu() {}
 
     /** A backend with the given kernels; without a GPU the test is skipped, loudly. */
-    static CudaBackend open(Architecture architecture, KernelChoice choice) {
+    public static CudaBackend open(Architecture architecture, KernelChoice choice) {
         require();
         return CudaBackend.open(0, architecture, choice);
     }
 
-    static CudaBackend open() {
+    public static CudaBackend open() {
         require();
         return CudaBackend.open(0);
     }
 
     /** Skips the test where no GPU can be used; fails it there where {@value #REQUIRED} is {@code required}. */
-    static void require() {
+    public static void require() {
         try (Context context = Context.open(0)) {
             Architecture.of(context.device());
         } catch (BackendUnavailableException e) {
@@ -41,7 +41,7 @@ final class Gpu {
     }
 
     /** The architectures whose kernels this GPU runs: its own, and sm_89 for all. Both where there is no GPU, to be skipped by name. */
-    static Stream<Architecture> architectures() {
+    public static Stream<Architecture> architectures() {
         List<Architecture> list = new ArrayList<>(List.of(Architecture.SM89));
         try (Context context = Context.open(0)) {
             if (Architecture.of(context.device()) == Architecture.SM90) {

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.lowbit.backend.Backend;
 import io.lowbit.checkpoint.json.JsonObject;
 import io.lowbit.checkpoint.json.JsonReader;
+import io.lowbit.cuda.Gpu;
 import io.lowbit.quant.Grouping;
 import io.lowbit.quant.Scheme;
 import io.lowbit.quant.Scheme.Bnb4;
@@ -20,6 +21,7 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.DisplayName;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
@@ -74,6 +76,22 @@ class PerplexityTest {
             assertEquals(stream.length / 512, result.windows());
             assertEquals(511L * result.windows(), result.predicted());
             assertEquals(reference, result.perplexity(), tolerance * reference);
+        }
+    }
+
+    /** BF16 activations on the device; the model as stored, too, within 0.3 %. */
+    @Tag("gpu")
+    @ParameterizedTest(name = "{0}, on the GPU")
+    @MethodSource("cases")
+    void isCloseToTheReferenceOnTheGpu(String name, Scheme scheme) throws IOException {
+        double reference = reference().number(name);
+        int[] stream = Models.stream();
+        try (Backend backend = Gpu.open(); LlamaModel model = Models.load(Models.DEMO, backend, scheme)) {
+            Perplexity.Result result = Perplexity.measure(model, stream, Integer.MAX_VALUE, _ -> { });
+            System.out.printf("perplexity on the GPU %-17s %9.5f, reference %9.5f (%+.4f %%), %.1f s%n", name, result.perplexity(), reference,
+                    100 * (result.perplexity() / reference - 1), result.seconds());
+            assertEquals(stream.length / 512, result.windows());
+            assertEquals(reference, result.perplexity(), 0.003 * reference);
         }
     }
 

@@ -6,7 +6,6 @@ import io.lowbit.cli.demo.DemoModel;
 import io.lowbit.cli.report.HtmlReport;
 import io.lowbit.cli.report.Report;
 import io.lowbit.cli.report.SchemeResult;
-import io.lowbit.llm.Perplexity;
 import io.lowbit.llm.Sampler;
 import io.lowbit.quant.Scheme;
 import java.nio.file.Path;
@@ -153,7 +152,7 @@ final class DemoCommand implements Callable<Integer> {
         return List.of(
                 "Quantized: every linear layer but the output layer, rounded to nearest; INT4 with F16 scales, MXFP4 with the floor rule.",
                 "Perplexity: " + demo.windows() + " of the " + demo.allWindows() + " windows of text that training never saw, evenly spread; "
-                        + Perplexity.PROTOCOL + ".",
+                        + demo.protocol() + ".",
                 "Speed: a prompt of " + Demo.PROMPT + " tokens in one pass, then " + maxTokens + " tokens one by one; median of "
                         + Demo.REPETITIONS + " runs after one untimed.",
                 "Bytes: codes, scales and zero points as the format stores them; the whole model adds embeddings and norms as stored.");

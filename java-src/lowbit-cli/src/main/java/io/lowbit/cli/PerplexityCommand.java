@@ -60,6 +60,7 @@ final class PerplexityCommand implements Callable<Integer> {
         List<Optional<Scheme>> asked = schemes.given() ? schemes.all() : List.of(Optional.empty());
         int limit = windows == null ? Integer.MAX_VALUE : windows;
         int[] tokens = null;
+        String protocol = null;
         List<Map<String, Object>> results = new ArrayList<>();
         Table table = new Table("scheme", ">perplexity", ">linear MiB", ">all MiB", ">tokens/s", ">s");
         Path file = corpus();
@@ -71,7 +72,8 @@ final class PerplexityCommand implements Callable<Integer> {
                             tokens = Perplexity.stream(loaded.config(), tokenizer, TextCorpus.read(file));
                         }
                         out.line("%s: %d tokens, each document preceded by token %d", file, tokens.length, loaded.config().bosToken());
-                        out.line("%s", Perplexity.PROTOCOL);
+                        protocol = Perplexity.protocol(loaded);
+                        out.line("%s", protocol);
                     }
                     String label = scheme.map(Scheme::label).orElse("as stored");
                     Perplexity.Result result = measure(loaded, tokens, limit, label);
@@ -86,7 +88,7 @@ final class PerplexityCommand implements Callable<Integer> {
             document.put("model", model.toString());
             document.put("text", file.toString());
             document.put("tokens", tokens.length);
-            document.put("protocol", Perplexity.PROTOCOL);
+            document.put("protocol", protocol);
             document.put("backend", on.name());
             document.put("results", results);
             out.document(document);

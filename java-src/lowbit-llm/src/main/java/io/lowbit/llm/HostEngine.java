@@ -8,6 +8,11 @@ record HostEngine(ModelParts parts, Workers workers) implements Engine {
     }
 
     @Override
+    public String activations() {
+        return "f32";
+    }
+
+    @Override
     public void close() {
         // weights and workers are the model's
     }

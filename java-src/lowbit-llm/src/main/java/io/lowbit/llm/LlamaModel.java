@@ -69,6 +69,11 @@ public final class LlamaModel implements AutoCloseable {
         return linearBytes() + head().bytes() + embedding().data().byteSize() + norms * Float.BYTES;
     }
 
+    /** Type of the activations between layers: {@code f32}, or {@code bf16} where they stay on a GPU. */
+    public String activations() {
+        return engine.activations();
+    }
+
     /** A new sequence of at most {@code capacity} positions, fed in passes of at most {@link Session#MAX_ROWS} tokens. */
     public Session newSession(int capacity) {
         return new Session(this, capacity, Math.min(capacity, Session.MAX_ROWS));

@@ -13,9 +13,8 @@ import java.util.function.LongConsumer;
 public final class Perplexity {
     /** Tokens of a window. */
     public static final int WINDOW = 512;
-    /** One line for people. */
-    public static final String PROTOCOL = "non-overlapping windows of " + WINDOW + " tokens, tail dropped, positions 1.." + (WINDOW - 1)
-            + " of each predicted, exp(mean negative log-likelihood), f32 activations";
+    private static final String WINDOWS = "non-overlapping windows of " + WINDOW + " tokens, tail dropped, positions 1.." + (WINDOW - 1)
+            + " of each predicted, exp(mean negative log-likelihood)";
 
     private Perplexity() {}
 
@@ -33,6 +32,11 @@ public final class Perplexity {
         public double tokensPerSecond() {
             return (double) windows * WINDOW / seconds;
         }
+    }
+
+    /** How {@link #measure} measures {@code model}: one line for people. */
+    public static String protocol(LlamaModel model) {
+        return WINDOWS + ", " + model.activations() + " activations";
     }
 
     /**

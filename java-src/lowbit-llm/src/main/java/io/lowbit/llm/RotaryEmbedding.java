@@ -41,6 +41,16 @@ final class RotaryEmbedding {
         }
     }
 
+    /** Cosines of the positions made ready, {@code [position, headDim / 2]}. */
+    float[] cosines() {
+        return cos;
+    }
+
+    /** Sines, likewise. */
+    float[] sines() {
+        return sin;
+    }
+
     /** Rotates the head at x[at .. at+headDim) in place. */
     void rotate(float[] x, int at, int position) {
         int half = frequencies.length;

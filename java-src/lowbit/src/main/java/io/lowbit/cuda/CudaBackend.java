@@ -85,7 +85,8 @@ public final class CudaBackend extends Owner implements Backend {
         return context;
     }
 
-    Kernels kernels() {
+    /** The kernels that fit the GPU, for work that is no linear layer's. */
+    public Kernels kernels() {
         return kernels;
     }
 

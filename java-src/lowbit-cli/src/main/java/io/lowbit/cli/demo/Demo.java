@@ -39,6 +39,7 @@ public final class Demo implements AutoCloseable {
     private final int decodeTokens;
     private final int[] stream;
     private final int[] windows;
+    private final String protocol;
     private List<String> layers = List.of();
 
     /**
@@ -55,6 +56,7 @@ public final class Demo implements AutoCloseable {
         try (LlamaModel model = load(null)) {
             this.stream = Perplexity.stream(model.config(), tokenizer, files.documents());
             this.layers = List.copyOf(model.linears().keySet());
+            this.protocol = Perplexity.protocol(model);
         }
         int all = stream.length / Perplexity.WINDOW;
         int count = Math.min(maxWindows, all);
@@ -87,6 +89,11 @@ public final class Demo implements AutoCloseable {
     /** Names of the linear layers that a scheme quantizes. */
     public List<String> layers() {
         return layers;
+    }
+
+    /** How perplexity is measured, for people. */
+    public String protocol() {
+        return protocol;
     }
 
     /** Windows measured, and how many the test text has. */
