@@ -13,9 +13,11 @@ import java.nio.file.Path;
 import javax.tools.JavaCompiler;
 import javax.tools.ToolProvider;
 import org.junit.jupiter.api.DisplayName;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
+@Tag("sources")
 class ReadmeExampleTest {
     @Test
     @DisplayName("the README's library example compiles as it stands and prints what it says")

@@ -11,12 +11,14 @@ import java.io.StringReader;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import javax.xml.parsers.DocumentBuilderFactory;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.xml.sax.InputSource;
 
 /** The demo with a small budget: the same steps, fewer tokens. */
 class DemoTest {
+    @Tag("sources")
     @Test
     void measuresSchemesWritesTextAndTheReport(@TempDir Path folder) throws Exception {
         Path page = folder.resolve("page.html");

@@ -9,10 +9,12 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Assumptions;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /** The committed bindings are what generate.sh makes, where jextract and NVIDIA's headers are. */
+@Tag("sources")
 class BindingsTest {
     private static final Path BINDINGS = Path.of(System.getProperty("lowbit.root")).resolve("bindings");
 

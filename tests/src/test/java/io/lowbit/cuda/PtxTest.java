@@ -23,6 +23,7 @@ import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Assumptions;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
@@ -81,6 +82,7 @@ class PtxTest {
         return Double.parseDouble(ptx.lines().filter(line -> line.startsWith(".version ")).findFirst().orElseThrow().substring(9));
     }
 
+    @Tag("sources")
     @Test
     @Timeout(value = 10, unit = TimeUnit.MINUTES)
     void committedPtxIsWhatTheSourcesGive() throws Exception {
