@@ -14,6 +14,7 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.regex.Pattern;
 import org.junit.platform.engine.TestExecutionResult;
 import org.junit.platform.engine.discovery.ClassNameFilter;
+import org.junit.platform.engine.discovery.PackageNameFilter;
 import org.junit.platform.engine.support.descriptor.ClassSource;
 import org.junit.platform.engine.support.descriptor.MethodSource;
 import org.junit.platform.launcher.Launcher;
@@ -41,6 +42,9 @@ final class Runner {
             "sources", "needs Lowbit's sources, a whole JDK or what Maven fetches: run ./mvnw verify in the sources",
             "container", "needs a container engine and Lowbit's sources: run ./mvnw verify in the sources",
             "nightly", "is long: add --nightly"));
+
+    /** Left out by name: its classes cannot even be loaded without Testcontainers. */
+    private static final String CONTAINER_PACKAGE = "io.lowbit.container";
 
     private Runner() {}
 
@@ -77,7 +81,8 @@ final class Runner {
     }
 
     private static boolean run(Path classes, boolean gpu, Map<String, String> leftOut, List<String> patterns, PrintStream out) {
-        LauncherDiscoveryRequestBuilder all = LauncherDiscoveryRequestBuilder.request().selectors(selectClasspathRoots(Set.of(classes)));
+        LauncherDiscoveryRequestBuilder all = LauncherDiscoveryRequestBuilder.request().selectors(selectClasspathRoots(Set.of(classes)))
+                .filters(PackageNameFilter.excludePackageNames(CONTAINER_PACKAGE));
         if (!patterns.isEmpty()) {
             all.filters(ClassNameFilter.includeClassNamePatterns(patterns.toArray(String[]::new)));
         }
@@ -87,6 +92,9 @@ final class Runner {
         Launcher launcher = LauncherFactory.create();
         LauncherDiscoveryRequest everything = all.build();
         Map<String, Set<String>> without = new TreeMap<>();
+        if (!gpu && patterns.isEmpty()) {
+            without.put(leftOut.get("container"), new TreeSet<>(Set.of(CONTAINER_PACKAGE)));
+        }
         TestPlan plan = launcher.discover(everything);
         for (TestIdentifier root : plan.getRoots()) {
             for (TestIdentifier test : plan.getDescendants(root)) {

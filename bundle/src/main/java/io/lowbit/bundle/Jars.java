@@ -14,12 +14,17 @@ import java.util.zip.ZipFile;
 import java.util.zip.ZipOutputStream;
 
 /**
- * Copies jars without compressing them, since the archive around them compresses better, and without native libraries
- * of other platforms.
+ * Copies jars without compressing them, since the archive around them compresses better, and without the native
+ * libraries that the bundle does not use.
  */
 final class Jars {
-    /** Folders of native libraries for anything but Linux on x86-64, in the tokenizer's jar and in JNA's. */
-    private static final Pattern FOREIGN = Pattern.compile("native/lib/(?!linux-x86_64/)[^/]+/.*|com/sun/jna/(?!linux-x86-64/)[a-z0-9]+-[a-z0-9_-]+/.*");
+    /**
+     * Native libraries for anything but Linux on x86-64, in the tokenizer's jar and in JNA's, and what JCuda's holds
+     * besides the driver's: its runtime, and compilers as large as all else together.
+     */
+    private static final Pattern LEFT_OUT = Pattern.compile("native/lib/(?!linux-x86_64/)[^/]+/.*"
+            + "|com/sun/jna/(?!linux-x86-64/)[a-z0-9]+-[a-z0-9_-]+/.*"
+            + "|lib/libJ(CudaRuntime|Nvrtc|NvPTXCompiler)-.*");
 
     private Jars() {}
 
@@ -39,7 +44,7 @@ final class Jars {
         try (ZipFile in = new ZipFile(from.toFile()); OutputStream file = Files.newOutputStream(to); ZipOutputStream out = new ZipOutputStream(file)) {
             out.setMethod(ZipOutputStream.STORED);
             for (ZipEntry entry : Collections.list(in.entries())) {
-                if (FOREIGN.matcher(entry.getName()).matches()) {
+                if (LEFT_OUT.matcher(entry.getName()).matches()) {
                     continue;
                 }
                 byte[] bytes;

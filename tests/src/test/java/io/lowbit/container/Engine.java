@@ -1,0 +1,54 @@
+package io.lowbit.container;
+
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.concurrent.Future;
+import org.junit.jupiter.api.Assumptions;
+import org.testcontainers.DockerClientFactory;
+
+/** The container engine that tests run on, or the reason why they are skipped. */
+final class Engine {
+    /** Makes a skip for want of an engine or a base image an error: {@code required}. */
+    static final String REQUIRED = "lowbit.tests.container";
+
+    private Engine() {}
+
+    /** Skips, loudly, where there is no engine. */
+    static void require() {
+        if (!DockerClientFactory.instance().isDockerAvailable()) {
+            skip("no Docker-compatible container engine; start one and set DOCKER_HOST to its socket, or see docker/engine.sh");
+        }
+    }
+
+    /** Skips, loudly, where this machine has no GPU for a container; no GPU is ever an error here. */
+    static void requireGpu() {
+        if (!Files.exists(Path.of("/proc/driver/nvidia/version"))) {
+            say("GPU image and its device request: this machine has no NVIDIA GPU");
+        }
+    }
+
+    /** Builds the image; skips, loudly, where it cannot be built, which is when its base cannot be had. */
+    static void built(Future<String> image) {
+        try {
+            image.get();
+        } catch (Exception e) {
+            Throwable first = e;
+            while (first.getCause() != null) {
+                first = first.getCause();
+            }
+            skip("the image cannot be built: " + first.getMessage() + "; without a registry use docker/local-base.sh and LOWBIT_CONTAINER_BASE");
+        }
+    }
+
+    private static void skip(String reason) {
+        if ("required".equals(System.getProperty(REQUIRED))) {
+            throw new AssertionError(reason);
+        }
+        say(reason);
+    }
+
+    private static void say(String reason) {
+        System.out.println("SKIPPED, container test: " + reason);
+        Assumptions.abort(reason);
+    }
+}
