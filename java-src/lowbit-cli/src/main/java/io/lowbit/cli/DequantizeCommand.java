@@ -32,8 +32,8 @@ final class DequantizeCommand implements Callable<Integer> {
     @Option(names = "--dtype", paramLabel = "f32|f16|bf16", required = true, description = "Type of the weights written: ${COMPLETION-CANDIDATES}.")
     private Type dtype;
 
-    @Option(names = "--config", paramLabel = "FILE", description = "The model's configuration. Default: config.json beside it.")
-    private Path config;
+    @Mixin
+    private ReadOption read;
 
     @Mixin
     private ThreadsOption threads;
@@ -45,7 +45,7 @@ final class DequantizeCommand implements Callable<Integer> {
     public Integer call() throws Exception {
         DType type = DType.valueOf(dtype.name().toUpperCase(Locale.ROOT));
         int layers;
-        try (Checkpoint checkpoint = Checkpoint.open(in, config)) {
+        try (Checkpoint checkpoint = read.open(in)) {
             layers = Layouts.of(checkpoint).layers().size();
             try (Progress progress = output.progress("dequantize", layers)) {
                 CheckpointDequantizer.dequantize(checkpoint, out, type, threads.count(), _ -> progress.step());

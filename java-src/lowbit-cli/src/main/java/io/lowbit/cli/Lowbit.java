@@ -23,6 +23,8 @@ import picocli.CommandLine.Spec;
             InfoCommand.class,
             QuantizeCommand.class,
             DequantizeCommand.class,
+            ConvertCommand.class,
+            VerifyCommand.class,
             InspectCommand.class,
             MatmulCommand.class,
             PerplexityCommand.class,

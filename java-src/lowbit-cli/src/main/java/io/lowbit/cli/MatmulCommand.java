@@ -40,8 +40,8 @@ final class MatmulCommand implements Callable<Integer> {
     @Option(names = "--out-dtype", paramLabel = "f32|f16|bf16", description = "Type of y. Default: that of X.")
     private DequantizeCommand.Type outType;
 
-    @Option(names = "--config", paramLabel = "FILE", description = "The model's configuration. Default: config.json beside it.")
-    private Path config;
+    @Mixin
+    private ReadOption read;
 
     @Mixin
     private BackendOption backend;
@@ -51,7 +51,7 @@ final class MatmulCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws Exception {
-        try (Checkpoint checkpoint = Checkpoint.open(weights, config); SafetensorsFile file = SafetensorsFile.open(x); Arena arena = Arena.ofShared()) {
+        try (Checkpoint checkpoint = read.open(weights); SafetensorsFile file = SafetensorsFile.open(x); Arena arena = Arena.ofShared()) {
             QuantizedMatrix matrix = matrix(checkpoint, arena);
             Tensor input = input(file, matrix.k());
             Tensor bias = checkpoint.has(layer + ".bias") ? checkpoint.tensor(layer + ".bias") : null;

@@ -38,7 +38,7 @@ final class QuantizeCommand implements Callable<Integer> {
     private SchemeOptions scheme;
 
     @Option(names = "--layout", paramLabel = "L",
-            description = "How the file names and packs its parts. Default: nf4, fp4: bitsandbytes; int4, mxfp4, nvfp4: "
+            description = "How the file names and packs its parts. One of bitsandbytes, compressed-tensors, fp8, gptq, awq, gguf (OUT.gguf), modelopt, gpt-oss. Default: nf4, fp4: bitsandbytes; int4, mxfp4, nvfp4: "
                     + "compressed-tensors; fp8-*: fp8.")
     private String layout;
 

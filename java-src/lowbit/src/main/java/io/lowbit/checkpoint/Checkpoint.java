@@ -39,6 +39,7 @@ public final class Checkpoint implements AutoCloseable {
     private final OnnxFile onnx;
     private final GgufFile gguf;
     private volatile Optional<JsonObject> quantization;
+    private Map<String, GgufType> partTypes = Map.of();
     private ReadOptions readOptions = ReadOptions.DEFAULT;
     private final List<SafetensorsFile> files;
     /** The file of each tensor, where there are several. */
@@ -61,8 +62,10 @@ public final class Checkpoint implements AutoCloseable {
     }
 
     /** Tensors that are in no file yet, as the parts of a layer that is about to be written. */
-    static Checkpoint ofParts(Path path, Map<String, Tensor> tensors, JsonObject config) {
-        return new Checkpoint(path, Kind.SAFETENSORS, tensors, Map.of(), config, null, null, List.of(), Map.of(), null);
+    static Checkpoint ofParts(Path path, Map<String, Tensor> tensors, Map<String, GgufType> types, JsonObject config) {
+        Checkpoint out = new Checkpoint(path, Kind.SAFETENSORS, tensors, Map.of(), config, null, null, List.of(), Map.of(), null);
+        out.partTypes = types;
+        return out;
     }
 
     /** The same model with tensors mapped into {@code arena} one by one when they are asked for: memory goes with it. */
@@ -225,7 +228,7 @@ public final class Checkpoint implements AutoCloseable {
 
     /** How GGUF stores each tensor; empty for other kinds. */
     Map<String, GgufType> ggufTypes() {
-        return gguf == null ? Map.of() : gguf.types();
+        return gguf == null ? partTypes : gguf.types();
     }
 
     /** {@code config.json}, where there is one. */

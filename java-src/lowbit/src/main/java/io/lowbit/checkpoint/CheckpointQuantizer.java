@@ -1,6 +1,5 @@
 package io.lowbit.checkpoint;
 
-import io.lowbit.checkpoint.json.JsonWriter;
 import io.lowbit.quant.NonFiniteWeightsException;
 import io.lowbit.quant.QuantizeOptions;
 import io.lowbit.quant.QuantizedMatrix;
@@ -17,7 +16,6 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import java.util.TreeMap;
 import java.util.function.Consumer;
 
 /**
@@ -86,57 +84,40 @@ public final class CheckpointQuantizer {
             List<LinearWeight> chosen, Consumer<LayerResult> each) throws IOException {
         Set<String> taken = new HashSet<>();
         chosen.forEach(w -> taken.add(w.tensor()));
-        List<String> rest = in.names().stream().filter(name -> !taken.contains(name)).toList();
-        Map<String, TensorSpec> specs = new LinkedHashMap<>();
-        for (LinearWeight w : chosen) {
-            declare(in, specs, layerSpecs(in, w, quantizer, layout));
-        }
-        for (String name : rest) {
-            declare(in, specs, Map.of(name, TensorSpec.of(in.tensor(name))));
-        }
         Map<String, LayerInfo> infos = new LinkedHashMap<>();
-        chosen.forEach(w -> infos.put(w.layer(), info(in, w, quantizer)));
-        List<String> skipped = in.linearWeights().stream().filter(w -> !taken.contains(w.tensor())).map(LinearWeight::layer).toList();
-        Map<String, Object> config = layout.config(infos, skipped);
-        Map<String, String> metadata = new TreeMap<>(in.kind() == Checkpoint.Kind.ONNX ? Map.of() : in.metadata());
-        metadata.putIfAbsent("format", "pt");
-        metadata.putAll(quantizer.manifest());
+        List<Piece> pieces = new ArrayList<>();
         List<LayerResult> results = new ArrayList<>();
-        try (ModelOutput output = ModelOutput.create(out)) {
-            if (!output.isFolder()) {
-                metadata.put("quantization_config", JsonWriter.write(config, JsonWriter.Style.COMPACT));
-            }
-            try (SafetensorsWriter writer = SafetensorsWriter.create(output.weights(), specs, metadata)) {
-                for (LinearWeight w : chosen) {
-                    try (Arena arena = Arena.ofShared()) {
-                        Tensor weights = w.load(in, arena);
-                        QuantizedMatrix matrix = quantize(in, w, weights, quantizer, layout, arena);
-                        for (Map.Entry<String, Tensor> part : layout.write(w.layer(), matrix, infos.get(w.layer()), arena).entrySet()) {
-                            writer.write(part.getKey(), part.getValue());
-                        }
-                        LayerResult result = new LayerResult(w.layer(), w.n(), w.k(), matrix.scheme(), matrix.bitsPerWeight(), matrix.bytes(),
-                                Sqnr.of(matrix, weights, threads));
-                        results.add(result);
-                        each.accept(result);
-                    }
-                }
-                for (String name : rest) {
-                    writer.write(name, quantizer.replaced().getOrDefault(name, in.tensor(name)));
-                }
-                in.verifyUnchanged();
-                writer.commit();
-            }
-            if (output.isFolder()) {
-                Map<String, Object> full = new LinkedHashMap<>();
-                in.config().ifPresent(c -> full.putAll(c.members()));
-                full.put("quantization_config", config);
-                output.config(full);
-                if (in.kind() == Checkpoint.Kind.SAFETENSORS_FOLDER) {
-                    output.copyCompanions(java.nio.file.Files.isDirectory(in.path()) ? in.path() : in.path().toAbsolutePath().getParent());
-                }
-            }
-            output.commit();
+        for (LinearWeight w : chosen) {
+            LayerInfo info = info(in, w, quantizer);
+            infos.put(w.layer(), info);
+            pieces.add(new Piece(w.layer(), w.tensor(), in.tensor(w.tensor()).data().byteSize(), layerSpecs(in, w, quantizer, layout), (c, arena) -> {
+                Tensor weights = w.load(c, arena);
+                QuantizedMatrix matrix = quantize(in, w, weights, quantizer, layout, arena);
+                LayerResult result = new LayerResult(w.layer(), w.n(), w.k(), matrix.scheme(), matrix.bitsPerWeight(), matrix.bytes(),
+                        Sqnr.of(matrix, weights, threads));
+                results.add(result);
+                each.accept(result);
+                return layout.write(w.layer(), matrix, info, arena);
+            }));
         }
+        for (String name : in.names()) {
+            if (!taken.contains(name)) {
+                Piece copy = Piece.copy(in, name);
+                Tensor other = quantizer.replaced().get(name);
+                pieces.add(other == null ? copy : new Piece(name, name, copy.bytes(), copy.specs(), (_, _) -> Map.of(name, other)));
+            }
+        }
+        // One layer at a time: its quantizer uses all threads, and may build on the layer before.
+        if (out.toString().endsWith(".gguf")) {
+            GgufModel.write(in, out, infos, pieces, 1, _ -> { });
+            return results;
+        }
+        List<String> skipped = in.linearWeights().stream().filter(w -> !taken.contains(w.tensor())).map(LinearWeight::layer).toList();
+        Map<String, Object> quantization = layout.config(infos, skipped);
+        Map<String, Object> config = new LinkedHashMap<>();
+        in.config().ifPresent(c -> config.putAll(c.members()));
+        Map<String, Map<String, Object>> side = layout instanceof GptqLayout ? Map.of("quantize_config.json", quantization) : Map.of();
+        new ModelWriter(in, config, quantization, side, quantizer.manifest(), false).write(out, pieces, 1, _ -> { });
         return results;
     }
 

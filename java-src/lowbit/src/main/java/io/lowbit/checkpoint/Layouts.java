@@ -46,6 +46,12 @@ public final class Layouts {
         return Stream.concat(ALL.stream(), VARIANTS.stream()).map(Layout::name).distinct().toList();
     }
 
+    /** A layout by name, whatever the scheme: the name may stand for several. */
+    static Layout anyNamed(String name) {
+        return Stream.concat(ALL.stream(), VARIANTS.stream()).filter(l -> l.name().equals(name)).findFirst().orElseThrow(
+                () -> new IllegalArgumentException("layout " + name + " is not known; take one of " + String.join(", ", names())));
+    }
+
     /**
      * A layout by name, for a scheme.
      *
@@ -54,7 +60,7 @@ public final class Layouts {
     public static Layout named(String name, Scheme scheme) {
         List<Layout> called = Stream.concat(ALL.stream(), VARIANTS.stream()).filter(l -> l.name().equals(name)).toList();
         if (called.isEmpty()) {
-            throw new IllegalArgumentException("layout " + name + " is not known; take one of " + String.join(", ", names()));
+            return anyNamed(name); // throws
         }
         // a shape that suits every layout, so that only the scheme can be what is refused
         LayerInfo info = new LayerInfo(scheme, 4096, 4096, DType.BF16);
@@ -96,6 +102,20 @@ public final class Layouts {
         } catch (IllegalArgumentException | ArithmeticException e) {
             throw Layout.wrong(checkpoint, layer, e.getMessage());
         }
+    }
+
+    /** Bits that the file takes for each weight of a layer, all of its parts together. */
+    public double storedBits(String layer) {
+        LayerInfo info = describe(layer);
+        long bytes = parts.get(layer).stream().mapToLong(p -> checkpoint.tensor(p).data().byteSize()).sum();
+        return 8.0 * bytes / ((double) info.n() * info.k());
+    }
+
+    /** What a user should know of how layers are stored, one line each, with the layer's name; see {@link Layout#remarks}. */
+    public List<String> remarks() {
+        List<String> out = new java.util.ArrayList<>();
+        byLayer.forEach((layer, layout) -> layout.remarks(checkpoint, layer).forEach(r -> out.add("layer " + layer + " " + r)));
+        return out;
     }
 
     /** Names of the tensors that a layer consists of. */

@@ -24,11 +24,18 @@ import java.util.function.Consumer;
  * @param config what becomes {@code config.json} of a folder
  * @param quantization goes into {@code config} as {@code quantization_config}, or into a single file's metadata
  * @param side further JSON files of a folder, by name
+ * @param manifest further metadata of every file
+ * @param resumable whether a folder that an earlier run of the same job began is gone on with
  */
-record ModelWriter(Checkpoint in, Map<String, ?> config, Map<String, Object> quantization, Map<String, Map<String, Object>> side) {
+record ModelWriter(Checkpoint in, Map<String, ?> config, Map<String, Object> quantization, Map<String, Map<String, Object>> side,
+        Map<String, String> manifest, boolean resumable) {
     private static final String SINGLE = "model.safetensors";
 
-    /** Told of progress: pieces, by name. */
+    /**
+     * Writes.
+     *
+     * @param done told of every piece by name, those of an earlier run too
+     */
     void write(Path out, List<Piece> pieces, int threads, Consumer<String> done) throws IOException {
         try {
             if (out.toString().endsWith(".safetensors")) {
@@ -57,7 +64,7 @@ record ModelWriter(Checkpoint in, Map<String, ?> config, Map<String, Object> qua
 
     private void folder(Path out, List<Piece> pieces, int threads, Consumer<String> done) throws IOException {
         Map<String, List<Piece>> shards = shards(pieces);
-        try (ResumableFolder folder = ResumableFolder.open(out, job(pieces))) {
+        try (ResumableFolder folder = ResumableFolder.open(out, resumable ? job(pieces) : java.util.UUID.randomUUID().toString())) {
             Map<String, String> where = new TreeMap<>();
             long total = 0;
             int index = 0;
@@ -77,7 +84,7 @@ record ModelWriter(Checkpoint in, Map<String, ?> config, Map<String, Object> qua
                     PieceRunner.run(in, shard, file, threads, done);
                     in.verifyUnchanged();
                     file.commit();
-                    if (shards.size() > 1) {
+                    if (resumable && shards.size() > 1) {
                         folder.keep();
                     }
                 }
@@ -107,6 +114,7 @@ record ModelWriter(Checkpoint in, Map<String, ?> config, Map<String, Object> qua
         Map<String, String> out = new TreeMap<>(in.kind() == Checkpoint.Kind.ONNX || in.kind() == Checkpoint.Kind.GGUF ? Map.of() : in.metadata());
         out.remove("quantization_config");
         out.putIfAbsent("format", "pt");
+        out.putAll(manifest);
         return out;
     }
 
