@@ -106,7 +106,7 @@ __device__ __forceinline__ Int4Grid int4_grid(const Range& range, uint32_t scale
 
 __device__ __forceinline__ float fp8_scale(const Range& range, float largest, bool reciprocal) {
     if ((range.high | range.low) == 0) {
-        return 1.f;
+        return 0x1p-23f;
     }
     float scale = reciprocal ? __fmul_rn(range.absmax(), __fdiv_rn(1.f, largest)) : __fdiv_rn(range.absmax(), largest);
     return larger(scale, __uint_as_float(MIN_NORMAL));

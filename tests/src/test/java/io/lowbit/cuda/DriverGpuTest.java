@@ -16,6 +16,7 @@ import io.lowbit.cuda.driver.PinnedMemory;
 import io.lowbit.cuda.driver.Stream;
 import io.lowbit.quant.ActivationScaling;
 import io.lowbit.quant.Grouping;
+import io.lowbit.quant.QuantizeOptions;
 import io.lowbit.quant.QuantizedMatrix;
 import io.lowbit.quant.Scheme;
 import io.lowbit.tensor.DType;
@@ -157,6 +158,33 @@ class DriverGpuTest {
                     throw planted;
                 })));
                 stream.synchronize();
+            }
+        }
+    }
+
+    /** A layer that does not fit: typed, nothing lost, and the others go on working. */
+    @Test
+    void outOfMemoryWhileLoadingLeavesTheRest() {
+        try (CudaBackend backend = Gpu.open(); Arena arena = Arena.ofShared()) {
+            QuantizedMatrix w = Schemes.quantized(arena, SCHEME, 64, 64, 1);
+            QuantizedMatrix large = QuantizedMatrix.dense(Tensor.allocate(arena, DType.F32, 16_384, 8192));
+            Tensor x = Schemes.normal(arena, DType.BF16, 2, 1, 16, 64);
+            Tensor y = Tensor.allocate(arena, DType.F32, 16, 64);
+            Tensor again = Tensor.allocate(arena, DType.F32, 16, 64);
+            try (CudaLinear layer = backend.load(w)) {
+                layer.forward(x, y);
+                try (DeviceMemory hog = backend.context().allocate(backend.context().freeBytes() - (256L << 20))) {
+                    long before = backend.context().freeBytes();
+                    assertTrue(before < 512L << 20, before + " bytes are still free beside " + hog.bytes());
+                    assertThrows(DeviceOutOfMemoryException.class, () -> backend.load(large));
+                    assertThrows(DeviceOutOfMemoryException.class, () -> backend.quantize(large.codes(), SCHEME, QuantizeOptions.DEFAULT, arena));
+                    assertEquals(before, backend.context().freeBytes());
+                    layer.forward(x, again);
+                    assertEquals(-1, y.data().mismatch(again.data()));
+                }
+                backend.load(large).close();
+                layer.forward(x, again);
+                assertEquals(-1, y.data().mismatch(again.data()));
             }
         }
     }

@@ -5,6 +5,7 @@ import io.lowbit.cuda.kernels.Catalogue;
 import io.lowbit.cuda.kernels.KernelChoice;
 import io.lowbit.cuda.kernels.ProductKernel;
 import io.lowbit.quant.ActivationScaling;
+import io.lowbit.quant.QuantizeOptions;
 import io.lowbit.quant.QuantizedMatrix;
 import io.lowbit.quant.Scheme;
 import io.lowbit.tensor.DType;
@@ -42,6 +43,17 @@ final class KernelSweep {
                 }
             }
         }
-        System.out.println(products + " products swept");
+        int quantized = 0;
+        for (Architecture architecture : Gpu.architectures().toList()) {
+            try (CudaBackend backend = CudaBackend.open(0, architecture, KernelChoice.byTable()); Arena arena = Arena.ofShared()) {
+                for (Scheme scheme : Schemes.ALL) {
+                    for (DType type : types) {
+                        backend.quantize(Schemes.normal(arena, type, 4, 1, 67, 131), scheme, QuantizeOptions.DEFAULT, arena);
+                        quantized++;
+                    }
+                }
+            }
+        }
+        System.out.println(products + " products and " + quantized + " quantizations swept");
     }
 }

@@ -190,7 +190,7 @@ class LinearGpuTest {
             Tensor y = Tensor.allocate(arena, DType.F32, 2, 4);
             assertEquals("mxfp4 [4, 6]: expected x [M, 6], got [2, 4]",
                     assertThrows(IllegalArgumentException.class, () -> layer.forward(y, y)).getMessage());
-            assertEquals("mxfp4 [4, 6]: expected y [2, 4], got [2, 6]",
+            assertEquals("mxfp4 [4, 6]: expected y [M, 4], got [2, 6]",
                     assertThrows(IllegalArgumentException.class, () -> layer.forward(x, x)).getMessage());
             assertThrows(IllegalArgumentException.class, () -> backend.load(w, Tensor.allocate(arena, DType.F32, 5)));
             assertThrows(IllegalArgumentException.class, () -> layer.forwardQuantized(x, y, ActivationScaling.ROW));

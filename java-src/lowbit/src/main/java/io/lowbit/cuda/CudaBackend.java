@@ -127,11 +127,10 @@ public final class CudaBackend extends Owner implements Backend {
             throw new IllegalArgumentException(weights + ": expected at most 2^31-1 rows and columns");
         }
         if (bias != null) {
-            if (bias.dtype() != DType.F32 && bias.dtype() != DType.F16 && bias.dtype() != DType.BF16) {
-                throw new IllegalArgumentException(weights + ": expected a bias of F32, F16 or BF16, got " + bias.dtype());
-            }
-            if (bias.shape().rank() != 1 || bias.dim(0) != weights.n()) {
-                throw new IllegalArgumentException(weights + ": expected a bias [" + weights.n() + "], got " + bias.shape());
+            boolean floats = bias.dtype() == DType.F32 || bias.dtype() == DType.F16 || bias.dtype() == DType.BF16;
+            if (!floats || bias.shape().rank() != 1 || bias.dim(0) != weights.n()) {
+                throw new IllegalArgumentException("bias of " + weights + ": expected F32, F16 or BF16 [" + weights.n() + "], got "
+                        + bias.dtype() + " " + bias.shape());
             }
         }
     }

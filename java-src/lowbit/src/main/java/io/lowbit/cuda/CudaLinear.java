@@ -204,9 +204,7 @@ public final class CudaLinear extends Owner implements Linear {
         acquire();
         try {
             long m = ProductArguments.check(scheme, n, k, x.dtype(), x.shape(), y.dtype(), y.shape());
-            if (x.data().isNative() && y.data().isNative()) {
-                ProductArguments.checkApart(x.data().address(), x.data().byteSize(), y.data().address(), y.data().byteSize());
-            }
+            ProductArguments.checkMemory(x, y);
             if (m == 0 || n == 0) {
                 return;
             }
