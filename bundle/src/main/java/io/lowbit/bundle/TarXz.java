@@ -1,6 +1,7 @@
 package io.lowbit.bundle;
 
 import java.io.BufferedOutputStream;
+import java.io.File;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
@@ -23,12 +24,16 @@ import org.tukaani.xz.LZMA2Options;
 import org.tukaani.xz.X86Options;
 import org.tukaani.xz.XZOutputStream;
 
-/** Writes a folder as .tar.xz. Names are sorted, owners and times are fixed: the same files give the same bytes. */
+/**
+ * Writes a folder as .tar.xz. Names are sorted, owners and times are fixed: the same files give the same tar, and the same
+ * compressor the same archive.
+ */
 final class TarXz {
     /** Streams that the tar is cut into and compressed at once; a .xz file may hold several. A constant, for the same bytes everywhere. */
     private static final int STREAMS = 2;
     /** How far back a repetition is found: farther than the model is long, which the bundle holds in a jar and as files. */
     private static final int DICTIONARY = 64 << 20;
+    private static final int PRESET = 6;
 
     private TarXz() {}
 
@@ -116,12 +121,38 @@ final class TarXz {
         return first.size();
     }
 
-    private static void compress(Path tar, long from, long to, Path part) throws IOException {
-        LZMA2Options lzma = new LZMA2Options(LZMA2Options.PRESET_DEFAULT);
-        lzma.setDictSize(DICTIONARY);
-        try (InputStream in = Files.newInputStream(tar);
-                XZOutputStream out = new XZOutputStream(new BufferedOutputStream(Files.newOutputStream(part)),
-                        new FilterOptions[] {new X86Options(), lzma})) {
+    private static void compress(Path tar, long from, long to, Path part) throws IOException, InterruptedException {
+        if (hasXz()) {
+            // The same format and settings as below, in half the time.
+            Process xz = new ProcessBuilder("xz", "--stdout", "--x86", "--lzma2=preset=" + PRESET + ",dict=" + DICTIONARY)
+                    .redirectOutput(part.toFile()).redirectError(ProcessBuilder.Redirect.INHERIT).start();
+            try (OutputStream out = xz.getOutputStream()) {
+                copy(tar, from, to, out);
+            }
+            if (xz.waitFor() != 0) {
+                throw new IOException("xz ended with " + xz.exitValue() + "; see above");
+            }
+        } else {
+            LZMA2Options lzma = new LZMA2Options(PRESET);
+            lzma.setDictSize(DICTIONARY);
+            try (OutputStream out = new XZOutputStream(new BufferedOutputStream(Files.newOutputStream(part)),
+                    new FilterOptions[] {new X86Options(), lzma})) {
+                copy(tar, from, to, out);
+            }
+        }
+    }
+
+    private static boolean hasXz() {
+        for (String folder : System.getenv().getOrDefault("PATH", "").split(File.pathSeparator)) {
+            if (!folder.isEmpty() && Files.isExecutable(Path.of(folder, "xz"))) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    private static void copy(Path tar, long from, long to, OutputStream out) throws IOException {
+        try (InputStream in = Files.newInputStream(tar)) {
             in.skipNBytes(from);
             byte[] buffer = new byte[1 << 16];
             for (long left = to - from; left > 0;) {

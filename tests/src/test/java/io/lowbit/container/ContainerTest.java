@@ -21,8 +21,10 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.testcontainers.DockerClientFactory;
 import org.testcontainers.containers.Container.ExecResult;
 import org.testcontainers.containers.GenericContainer;
+import org.testcontainers.containers.startupcheck.OneShotStartupCheckStrategy;
 import org.testcontainers.images.builder.ImageFromDockerfile;
 import org.testcontainers.utility.MountableFile;
 
@@ -85,7 +87,26 @@ class ContainerTest {
     }
 
     private void run(ImageFromDockerfile image, String backend, Consumer<CreateContainerCmd> devices) throws Exception {
-        Engine.built(image);
+        String name = Engine.built(image);
+        try {
+            entryPointIsTheCommandLine(image);
+            compare(image, backend, devices);
+        } finally {
+            // Nothing else would: Testcontainers leaves that to a container of its own, which is switched off here.
+            DockerClientFactory.instance().client().removeImageCmd(name).withForce(true).exec();
+        }
+    }
+
+    /** {@code docker run IMAGE --version} */
+    private static void entryPointIsTheCommandLine(ImageFromDockerfile image) {
+        try (GenericContainer<?> container = new GenericContainer<>(image)) {
+            container.withCommand("--version").withStartupCheckStrategy(new OneShotStartupCheckStrategy());
+            container.start();
+            assertTrue(container.getLogs().startsWith("lowbit "), container.getLogs());
+        }
+    }
+
+    private void compare(ImageFromDockerfile image, String backend, Consumer<CreateContainerCmd> devices) throws Exception {
         try (GenericContainer<?> container = new GenericContainer<>(image)) {
             for (String input : List.of("w.safetensors", "x.safetensors")) {
                 container.withCopyFileToContainer(MountableFile.forHostPath(folder.resolve(input)), "/work/" + input);

@@ -2,6 +2,7 @@ package io.lowbit.container;
 
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Future;
 import org.junit.jupiter.api.Assumptions;
 import org.testcontainers.DockerClientFactory;
@@ -27,28 +28,28 @@ final class Engine {
         }
     }
 
-    /** Builds the image; skips, loudly, where it cannot be built, which is when its base cannot be had. */
-    static void built(Future<String> image) {
+    /** Builds the image and gives its name; skips, loudly, where it cannot be built, which is when its base cannot be had. */
+    static String built(Future<String> image) throws InterruptedException {
         try {
-            image.get();
-        } catch (Exception e) {
+            return image.get();
+        } catch (RuntimeException | ExecutionException e) {
             Throwable first = e;
             while (first.getCause() != null) {
                 first = first.getCause();
             }
-            skip("the image cannot be built: " + first.getMessage() + "; without a registry use docker/local-base.sh and LOWBIT_CONTAINER_BASE");
+            return skip("the image cannot be built: " + first.getMessage() + "; without a registry use docker/local-base.sh and LOWBIT_CONTAINER_BASE");
         }
     }
 
-    private static void skip(String reason) {
+    private static <T> T skip(String reason) {
         if ("required".equals(System.getProperty(REQUIRED))) {
             throw new AssertionError(reason);
         }
-        say(reason);
+        return say(reason);
     }
 
-    private static void say(String reason) {
+    private static <T> T say(String reason) {
         System.out.println("SKIPPED, container test: " + reason);
-        Assumptions.abort(reason);
+        return Assumptions.abort(reason);
     }
 }
