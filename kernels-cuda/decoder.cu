@@ -66,6 +66,7 @@ __device__ __forceinline__ void attend_tile(Row<WORDS> (&row)[4], const uint16_t
     const int key = first + lane;
     float score[4] = {};
     const uint4* k = reinterpret_cast<const uint4*>(keys + int64_t(key < end ? key : end - 1) * stride);
+#pragma unroll 4
     for (int w = 0; w < stride / 8; w++) {
         const uint4 eight = k[w];
         const uint32_t pair[4] = {eight.x, eight.y, eight.z, eight.w};
@@ -99,6 +100,7 @@ __device__ __forceinline__ void attend_tile(Row<WORDS> (&row)[4], const uint16_t
     p[lane] = make_float4(weight[0], weight[1], weight[2], weight[3]);
     __syncwarp();
     const int count = end - first < 32 ? end - first : 32;
+#pragma unroll 8
     for (int i = 0; i < count; i++) {
         const float4 w = p[i];
         const uint32_t* v = reinterpret_cast<const uint32_t*>(values + int64_t(first + i) * stride);
@@ -120,6 +122,7 @@ __device__ __forceinline__ void attend_tile(Row<WORDS> (&row)[4], const uint16_t
 
 // Four rows' queries as float4 a dimension; zero for rows that are not there (`at` < 0) and beyond the head's dimensions.
 __device__ __forceinline__ void load_queries(float4* to, const uint16_t* q, const int64_t (&at)[4], int headDim, int stride, int thread, int threads) {
+#pragma unroll 1
     for (int d = thread; d < stride; d += threads) {
         float v[4];
 #pragma unroll
@@ -138,17 +141,18 @@ __device__ __forceinline__ void attend_one(const uint16_t* q, const uint16_t* ke
     constexpr int WARPS = 8;
     __shared__ float4 sq[64 * WORDS];
     __shared__ float4 sp[WARPS][32];
-    __shared__ float most[WARPS][4], sum[WARPS][4];
+    __shared__ float most[WARPS][4], sum[WARPS][4], fade[WARPS][4];
     __shared__ float2 part[WARPS][4][32 * WORDS];
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     const int kv = blockIdx.x, head = 4 * blockIdx.y, query = blockIdx.z;
     const int at = *position + query;
     const int high = at + 1, low = high > window ? high - window : 0;
+    const int64_t first4 = ((int64_t(query) * kvHeads + kv) * group + head) * headDim;
     int64_t from[4];
     int lows[4], highs[4];
 #pragma unroll
     for (int r = 0; r < 4; r++) {
-        from[r] = head + r < group ? ((int64_t(query) * kvHeads + kv) * group + head + r) * headDim : -1;
+        from[r] = head + r < group ? first4 + r * headDim : -1;
         lows[r] = low;
         highs[r] = high;
     }
@@ -182,27 +186,25 @@ __device__ __forceinline__ void attend_one(const uint16_t* q, const uint16_t* ke
         }
     }
     __syncthreads();
-#pragma unroll
-    for (int r = 0; r < 4; r++) {
-        if (head + r >= group) {
-            break;
-        }
+    if (threadIdx.x < 4 * WARPS) {
+        const int w = threadIdx.x / 4, r = threadIdx.x % 4;
         float top = NONE;
+        for (int i = 0; i < WARPS; i++) {
+            top = fmaxf(top, most[i][r]);
+        }
+        fade[w][r] = most[w][r] == NONE ? 0.f : expf(__fsub_rn(most[w][r], top));
+    }
+    __syncthreads();
+    const int rows = group - head < 4 ? group - head : 4;
+    for (int i = threadIdx.x; i < rows * headDim; i += 32 * WARPS) {
+        const int r = i / headDim, d = i % headDim;
+        float total = 0.f, v = 0.f;
         for (int w = 0; w < WARPS; w++) {
-            top = fmaxf(top, most[w][r]);
+            const float2 pair = part[w][r][d / 2];
+            total = __fmaf_rn(sum[w][r], fade[w][r], total);
+            v = __fmaf_rn(d % 2 ? pair.y : pair.x, fade[w][r], v);
         }
-        float total = 0.f;
-        for (int w = 0; w < WARPS; w++) {
-            total = __fmaf_rn(sum[w][r], most[w][r] == NONE ? 0.f : expf(__fsub_rn(most[w][r], top)), total);
-        }
-        for (int d = threadIdx.x; d < headDim; d += 32 * WARPS) {
-            float v = 0.f;
-            for (int w = 0; w < WARPS; w++) {
-                const float2 pair = part[w][r][d / 2];
-                v = __fmaf_rn(d % 2 ? pair.y : pair.x, most[w][r] == NONE ? 0.f : expf(__fsub_rn(most[w][r], top)), v);
-            }
-            out[from[r] + d] = f32_to_bf16(__fdiv_rn(v, total));
-        }
+        out[first4 + i] = f32_to_bf16(__fdiv_rn(v, total));
     }
 }
 

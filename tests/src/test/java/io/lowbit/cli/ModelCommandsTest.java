@@ -6,9 +6,11 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.lowbit.checkpoint.json.JsonObject;
 import io.lowbit.checkpoint.json.JsonReader;
+import io.lowbit.cuda.Gpu;
 import java.nio.file.Path;
 import java.util.List;
 import org.junit.jupiter.api.DisplayName;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -54,6 +56,30 @@ class ModelCommandsTest {
         JsonObject document = JsonReader.parseObject(json.out());
         assertEquals(24, document.list("tokens").size());
         assertEquals(first.out().strip(), (document.text("prompt") + document.text("text")).strip());
+    }
+
+    /** Both commands on a GPU: BF16 activations, a measured perplexity near the CPU's, the same text for the same seed. */
+    @Tag("gpu")
+    @Test
+    void bothRunOnTheGpu() {
+        Gpu.require();
+        double cpu = perplexity("cpu");
+        double cuda = perplexity("cuda");
+        assertEquals(cpu, cuda, 0.003 * cpu);
+        assertNotEquals(cpu, cuda, "BF16 activations must show");
+        List<String> command = List.of("generate", MODEL, "--backend", "cuda", "--prompt", "Call me", "--max-tokens", "24", "--ignore-eos");
+        Cli first = run(command, "--seed", "7");
+        assertEquals(0, first.exit(), first.err());
+        assertTrue(first.err().matches("(?s).*decode 24 tokens, \\d+ tokens/s.*"), first.err());
+        assertEquals(first.out(), run(command, "--seed", "7").out());
+    }
+
+    private static double perplexity(String backend) {
+        Cli run = Cli.run("perplexity", MODEL, "--backend", backend, "--windows", "3", "--json");
+        assertEquals(0, run.exit(), run.err());
+        JsonObject document = JsonReader.parseObject(run.out());
+        assertTrue(document.text("protocol").endsWith(backend.equals("cuda") ? "bf16 activations" : "f32 activations"), run.out());
+        return ((JsonObject) document.list("results").getFirst()).number("perplexity");
     }
 
     private static Cli run(List<String> command, String... more) {

@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.lowbit.checkpoint.SafetensorsFile;
 import io.lowbit.cuda.CudaBackend;
 import io.lowbit.cuda.Gpu;
+import io.lowbit.cuda.driver.DeviceOutOfMemoryException;
 import io.lowbit.quant.Grouping;
 import io.lowbit.quant.Scheme;
 import java.io.IOException;
@@ -211,6 +212,14 @@ class DemoModelGpuTest {
         long lost = before - backend.context().freeBytes();
         System.out.println("200 sessions on the GPU: free memory changed by " + -lost + " bytes");
         assertTrue(lost < 8 << 20, lost + " bytes are gone");
+    }
+
+    /** A session that no GPU holds is refused with its type, and the next one works. */
+    @Test
+    void aSessionTooLargeForTheGpuLeavesEverythingAsItWas() throws IOException {
+        float[] before = lastLogits(Models.stream(), 0);
+        assertThrows(DeviceOutOfMemoryException.class, () -> model.newSession(100_000_000));
+        assertArrayEquals(before, lastLogits(Models.stream(), 0));
     }
 
     @Test

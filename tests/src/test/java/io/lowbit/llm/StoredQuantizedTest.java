@@ -9,6 +9,7 @@ import io.lowbit.backend.Backend;
 import io.lowbit.checkpoint.json.JsonObject;
 import io.lowbit.checkpoint.json.JsonReader;
 import io.lowbit.cli.Cli;
+import io.lowbit.cuda.Gpu;
 import io.lowbit.quant.Grouping;
 import io.lowbit.quant.Scheme;
 import io.lowbit.quant.Scheme.Bnb4;
@@ -23,6 +24,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.DisplayName;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -56,9 +58,23 @@ class StoredQuantizedTest {
     @ParameterizedTest(name = "{0}")
     @MethodSource("layouts")
     void theyGiveTheBitsOfQuantizingOnTheFly(String options, Scheme scheme) throws IOException {
+        try (Backend backend = Models.backend()) {
+            sameBits(options, scheme, backend);
+        }
+    }
+
+    @Tag("gpu")
+    @ParameterizedTest(name = "{0}, on the GPU")
+    @MethodSource("layouts")
+    void onTheGpuTheyGiveTheBitsOfQuantizingOnTheFly(String options, Scheme scheme) throws IOException {
+        try (Backend backend = Gpu.open()) {
+            sameBits(options, scheme, backend);
+        }
+    }
+
+    private void sameBits(String options, Scheme scheme, Backend backend) throws IOException {
         Path stored = quantize(options);
-        try (Backend backend = Models.backend();
-                LlamaModel asStored = Models.load(stored, backend, null);
+        try (LlamaModel asStored = Models.load(stored, backend, null);
                 LlamaModel onTheFly = Models.load(Models.DEMO, backend, scheme)) {
             assertEquals(onTheFly.linears().keySet(), asStored.linears().keySet());
             asStored.linears().forEach((name, linear) -> assertEquals(scheme, linear.scheme(), name));

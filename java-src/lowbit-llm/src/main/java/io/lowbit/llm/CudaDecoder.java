@@ -3,6 +3,7 @@ package io.lowbit.llm;
 import io.lowbit.cuda.CudaLinear;
 import io.lowbit.cuda.DeviceTensor;
 import io.lowbit.cuda.driver.DeviceMemory;
+import io.lowbit.cuda.driver.Event;
 import io.lowbit.cuda.driver.Graph;
 import io.lowbit.cuda.driver.PinnedMemory;
 import io.lowbit.cuda.driver.Stream;
@@ -19,7 +20,8 @@ import java.util.List;
  * Decodes in device memory: activations BF16, the residual stream F32, and nothing but tokens and logits crosses the bus.
  *
  * <p>A step of one token, from its number to its logits in host memory, is captured once as a CUDA graph and replayed for
- * every token after; {@code -Dlowbit.llm.graph=false} launches its kernels one by one instead, to compare.
+ * every token after, layers that read the same input as branches that may run at once; {@code -Dlowbit.llm.graph=false}
+ * launches its kernels one by one instead, to compare.
  */
 final class CudaDecoder implements Decoder {
     /** System property that switches the graph off. */
@@ -33,6 +35,10 @@ final class CudaDecoder implements Decoder {
     private final Stream stream;
     private final List<DeviceMemory> memory = new ArrayList<>();
     private final List<PinnedMemory> pinned = new ArrayList<>();
+    /** Streams of a graph's branches, and the events that part them from the stream and join them to it. */
+    private final Stream[] branches = new Stream[2];
+    private final Event[] joins = new Event[branches.length];
+    private final Event fork;
     private final boolean graphs = !"false".equals(System.getProperty(GRAPH));
 
     /** I32: the position of the pass's first row, then its tokens. */
@@ -50,17 +56,48 @@ final class CudaDecoder implements Decoder {
     /** Null before the second step. */
     private Graph step;
     private boolean stepped;
+    /** What is enqueued now is captured: independent layers become branches. */
+    private boolean branching;
     /** Rows of the last pass. */
     private Rows pass;
     /** The last pass was a step: its logits are on their way to host memory. */
     private boolean lastWasStep;
 
-    /** What a pass writes and reads between layers, BF16 and row-major. */
-    private record Rows(int count, DeviceTensor normed, DeviceTensor q, DeviceTensor k, DeviceTensor v, DeviceTensor attended,
-            DeviceTensor projected, DeviceTensor gate, DeviceTensor up) {
+    /**
+     * What a pass writes and reads between layers, BF16 and row-major.
+     *
+     * @param queries q, k and v
+     * @param gates gate and up
+     */
+    private record Rows(int count, DeviceTensor normed, List<DeviceTensor> queries, DeviceTensor attended, DeviceTensor projected,
+            List<DeviceTensor> gates) {
         Rows first(int count) {
-            return new Rows(count, part(normed, 0, count), part(q, 0, count), part(k, 0, count), part(v, 0, count), part(attended, 0, count),
-                    part(projected, 0, count), part(gate, 0, count), part(up, 0, count));
+            return new Rows(count, part(normed, 0, count), parts(queries, count), part(attended, 0, count), part(projected, 0, count),
+                    parts(gates, count));
+        }
+
+        private static List<DeviceTensor> parts(List<DeviceTensor> tensors, int count) {
+            return tensors.stream().map(t -> part(t, 0, count)).toList();
+        }
+
+        long q() {
+            return queries.get(0).address();
+        }
+
+        long k() {
+            return queries.get(1).address();
+        }
+
+        long v() {
+            return queries.get(2).address();
+        }
+
+        DeviceTensor gate() {
+            return gates.get(0);
+        }
+
+        DeviceTensor up() {
+            return gates.get(1);
         }
     }
 
@@ -73,6 +110,11 @@ final class CudaDecoder implements Decoder {
         this.stream = Stream.open(engine.backend().context());
         boolean done = false;
         try {
+            fork = Event.open(stream.context());
+            for (int i = 0; i < branches.length; i++) {
+                branches[i] = Stream.open(stream.context());
+                joins[i] = Event.open(stream.context());
+            }
             int logitRows = Math.min(maxRows, Session.MAX_LOGIT_ROWS);
             long logitBytes = 4L * logitRows * config.vocabSize();
             hostInputs = pin(4L * (1 + maxRows));
@@ -80,10 +122,6 @@ final class CudaDecoder implements Decoder {
             inputs = reserve(4L * (1 + maxRows));
             logits = reserve(logitBytes);
             residual = reserve(4L * maxRows * config.hiddenSize());
-            RotaryEmbedding rotary = new RotaryEmbedding(config.headDim(), config.ropeTheta(), config.ropeScaling());
-            rotary.prepare(capacity);
-            cosines = upload(rotary.cosines());
-            sines = upload(rotary.sines());
             keys = new long[config.layers()];
             values = new long[config.layers()];
             int stride = DecoderKernels.cacheStride(config.headDim());
@@ -96,10 +134,15 @@ final class CudaDecoder implements Decoder {
                     stream.fill(values[i], (byte) 0, cacheBytes);
                 }
             }
+            // after the caches: what is too large for the device is refused before the host works on it
+            RotaryEmbedding rotary = new RotaryEmbedding(config.headDim(), config.ropeTheta(), config.ropeScaling());
+            rotary.prepare(capacity);
+            cosines = upload(rotary.cosines());
+            sines = upload(rotary.sines());
             int queries = config.heads() * config.headDim();
             int cached = config.kvHeads() * config.headDim();
-            all = new Rows(maxRows, rows(config.hiddenSize()), rows(queries), rows(cached), rows(cached), rows(queries), rows(config.hiddenSize()),
-                    rows(config.intermediateSize()), rows(config.intermediateSize()));
+            all = new Rows(maxRows, rows(config.hiddenSize()), List.of(rows(queries), rows(cached), rows(cached)), rows(queries),
+                    rows(config.hiddenSize()), List.of(rows(config.intermediateSize()), rows(config.intermediateSize())));
             one = all.first(1);
             pass = one;
             done = true;
@@ -166,7 +209,12 @@ final class CudaDecoder implements Decoder {
     /** The first step runs as it is, so that every kernel is loaded when the second captures it. */
     private void step() {
         if (step == null && stepped && graphs) {
-            step = Graph.capture(stream, this::enqueueStep);
+            branching = true;
+            try {
+                step = Graph.capture(stream, this::enqueueStep);
+            } finally {
+                branching = false;
+            }
         }
         if (step != null) {
             step.launch(stream);
@@ -204,19 +252,36 @@ final class CudaDecoder implements Decoder {
         CudaEngine.Layer layer = engine.layer(index);
         DecoderKernels.Heads heads = new DecoderKernels.Heads(config.heads(), config.kvHeads(), config.headDim(), keys[index], values[index],
                 capacity, layer.window());
-        layer.q().forward(stream, pass.normed, pass.q);
-        layer.k().forward(stream, pass.normed, pass.k);
-        layer.v().forward(stream, pass.normed, pass.v);
-        kernels.rotate(stream, pass.count, pass.q.address(), pass.k.address(), pass.v.address(), layer.queryNorm(), layer.keyNorm(),
+        forward(layer.queries(), pass.queries());
+        kernels.rotate(stream, pass.count, pass.q(), pass.k(), pass.v(), layer.queryNorm(), layer.keyNorm(),
                 config.normEpsilon(), cosines, sines, inputs, heads);
-        kernels.attend(stream, pass.count, pass.q.address(), pass.attended.address(), inputs, heads);
+        kernels.attend(stream, pass.count, pass.q(), pass.attended.address(), inputs, heads);
         layer.o().forward(stream, pass.attended, pass.projected);
         normalize(pass.projected.address(), layer.mlpNorm());
-        layer.gate().forward(stream, pass.normed, pass.gate);
-        layer.up().forward(stream, pass.normed, pass.up);
-        kernels.swiGlu(stream, pass.gate.address(), pass.up.address(), (long) pass.count * config.intermediateSize());
-        layer.down().forward(stream, pass.gate, pass.projected);
+        forward(layer.gates(), pass.gates());
+        kernels.swiGlu(stream, pass.gate().address(), pass.up().address(), (long) pass.count * config.intermediateSize());
+        layer.down().forward(stream, pass.gate(), pass.projected);
         normalize(pass.projected.address(), engine.normAfter(index + 1));
+    }
+
+    /** Layers that read the normed input: one after another, or as branches of a graph. */
+    private void forward(List<CudaLinear> layers, List<DeviceTensor> outputs) {
+        if (branching) {
+            fork.record(stream);
+        }
+        for (int i = 0; i < layers.size(); i++) {
+            Stream on = branching && i > 0 ? branches[i - 1] : stream;
+            if (on != stream) {
+                on.await(fork);
+            }
+            layers.get(i).forward(on, pass.normed, outputs.get(i));
+            if (on != stream) {
+                joins[i - 1].record(on);
+            }
+        }
+        for (int i = 1; branching && i < layers.size(); i++) {
+            stream.await(joins[i - 1]);
+        }
     }
 
     private void enqueueLogits(int from, int count) {
@@ -287,6 +352,17 @@ final class CudaDecoder implements Decoder {
         }
         memory.forEach(DeviceMemory::close);
         pinned.forEach(PinnedMemory::close);
+        for (int i = 0; i < branches.length; i++) {
+            if (joins[i] != null) {
+                joins[i].close();
+            }
+            if (branches[i] != null) {
+                branches[i].close();
+            }
+        }
+        if (fork != null) {
+            fork.close();
+        }
         stream.close();
     }
 }

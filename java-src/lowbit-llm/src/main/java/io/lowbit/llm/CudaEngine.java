@@ -25,10 +25,12 @@ final class CudaEngine extends Owner implements Engine {
     /**
      * One decoder layer on the device; norms by their address, 0 for none.
      *
+     * @param queries q, k and v
+     * @param gates gate and up
      * @param window how many positions a row sees
      */
-    record Layer(long attentionNorm, CudaLinear q, CudaLinear k, CudaLinear v, CudaLinear o, long queryNorm, long keyNorm, long mlpNorm,
-            CudaLinear gate, CudaLinear up, CudaLinear down, int window) {}
+    record Layer(long attentionNorm, List<CudaLinear> queries, CudaLinear o, long queryNorm, long keyNorm, long mlpNorm, List<CudaLinear> gates,
+            CudaLinear down, int window) {}
 
     /** @param parts whose linear layers were loaded by {@code backend} */
     CudaEngine(CudaBackend backend, ModelParts parts) {
@@ -46,9 +48,9 @@ final class CudaEngine extends Owner implements Engine {
         try {
             this.embedding = upload(parts.embedding());
             for (DecoderLayer l : parts.layers()) {
-                layers.add(new Layer(upload(l.attentionNorm()), (CudaLinear) l.q(), (CudaLinear) l.k(), (CudaLinear) l.v(), (CudaLinear) l.o(),
-                        upload(l.queryNorm()), upload(l.keyNorm()), upload(l.mlpNorm()), (CudaLinear) l.gate(), (CudaLinear) l.up(),
-                        (CudaLinear) l.down(), l.window()));
+                layers.add(new Layer(upload(l.attentionNorm()), List.of((CudaLinear) l.q(), (CudaLinear) l.k(), (CudaLinear) l.v()),
+                        (CudaLinear) l.o(), upload(l.queryNorm()), upload(l.keyNorm()), upload(l.mlpNorm()),
+                        List.of((CudaLinear) l.gate(), (CudaLinear) l.up()), (CudaLinear) l.down(), l.window()));
             }
             this.norm = upload(parts.norm());
             done = true;
