@@ -39,12 +39,12 @@ final class SelfTestCommand implements Callable<Integer> {
         List<String> names = names(options);
         List<GroupResult> results = new ArrayList<>();
         out.line("formats in " + Simd.reason());
-        try (Progress progress = out.progress("selftest", 3 + (long) names.size() * SelfTest.productGroups())) {
+        try (Progress progress = out.progress("selftest", 3 + names.stream().mapToLong(SelfTest::groups).sum())) {
             SelfTest.formats(SelfTest::fromJar, r -> tell(r, results, progress));
             for (String name : names) {
                 try (Backend backend = Backends.open(name, options).backend()) {
                     out.line("backend " + name + ": " + backend.description());
-                    SelfTest.products(backend, r -> tell(r, results, progress));
+                    SelfTest.backend(SelfTest::fromJar, backend, r -> tell(r, results, progress));
                 }
             }
         }

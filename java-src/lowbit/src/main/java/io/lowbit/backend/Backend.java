@@ -1,7 +1,13 @@
 package io.lowbit.backend;
 
+import io.lowbit.quant.Dequantizer;
+import io.lowbit.quant.QuantizeOptions;
 import io.lowbit.quant.QuantizedMatrix;
+import io.lowbit.quant.Quantizer;
+import io.lowbit.quant.Scheme;
+import io.lowbit.tensor.DType;
 import io.lowbit.tensor.Tensor;
+import java.lang.foreign.Arena;
 
 /** One way to compute: a CPU or a GPU with its memory, threads or streams. */
 public interface Backend extends AutoCloseable {
@@ -24,6 +30,27 @@ public interface Backend extends AutoCloseable {
     /** {@link #load(QuantizedMatrix, Tensor)} without a bias. */
     default Linear load(QuantizedMatrix weights) {
         return load(weights, null);
+    }
+
+    /**
+     * Quantizes where the backend computes; on a device with the bits of {@link Quantizer}, which does it by default.
+     *
+     * @param weights {@code [N, K]}, F32, F16 or BF16
+     * @param arena where the parts of the result are allocated
+     * @throws IllegalArgumentException as {@link Quantizer#quantize}, and for options that the backend does not know
+     */
+    default QuantizedMatrix quantize(Tensor weights, Scheme scheme, QuantizeOptions options, Arena arena) {
+        return Quantizer.quantize(weights, scheme, options, arena);
+    }
+
+    /**
+     * The weights as floats, computed where the backend computes; with the bits of {@link Dequantizer}.
+     *
+     * @param dtype F32, F16 or BF16
+     * @return {@code [N, K]} in {@code arena}
+     */
+    default Tensor dequantize(QuantizedMatrix matrix, DType dtype, Arena arena) {
+        return Dequantizer.dequantize(matrix, dtype, arena);
     }
 
     /** Closes the backend and every layer it loaded; a second call does nothing. */

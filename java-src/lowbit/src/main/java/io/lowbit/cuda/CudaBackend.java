@@ -171,6 +171,7 @@ public final class CudaBackend extends Owner implements Backend {
     }
 
     /** {@link #quantize(DeviceTensor, Scheme, QuantizeOptions)} of a matrix in host memory, the result in {@code arena}. */
+    @Override
     public QuantizedMatrix quantize(Tensor weights, Scheme scheme, QuantizeOptions options, Arena arena) {
         acquire();
         try (DeviceMemory copy = context.allocate(weights.data().byteSize())) {
@@ -182,6 +183,15 @@ public final class CudaBackend extends Owner implements Backend {
         } finally {
             release();
         }
+    }
+
+    @Override
+    public Tensor dequantize(QuantizedMatrix matrix, DType dtype, Arena arena) {
+        Tensor out = Tensor.allocate(arena, dtype, matrix.n(), matrix.k());
+        try (CudaLinear layer = load(matrix)) {
+            layer.dequantize(out);
+        }
+        return out;
     }
 
     @Override

@@ -10,10 +10,13 @@ import io.lowbit.backend.BackendOptions;
 import io.lowbit.backend.Backends;
 import io.lowbit.backend.Linear;
 import io.lowbit.quant.Grouping;
+import io.lowbit.quant.QuantizeOptions;
 import io.lowbit.quant.QuantizedMatrix;
 import io.lowbit.quant.Scheme;
 import io.lowbit.tensor.Tensor;
 import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.ValueLayout;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
@@ -90,6 +93,22 @@ class SelfTestTest {
         }
     }
 
+    /** A backend that quantizes one code or one scale wrongly does not pass, however few. */
+    @Test
+    void wrongQuantizersFail() throws IOException {
+        try (Backend cpu = Backends.open("cpu", new BackendOptions(2)).backend()) {
+            String vectors = new String(SelfTest.fromJar("block-vectors.txt"), StandardCharsets.UTF_8);
+            Faulty faulty = new Faulty(cpu, false);
+            assertTrue(BlockVectors.run(vectors, cpu).passed());
+            assertTrue(Quantizers.run(cpu).passed());
+            assertFalse(BlockVectors.run(vectors, faulty).passed());
+            GroupResult result = Quantizers.run(faulty);
+            assertFalse(result.passed());
+            assertTrue(result.detail().contains("quantized bytes are not the CPU's"), result.toString());
+            assertEquals("faulty quantizers", result.group());
+        }
+    }
+
     /**
      * Real products with a fault.
      *
@@ -109,6 +128,14 @@ class SelfTestTest {
         @Override
         public Linear load(QuantizedMatrix weights, Tensor bias) {
             return new FaultyLinear(real.load(weights, bias), drifting);
+        }
+
+        @Override
+        public QuantizedMatrix quantize(Tensor weights, Scheme scheme, QuantizeOptions options, Arena arena) {
+            QuantizedMatrix m = real.quantize(weights, scheme, options, arena);
+            byte first = m.codes().data().get(ValueLayout.JAVA_BYTE, 0);
+            m.codes().data().set(ValueLayout.JAVA_BYTE, 0, (byte) (first ^ 1));
+            return m;
         }
 
         @Override

@@ -1,5 +1,6 @@
 package io.lowbit.cli.selftest;
 
+import io.lowbit.backend.Backend;
 import io.lowbit.cli.SchemeNames;
 import io.lowbit.format.Float8;
 import io.lowbit.format.Overflow;
@@ -19,7 +20,21 @@ final class BlockVectors {
 
     private BlockVectors() {}
 
+    /** By the CPU's quantizers. */
     static GroupResult run(String text) {
+        return run(text, "", (x, scheme, arena) -> Quantizer.quantize(x, scheme, QuantizeOptions.DEFAULT.withThreads(1), arena));
+    }
+
+    /** By a backend's own quantizers. */
+    static GroupResult run(String text, Backend backend) {
+        return run(text, backend.name() + " ", (x, scheme, arena) -> backend.quantize(x, scheme, QuantizeOptions.DEFAULT, arena));
+    }
+
+    private interface Engine {
+        QuantizedMatrix quantize(Tensor x, Scheme scheme, Arena arena);
+    }
+
+    private static GroupResult run(String text, String who, Engine engine) {
         Check check = new Check();
         try (Arena arena = Arena.ofConfined()) {
             Tensor x = Tensor.allocate(arena, DType.F32, 1, COUNT);
@@ -31,11 +46,11 @@ final class BlockVectors {
                 if (fields.get(1).equals("bytes")) {
                     fp8(check, fields);
                 } else {
-                    matrix(check, fields, x, arena);
+                    matrix(check, fields, x, engine, arena);
                 }
             }
         }
-        return check.result("block vectors", "codes and scales");
+        return check.result(who + "block vectors", "codes and scales");
     }
 
     /** x_i = (((i+1)·2654435761 mod 2³²) >> 8)·2⁻²³ − 1, exact in f32. */
@@ -44,10 +59,10 @@ final class BlockVectors {
         return (u >>> 8) * 0x1p-23f - 1f;
     }
 
-    private static void matrix(Check check, List<String> fields, Tensor x, Arena arena) {
+    private static void matrix(Check check, List<String> fields, Tensor x, Engine engine, Arena arena) {
         String label = fields.get(0);
         Scheme scheme = SchemeNames.parse(label).orElseThrow();
-        QuantizedMatrix matrix = Quantizer.quantize(x, scheme, QuantizeOptions.DEFAULT.withThreads(1), arena);
+        QuantizedMatrix matrix = engine.quantize(x, scheme, arena);
         boolean high = fields.get(1).equals("high");
         for (int i = 0; i < COUNT; i++) {
             int digit = high ? i : i ^ 1;

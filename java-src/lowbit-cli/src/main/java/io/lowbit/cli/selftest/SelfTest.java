@@ -54,13 +54,22 @@ public final class SelfTest {
         }
     }
 
-    /** Number of groups of {@link #products}. */
-    public static int productGroups() {
-        return ProductCase.schemes().size();
+    /** Number of groups of {@link #backend}. */
+    public static int groups(String backend) {
+        return ProductCase.schemes().size() + (backend.equals("cpu") ? 0 : 2);
+    }
+
+    /** All groups of one backend: its own quantizers, where it has them (the CPU's are in {@link #formats}), and products. */
+    public static void backend(Vectors vectors, Backend backend, Consumer<GroupResult> sink) throws IOException {
+        if (!backend.name().equals("cpu")) {
+            sink.accept(BlockVectors.run(new String(vectors.bytes("block-vectors.txt"), StandardCharsets.UTF_8), backend));
+            sink.accept(Quantizers.run(backend));
+        }
+        products(backend, sink);
     }
 
     /** The product cases of every scheme on one backend. */
-    public static void products(Backend backend, Consumer<GroupResult> sink) {
+    private static void products(Backend backend, Consumer<GroupResult> sink) {
         for (Scheme scheme : ProductCase.schemes()) {
             sink.accept(Products.run(backend, scheme));
         }
