@@ -33,6 +33,9 @@ final class SelfTestCommand implements Callable<Integer> {
             description = "Which backends to test: ${COMPLETION-CANDIDATES}. auto (default) is every one that runs here.")
     private BackendOption.Choice choice;
 
+    @Option(names = "--quick", description = "A fifth of the product cases, for tools that make kernels slow.")
+    private boolean quick;
+
     @Override
     public Integer call() throws Exception {
         BackendOptions options = new BackendOptions(threads.count());
@@ -44,7 +47,7 @@ final class SelfTestCommand implements Callable<Integer> {
             for (String name : names) {
                 try (Backend backend = Backends.open(name, options).backend()) {
                     out.line("backend " + name + ": " + backend.description());
-                    SelfTest.backend(SelfTest::fromJar, backend, r -> tell(r, results, progress));
+                    SelfTest.backend(SelfTest::fromJar, backend, quick, r -> tell(r, results, progress));
                 }
             }
         }

@@ -59,7 +59,7 @@ public record ProductCase(Scheme scheme, int m, int n, int k, DType xType, DType
         return schemes;
     }
 
-    /** The table: every scheme over all {@link #ROWS} and shapes, types of x, y and bias taking turns. */
+    /** The table: every scheme over all {@link #ROWS} and shapes, types of x, y and bias taking turns; then 16-bit types alone. */
     public static List<ProductCase> all() {
         List<ProductCase> cases = new ArrayList<>();
         for (Scheme scheme : schemes()) {
@@ -80,6 +80,13 @@ public record ProductCase(Scheme scheme, int m, int n, int k, DType xType, DType
                 DType x = turn % 3 == 1 ? types[turn / 3 % 3] : DType.F32;
                 DType y = turn % 3 == 2 ? types[turn / 3 % 3] : DType.F32;
                 cases.add(new ProductCase(scheme, m, shape[0], shape[1], x, y, bias, 1000 + turn));
+                turn++;
+            }
+        }
+        // 16-bit activations and even sizes: what devices have faster kernels for.
+        for (DType type : new DType[] {DType.BF16, DType.F16}) {
+            for (int m : new int[] {1, 5, 16, 70}) {
+                cases.add(new ProductCase(scheme, m, 192, 512, type, type, turn % 2 == 0 ? null : type, 1000 + turn));
                 turn++;
             }
         }

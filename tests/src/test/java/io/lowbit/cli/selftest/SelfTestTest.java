@@ -77,8 +77,12 @@ class SelfTestTest {
     @Test
     void productsPassOnTheCpu() {
         try (Backend cpu = Backends.open("cpu", new BackendOptions(2)).backend()) {
-            GroupResult result = Products.run(cpu, new Scheme.Int4(Grouping.group(128), true));
+            GroupResult result = Products.run(cpu, new Scheme.Int4(Grouping.group(128), true), false);
             assertTrue(result.passed(), result.toString());
+            GroupResult quick = Products.run(cpu, new Scheme.Int4(Grouping.group(128), true), true);
+            assertTrue(quick.passed(), quick.toString());
+            assertEquals(12 + 1, quick.checked());
+            assertEquals(56 + 1, result.checked());
         }
     }
 
@@ -87,7 +91,7 @@ class SelfTestTest {
     @CsvSource({"scaled, of its bound", "drifting, different bits"})
     void wrongProductsFail(String fault, String reason) {
         try (Backend cpu = Backends.open("cpu", new BackendOptions(2)).backend()) {
-            GroupResult result = Products.run(new Faulty(cpu, fault.equals("drifting")), new Scheme.Nvfp4());
+            GroupResult result = Products.run(new Faulty(cpu, fault.equals("drifting")), new Scheme.Nvfp4(), false);
             assertFalse(result.passed());
             assertTrue(result.detail().contains(reason), result.toString());
         }

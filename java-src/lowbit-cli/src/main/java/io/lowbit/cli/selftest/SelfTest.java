@@ -59,19 +59,23 @@ public final class SelfTest {
         return ProductCase.schemes().size() + (backend.equals("cpu") ? 0 : 2);
     }
 
-    /** All groups of one backend: its own quantizers, where it has them (the CPU's are in {@link #formats}), and products. */
-    public static void backend(Vectors vectors, Backend backend, Consumer<GroupResult> sink) throws IOException {
+    /**
+     * All groups of one backend: its own quantizers, where it has them (the CPU's are in {@link #formats}), and products.
+     *
+     * @param quick a fifth of the product cases
+     */
+    public static void backend(Vectors vectors, Backend backend, boolean quick, Consumer<GroupResult> sink) throws IOException {
         if (!backend.name().equals("cpu")) {
             sink.accept(BlockVectors.run(new String(vectors.bytes("block-vectors.txt"), StandardCharsets.UTF_8), backend));
             sink.accept(Quantizers.run(backend));
         }
-        products(backend, sink);
+        products(backend, quick, sink);
     }
 
     /** The product cases of every scheme on one backend. */
-    private static void products(Backend backend, Consumer<GroupResult> sink) {
+    private static void products(Backend backend, boolean quick, Consumer<GroupResult> sink) {
         for (Scheme scheme : ProductCase.schemes()) {
-            sink.accept(Products.run(backend, scheme));
+            sink.accept(Products.run(backend, scheme, quick));
         }
     }
 }
