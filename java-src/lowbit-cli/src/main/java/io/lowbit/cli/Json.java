@@ -4,10 +4,11 @@ import java.util.Iterator;
 import java.util.Map;
 
 /** Writes maps, lists and plain values as JSON. */
-final class Json {
+public final class Json {
     private Json() {}
 
-    static String write(Object value) {
+    /** The document of nested maps, lists, strings, numbers, booleans and nulls; NaN and infinities become null. */
+    public static String write(Object value) {
         StringBuilder out = new StringBuilder();
         append(out, value, "\n");
         return out.toString();

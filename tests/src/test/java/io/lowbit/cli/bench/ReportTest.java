@@ -67,7 +67,7 @@ class ReportTest {
         List<JsonObject> cases = d.list("cases").stream().map(JsonObject.class::cast).toList();
         assertEquals(6, cases.size());
         JsonObject first = cases.get(0);
-        assertEquals("mxfp4", first.text("scheme"));
+        assertEquals("mxfp4", first.text("name"));
         assertEquals("timed", first.text("status"));
         assertEquals(1e6, first.object("nanos").number("median"));
         // 7 rows of 20 bytes of codes and 2 of scales

@@ -14,6 +14,7 @@ import io.lowbit.cli.bench.gpu.GpuJson;
 import io.lowbit.cli.bench.gpu.GpuPlan;
 import io.lowbit.cli.bench.gpu.GpuReport;
 import io.lowbit.cli.bench.gpu.GpuResult;
+import io.lowbit.cli.bench.gpu.GpuSheet;
 import io.lowbit.cli.bench.gpu.GpuText;
 import io.lowbit.cli.bench.gpu.TimingRule;
 import io.lowbit.cuda.CudaBackend;
@@ -26,6 +27,7 @@ import java.nio.file.Path;
 import java.util.EnumSet;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.Callable;
@@ -51,6 +53,7 @@ final class GemmCommand implements Callable<Integer> {
     private static final String GPU_MS = "1,4,16,64,256,2048,8192";
     private static final String CPU_SHAPES = "4096x4096,11008x4096";
     private static final String CPU_MS = "1,8,64,512";
+    private static final int PROFILED = 10;
 
     @Spec
     private CommandSpec spec;
@@ -63,6 +66,9 @@ final class GemmCommand implements Callable<Integer> {
 
     @Mixin
     private SchemeOptions schemes;
+
+    @Mixin
+    private SheetOptions files;
 
     @Option(
             names = "--shape",
@@ -97,6 +103,13 @@ final class GemmCommand implements Callable<Integer> {
     @Option(names = "--seed", paramLabel = "N", defaultValue = "1", description = "Seed of all random data. Default: ${DEFAULT-VALUE}.")
     private long seed;
 
+    @Option(
+            names = "--profile",
+            paramLabel = "CASE",
+            description = "Run one case alone, for a profiler: CONTENDER/NxK/M as in the tables, for example \"int4 sym g128/4096x4096/16\". "
+                    + "On a GPU its launches are not captured in a graph and nothing is timed.")
+    private String profile;
+
     @ArgGroup(exclusive = false, heading = "%nOn the CPU%n")
     private CpuOptions cpu = new CpuOptions();
 
@@ -122,6 +135,21 @@ final class GemmCommand implements Callable<Integer> {
         @Option(names = "--no-peers", description = "Do not time cuBLASLt.")
         private boolean noPeers;
 
+        @Option(
+                names = "--rest",
+                paramLabel = "S",
+                description = "Leave the device alone so long before the replays of a case: sustained work lowers the clock. Default: 0.1.")
+        private double rest = 0.1;
+
+        @Option(names = "--apart", description = "Wait after each replay, so that the host's launch of the graph is in its time. Default: all replays are queued.")
+        private boolean apart;
+
+        @Option(
+                names = "--cold",
+                paramLabel = "MIB",
+                description = "Weights, x and y of the launches of a replay together, at least (and five L2 caches). Default: 1024.")
+        private long coldMib = 1024;
+
         @Option(names = "--cublaslt", paramLabel = "FILE", description = "libcublasLt.so.12 or .13. Default: looked for by name, in CUDA toolkits and beside each Python.")
         private Path cublasLt;
     }
@@ -142,6 +170,7 @@ final class GemmCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws Exception {
+        files.prepare();
         try (Backend backend = backendOption.open(out)) {
             if (backend instanceof CudaBackend cuda) {
                 if (gpu.kernel == null) {
@@ -159,7 +188,7 @@ final class GemmCommand implements Callable<Integer> {
         }
     }
 
-    private int onGpu(CudaBackend backend) {
+    private int onGpu(CudaBackend backend) throws Exception {
         CublasLtLibrary library = null;
         String peer;
         try {
@@ -170,19 +199,29 @@ final class GemmCommand implements Callable<Integer> {
         }
         GpuPlan plan;
         try {
-            plan = new GpuPlan(schemes.given() ? schemes.all().stream().flatMap(Optional::stream).toList() : SchemeNames.common(), shapes(GPU_SHAPES), ms(GPU_MS), type(Activations.bf16), library != null, true,
-                    TimingRule.of(runs == null ? 50 : runs, seconds), seed);
+            plan = new GpuPlan(gpuSchemes(), shapes(GPU_SHAPES), ms(GPU_MS), type(Activations.bf16), library != null, true, true,
+                    gpu.coldMib << 20, TimingRule.of(runs == null ? 50 : runs, seconds, gpu.rest, gpu.apart), seed);
         } catch (IllegalArgumentException e) {
             throw new ParameterException(spec.commandLine(), e.getMessage());
         }
         GpuReport report;
         QuantizeOptions options = schemes.options(backendOption.threads());
+        if (profile != null) {
+            try (GpuBench bench = new GpuBench(backend, library, peer, (weights, scheme, arena) -> Quantizer.quantize(weights, scheme, options, arena))) {
+                int launches = runs == null ? PROFILED : runs;
+                String kernel = bench.profile(plan, profiled().contender(), launches);
+                out.line(profile + ": " + launches + " launches of " + kernel);
+            }
+            return 0;
+        }
         try (Progress progress = out.progress("bench", plan.size());
                 GpuBench bench = new GpuBench(backend, library, peer, (weights, scheme, arena) -> Quantizer.quantize(weights, scheme, options, arena))) {
             report = bench.run(plan, result -> progress.step(1, result.name() + " " + result.shape() + " M=" + result.m()));
         }
         GpuText.print(report, out);
-        out.document(GpuJson.document(report));
+        Map<String, Object> document = GpuJson.document(report);
+        files.finish(GpuSheet.of(report), document, out);
+        out.document(document);
         if (!report.right()) {
             throw wrong(report.results().stream().filter(GpuResult::wrong).count(), report.results().size());
         }
@@ -202,7 +241,9 @@ final class GemmCommand implements Callable<Integer> {
             report = bench.run(plan, result -> progress.step(1, result.gemm().toString()));
         }
         ReportText.print(report, out);
-        out.document(ReportJson.document(report));
+        Map<String, Object> document = ReportJson.document(report);
+        files.finish(CpuSheet.of(report), document, out);
+        out.document(document);
         if (!report.right()) {
             throw wrong(report.results().stream().filter(GemmResult.Refused.class::isInstance).count(), report.results().size());
         }
@@ -228,7 +269,25 @@ final class GemmCommand implements Callable<Integer> {
         }
     }
 
+    private ProfileCase profiled() {
+        try {
+            return ProfileCase.parse(profile);
+        } catch (IllegalArgumentException e) {
+            throw new ParameterException(spec.commandLine(), e.getMessage());
+        }
+    }
+
+    /** What is asked for; {@code none} times the peers alone. */
+    private List<Scheme> gpuSchemes() {
+        return profile != null ? profiled().scheme().stream().toList()
+                : schemes.given() ? schemes.all().stream().flatMap(Optional::stream).toList() : SchemeNames.common();
+    }
+
     private List<Scheme> list(List<Scheme> common) {
+        if (profile != null) {
+            return List.of(profiled().scheme().orElseThrow(() -> new ParameterException(spec.commandLine(), "--profile " + profile
+                    + ": it needs a GPU, and backend cpu was taken")));
+        }
         if (!schemes.given()) {
             return common;
         }
@@ -239,10 +298,16 @@ final class GemmCommand implements Callable<Integer> {
     }
 
     private List<GemmShape> shapes(String common) {
+        if (profile != null) {
+            return List.of(profiled().shape());
+        }
         return (shapes == null ? List.of(common.split(",")) : shapes).stream().map(GemmShape::parse).toList();
     }
 
     private List<Integer> ms(String common) {
+        if (profile != null) {
+            return List.of(profiled().m());
+        }
         return ms == null ? Stream.of(common.split(",")).map(Integer::valueOf).toList() : ms;
     }
 

@@ -54,6 +54,11 @@ public sealed interface GemmResult {
             return nanos.median() * 1e-9;
         }
 
+        /** How far the medians of the first and the last round lie apart, as a part of the median of all. */
+        public double noise() {
+            return Math.abs(lastRound - firstRound) / nanos.median();
+        }
+
         /** Weight bytes a second, as the scheme stores them. */
         public double bytesPerSecond() {
             return storedBytes / seconds();

@@ -42,11 +42,11 @@ public final class ReportJson {
     private static Map<String, Object> entry(GemmReport report, GemmResult result) {
         GemmCase gemm = result.gemm();
         Map<String, Object> e = new LinkedHashMap<>();
-        e.put("scheme", gemm.scheme().label());
+        e.put("name", gemm.scheme().label());
         e.put("n", gemm.shape().n());
         e.put("k", gemm.shape().k());
         e.put("m", gemm.m());
-        e.put("regime", gemm.regime().name().toLowerCase(Locale.ROOT));
+        e.put("set", gemm.regime().name().toLowerCase(Locale.ROOT));
         switch (result) {
             case GemmResult.Refused r -> {
                 e.put("status", "wrong");
@@ -62,6 +62,7 @@ public final class ReportJson {
                 e.put("stored_bytes", t.storedBytes());
                 e.put("layer_bytes", t.layerBytes());
                 e.put("nanos", samples(t.nanos()));
+                e.put("noise", t.noise());
                 e.put("nanos_first_round", t.firstRound());
                 e.put("nanos_last_round", t.lastRound());
                 e.put("bytes_per_second", t.bytesPerSecond());

@@ -9,12 +9,12 @@ import java.util.List;
  * @param low value at pixel {@code from}
  * @param high value at pixel {@code to}
  */
-record Axis(double low, double high, double from, double to, boolean log) {
+public record Axis(double low, double high, double from, double to, boolean log) {
     /** Values of one decade that read as round on a logarithmic axis. */
     private static final double[] LOG_TICKS = {1, 1.2, 1.5, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8};
 
     /** An axis around values with a margin of {@code margin} of their range at both ends. */
-    static Axis around(double min, double max, double margin, double from, double to, boolean log) {
+    public static Axis around(double min, double max, double margin, double from, double to, boolean log) {
         if (log) {
             double l = Math.log(min);
             double pad = Math.max(Math.log(max) - l, 0.05) * margin;
@@ -24,7 +24,8 @@ record Axis(double low, double high, double from, double to, boolean log) {
         return new Axis(min - pad, max + pad, from, to, false);
     }
 
-    double at(double value) {
+    /** The pixel of a value. */
+    public double at(double value) {
         double part = log
                 ? (Math.log(value) - Math.log(low)) / (Math.log(high) - Math.log(low))
                 : (value - low) / (high - low);
@@ -32,7 +33,7 @@ record Axis(double low, double high, double from, double to, boolean log) {
     }
 
     /** Round values at least {@code gap} pixels apart. */
-    List<Double> ticks(double gap) {
+    public List<Double> ticks(double gap) {
         List<Double> ticks = new ArrayList<>();
         if (log) {
             for (double power = Math.pow(10, Math.floor(Math.log10(low))); power <= high; power *= 10) {
@@ -65,7 +66,7 @@ record Axis(double low, double high, double from, double to, boolean log) {
     }
 
     /** A tick's text: as few decimals as show it. */
-    static String label(double value) {
+    public static String label(double value) {
         for (int decimals = 0; decimals < 6; decimals++) {
             String text = Svg.format("%." + decimals + "f", value);
             if (Math.abs(Double.parseDouble(text) - value) <= Math.abs(value) * 1e-9) {

@@ -4,9 +4,7 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 
 /** Writes a {@link Report} as one self-contained HTML page (well-formed XML too), readable in dark and light. */
 public final class HtmlReport {
@@ -14,14 +12,7 @@ public final class HtmlReport {
 
     /** Writes the page beside its final name and renames it when whole. */
     public static void write(Path file, Report report) throws IOException {
-        Path target = file.toAbsolutePath();
-        Path part = Files.createTempFile(target.getParent(), "." + target.getFileName() + ".", ".part");
-        try {
-            Files.writeString(part, page(report));
-            Files.move(part, target, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
-        } finally {
-            Files.deleteIfExists(part);
-        }
+        TextFile.write(file, page(report));
     }
 
     /** The page's text. */
@@ -106,7 +97,8 @@ public final class HtmlReport {
         }
     }
 
-    private static String style() {
+    /** The style sheet that all pages share. */
+    public static String style() {
         try (InputStream in = HtmlReport.class.getResourceAsStream("report.css")) {
             return new String(in.readAllBytes(), StandardCharsets.UTF_8);
         } catch (IOException e) {

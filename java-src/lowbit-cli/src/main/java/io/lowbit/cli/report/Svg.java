@@ -3,15 +3,16 @@ package io.lowbit.cli.report;
 import java.util.Locale;
 
 /** Small helpers for SVG and HTML text. */
-final class Svg {
+public final class Svg {
     private Svg() {}
 
-    static String format(String pattern, Object... args) {
+    /** {@code String.format} in the root locale. */
+    public static String format(String pattern, Object... args) {
         return String.format(Locale.ROOT, pattern, args);
     }
 
     /** Text made safe for element content and attributes; characters that XML forbids become U+FFFD. */
-    static String escape(String text) {
+    public static String escape(String text) {
         StringBuilder out = new StringBuilder(text.length() + 16);
         text.codePoints().forEach(c -> {
             switch (c) {
@@ -30,7 +31,8 @@ final class Svg {
         return out.toString();
     }
 
-    static String text(double x, double y, String css, String anchor, String content) {
+    /** A text element. */
+    public static String text(double x, double y, String css, String anchor, String content) {
         return format("<text x='%.1f' y='%.1f' class='%s' text-anchor='%s'>", x, y, css, anchor) + escape(content) + "</text>";
     }
 }

@@ -24,8 +24,8 @@ import java.lang.foreign.Arena;
 public record DeviceLimits(double copyBytes, double readBytes, double bf16Flops, double fp8Flops, String how) {
     private static final long SET = 1L << 30;
     private static final int LARGE = 8192;
-    private static final TimingRule RULE = new TimingRule(20, 0.5e6, 25e6, 200e6);
-    private static final TimingRule TRIAL = new TimingRule(5, 0.5e6, 2e6, 20e6);
+    private static final TimingRule RULE = new TimingRule(20, 0.5e6, 100e6, 5e6, false, 200e6);
+    private static final TimingRule TRIAL = new TimingRule(5, 0.5e6, 0, 2e6, false, 20e6);
 
     /** The peak for a type. */
     public double flops(MathType type) {

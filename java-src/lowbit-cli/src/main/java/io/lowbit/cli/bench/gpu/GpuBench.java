@@ -23,6 +23,8 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
 import java.util.function.Consumer;
+import java.util.function.Function;
+import java.util.function.Predicate;
 
 /**
  * The engine on a CUDA device: runs a {@link GpuPlan}.
@@ -38,6 +40,9 @@ import java.util.function.Consumer;
 public final class GpuBench implements AutoCloseable {
     /** Weights, activations and outputs of all launches together are at least so many L2 caches. */
     public static final int CACHES = 5;
+
+    /** What a name ends in where the activations are FP8 too. */
+    public static final String W8A8 = " w8a8";
 
     private static final Scheme BF16 = new Scheme.Dense(DType.BF16);
     private static final Scheme FP8_TENSOR = new Scheme.Fp8(Scheme.Fp8Format.E4M3, Grouping.TENSOR);
@@ -86,16 +91,58 @@ public final class GpuBench implements AutoCloseable {
             }
         }
         GpuMonitor.State after = monitor.read();
+        List<DispatchCost.Cost> dispatch = plan.dispatch() ? DispatchCost.measure(backend) : List.of();
         for (GpuResult r : results) {
             if (r.timed() && r.peer()) {
                 limits = limits.raised(r.math(), r.flops() / r.timing().seconds());
             }
         }
         return new GpuReport(when, (System.nanoTime() - start) * 1e-9, plan, backend.description(), monitor.driver(), context.device().l2Bytes(),
-                peerText, limits, before, after, monitor.absence(), results);
+                peerText, limits, before, after, monitor.absence(), dispatch, results);
+    }
+
+    /** A peer's name in all tables. */
+    public static String peerName(Operands operands) {
+        return "cublasLt " + operands.label();
+    }
+
+    /**
+     * Runs the launches of one case and nothing else of the harness but its set-up, for a profiler.
+     *
+     * @param plan of one shape and one M
+     * @param contender its name
+     * @param launches how many, on one copy after the other
+     * @return the kernel or algorithm that ran
+     * @throws IllegalArgumentException when the plan has no such contender
+     */
+    public String profile(GpuPlan plan, String contender, int launches) {
+        String[] kernel = new String[1];
+        try (Activations activations = new Activations(context, kernels)) {
+            eachContender(plan, plan.shapes().getFirst(), contender::equals, (c, dtype, _) -> {
+                prepare(plan, c, dtype, plan.shapes().getFirst(), plan.ms().getFirst(), activations);
+                for (int i = 0; i < launches; i++) {
+                    c.launch(timer.stream(), activations, i % activations.copies());
+                }
+                timer.stream().synchronize();
+                kernel[0] = c.kernel();
+            });
+        }
+        if (kernel[0] == null) {
+            throw new IllegalArgumentException("--profile: " + contender + " does not run here: " + (peers == null ? peerText : "it is no contender"));
+        }
+        return kernel[0];
+    }
+
+    private interface Turn {
+        void take(Contender contender, DType dtype, DeviceCheck check);
     }
 
     private void runShape(GpuPlan plan, GemmShape shape, Activations activations, Consumer<GpuResult> done) {
+        eachContender(plan, shape, _ -> true, (contender, dtype, check) -> runContender(plan, contender, dtype, activations, check, done));
+    }
+
+    /** Makes each contender for a shape in turn, those that multiply the same matrix one after the other. */
+    private void eachContender(GpuPlan plan, GemmShape shape, Predicate<String> wanted, Turn turn) {
         Set<Scheme> schemes = new LinkedHashSet<>();
         if (plan.peers() && peers != null) {
             schemes.addAll(List.of(BF16, FP8_TENSOR, FP8_CHANNEL));
@@ -105,35 +152,46 @@ public final class GpuBench implements AutoCloseable {
             Tensor weights = Tensor.allocate(arena, DType.F32, shape.n(), shape.k());
             RandomWeights.fill(weights, 0.02, plan.seed());
             for (Scheme scheme : schemes) {
+                List<Maker> makers = makers(plan, scheme).stream().filter(maker -> wanted.test(maker.name)).toList();
+                if (makers.isEmpty()) {
+                    continue;
+                }
                 try (Arena own = Arena.ofShared()) {
-                    runScheme(plan, maker.quantize(weights, scheme, own), activations, done);
+                    QuantizedMatrix matrix = maker.quantize(weights, scheme, own);
+                    try (DeviceCheck check = new DeviceCheck(context, kernels, timer.stream(), matrix, plan.seed())) {
+                        for (Maker maker : makers) {
+                            try (Contender contender = maker.make.apply(matrix)) {
+                                turn.take(contender, maker.dtype, check);
+                            }
+                        }
+                    }
                 }
             }
         }
     }
 
-    private void runScheme(GpuPlan plan, QuantizedMatrix matrix, Activations activations, Consumer<GpuResult> done) {
-        try (DeviceCheck check = new DeviceCheck(context, kernels, timer.stream(), matrix, plan.seed())) {
-            if (plan.peers() && peers != null) {
-                for (Operands operands : Operands.values()) {
-                    if (matrix.scheme().equals(operands.rows() ? FP8_CHANNEL : operands.fp8() ? FP8_TENSOR : BF16)) {
-                        try (Contender peer = new PeerContender(peers, context, timer.stream(), operands, matrix)) {
-                            runContender(plan, peer, DType.BF16, activations, check, done);
-                        }
-                    }
-                }
-            }
-            if (plan.schemes().contains(matrix.scheme())) {
-                try (Contender layer = new LowbitContender(backend, matrix, null)) {
-                    runContender(plan, layer, plan.dtype(), activations, check, done);
-                }
-                if (plan.onFp8(matrix.scheme())) {
-                    try (Contender layer = new LowbitContender(backend, matrix, scaling(((Scheme.Fp8) matrix.scheme()).grouping()))) {
-                        runContender(plan, layer, plan.dtype(), activations, check, done);
-                    }
+    /** A contender that is not there yet. */
+    private record Maker(String name, DType dtype, Function<QuantizedMatrix, Contender> make) {}
+
+    /** All contenders that multiply weights of a scheme. */
+    private List<Maker> makers(GpuPlan plan, Scheme scheme) {
+        List<Maker> makers = new ArrayList<>();
+        if (plan.peers() && peers != null) {
+            for (Operands operands : Operands.values()) {
+                if (scheme.equals(operands.rows() ? FP8_CHANNEL : operands.fp8() ? FP8_TENSOR : BF16)) {
+                    makers.add(new Maker(peerName(operands), DType.BF16,
+                            matrix -> new PeerContender(peers, context, timer.stream(), operands, matrix)));
                 }
             }
         }
+        if (plan.schemes().contains(scheme)) {
+            makers.add(new Maker(scheme.label(), plan.dtype(), matrix -> new LowbitContender(backend, matrix, null)));
+            if (plan.onFp8(scheme)) {
+                makers.add(new Maker(scheme.label() + W8A8, plan.dtype(),
+                        matrix -> new LowbitContender(backend, matrix, scaling(((Scheme.Fp8) scheme).grouping()))));
+            }
+        }
+        return makers;
     }
 
     /** Activations are scaled as the weights are: per tensor, per row for weights per channel, in blocks for blocks. */
@@ -147,11 +205,9 @@ public final class GpuBench implements AutoCloseable {
 
     private void runContender(GpuPlan plan, Contender contender, DType dtype, Activations activations, DeviceCheck check,
             Consumer<GpuResult> done) {
+        GemmShape shape = new GemmShape(contender.weights().n(), contender.weights().k());
         for (int m : plan.ms()) {
-            QuantizedMatrix w = contender.weights();
-            GemmShape shape = new GemmShape(w.n(), w.k());
-            long xBytes = (long) m * w.k() * (contender.takesCodes() ? 1 : dtype.bits() / 8);
-            long bytes = contender.weightBytes() + xBytes + (long) m * w.n() * dtype.bits() / 8;
+            long bytes = bytes(contender, dtype, shape, m);
             try {
                 done.accept(runCase(plan, contender, dtype, shape, m, bytes, activations, check));
             } catch (CublasLtException | DeviceOutOfMemoryException e) {
@@ -160,12 +216,25 @@ public final class GpuBench implements AutoCloseable {
         }
     }
 
-    private GpuResult runCase(GpuPlan plan, Contender contender, DType dtype, GemmShape shape, int m, long bytes, Activations activations,
-            DeviceCheck check) {
-        int copies = copies(bytes);
+    /** The fewest bytes that one launch moves. */
+    private static long bytes(Contender contender, DType dtype, GemmShape shape, int m) {
+        long xBytes = m * shape.k() * (contender.takesCodes() ? 1 : dtype.bits() / 8);
+        return contender.weightBytes() + xBytes + m * shape.n() * dtype.bits() / 8;
+    }
+
+    /** Puts copies of weights and activations on the device and lets the contender choose how it multiplies them. */
+    private void prepare(GpuPlan plan, Contender contender, DType dtype, GemmShape shape, int m, Activations activations) {
+        long cold = coldBytes(plan, context.device().l2Bytes());
+        int copies = Math.clamp(Math.ceilDiv(cold, bytes(contender, dtype, shape, m)), 2, MOST_COPIES);
         contender.copies(copies);
         activations.prepare(timer.stream(), dtype, m, shape.n(), shape.k(), copies, plan.seed(), contender.scaling(), contender.takesCodes());
         contender.prepare(timer, activations);
+    }
+
+    private GpuResult runCase(GpuPlan plan, Contender contender, DType dtype, GemmShape shape, int m, long bytes, Activations activations,
+            DeviceCheck check) {
+        prepare(plan, contender, dtype, shape, m, activations);
+        int copies = activations.copies();
         activations.poison(timer.stream());
         contender.launch(timer.stream(), activations, 0);
         ProductCheck.Verdict first = check.check(activations, 0, contender.tolerance());
@@ -188,8 +257,9 @@ public final class GpuBench implements AutoCloseable {
                 verdict.worst());
     }
 
-    private int copies(long bytes) {
-        return Math.clamp(Math.ceilDiv(CACHES * context.device().l2Bytes(), bytes), 2, MOST_COPIES);
+    /** What the plan asks for, or five L2 caches where that is more. */
+    static long coldBytes(GpuPlan plan, long l2Bytes) {
+        return Math.max(plan.coldBytes(), CACHES * l2Bytes);
     }
 
     @Override

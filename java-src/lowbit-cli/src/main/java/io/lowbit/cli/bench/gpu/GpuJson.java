@@ -36,6 +36,15 @@ public final class GpuJson {
         limits.put("fp8_flops_per_second", report.limits().fp8Flops());
         limits.put("how", report.limits().how());
         d.put("limits", limits);
+        List<Object> dispatch = new ArrayList<>();
+        for (DispatchCost.Cost cost : report.dispatch()) {
+            Map<String, Object> e = new LinkedHashMap<>();
+            e.put("what", cost.what());
+            e.put("nanos", cost.nanos() == null ? null : ReportJson.samples(cost.nanos()));
+            e.put("absence", cost.absence());
+            dispatch.add(e);
+        }
+        d.put("dispatch", dispatch);
         List<Object> cases = new ArrayList<>();
         report.results().forEach(result -> cases.add(entry(report, result)));
         d.put("cases", cases);
@@ -48,6 +57,7 @@ public final class GpuJson {
         e.put("n", r.shape().n());
         e.put("k", r.shape().k());
         e.put("m", r.m());
+        e.put("set", "cold");
         e.put("peer", r.peer());
         e.put("kernel", r.kernel());
         e.put("math", r.math().label());

@@ -16,12 +16,14 @@ import java.util.List;
  * @param dtype F32, F16 or BF16: type of x and y of Lowbit's products; the peers' is BF16 always
  * @param peers true to time cuBLASLt too
  * @param fp8Activations true to time FP8 weights on FP8 activations too
+ * @param dispatch true to measure what adding a product to a stream costs
+ * @param coldBytes weights, activations and outputs of all launches together are at least so many bytes
  * @param rule how long
  * @param seed of all random data
  */
 public record GpuPlan(
-        List<Scheme> schemes, List<GemmShape> shapes, List<Integer> ms, DType dtype, boolean peers, boolean fp8Activations, TimingRule rule,
-        long seed) {
+        List<Scheme> schemes, List<GemmShape> shapes, List<Integer> ms, DType dtype, boolean peers, boolean fp8Activations,
+        boolean dispatch, long coldBytes, TimingRule rule, long seed) {
     public GpuPlan {
         schemes = List.copyOf(schemes);
         shapes = List.copyOf(shapes);

@@ -17,11 +17,13 @@ import java.util.List;
  * @param before the GPU's state at the start; null where NVML is absent
  * @param after at the end, just after the last replay
  * @param monitor why no state is known; null where it is
+ * @param dispatch what adding work costs; empty where it was not asked for
  * @param results in the order they were measured
  */
 public record GpuReport(
         Instant when, double seconds, GpuPlan plan, String device, String driver, long l2Bytes, String peers, DeviceLimits limits,
-        GpuMonitor.State before, GpuMonitor.State after, String monitor, List<GpuResult> results) {
+        GpuMonitor.State before, GpuMonitor.State after, String monitor,
+        List<DispatchCost.Cost> dispatch, List<GpuResult> results) {
     /** True where no product was wrong. */
     public boolean right() {
         return results.stream().noneMatch(GpuResult::wrong);

@@ -37,10 +37,13 @@ public final class GpuText {
         lines.add("peer     " + report.peers());
         lines.add("data     weights N(0, 0.02), x N(0, 1), seed " + plan.seed() + "; x and y " + plan.dtype()
                 + " (peers: y BF16); cuBLASLt's FP8 activations are quantized beforehand, Lowbit's w8a8 quantizes inside of the launch");
-        lines.add(text("timing   CUDA graph of launches one after the other, each on its own copy of weights, x and y; all copies together at least"
-                + " %d x L2 (%.0f MB), 2 at least;", GpuBench.CACHES, report.l2Bytes() * 1e-6));
-        lines.add(text("         a replay takes %.1f ms or more; %d replays or more after %.0f ms of warm-up, at most about %.1f s a case; device events between replays",
-                plan.rule().replayNanos() * 1e-6, plan.rule().replays(), plan.rule().warmNanos() * 1e-6, plan.rule().capNanos() * 1e-9));
+        TimingRule rule = plan.rule();
+        lines.add(text("timing   CUDA graph of launches one after the other, each on its own copy of weights, x and y: at least %d, together at least %.0f MB (%.0f x L2);",
+                2, GpuBench.coldBytes(plan, report.l2Bytes()) * 1e-6, (double) GpuBench.coldBytes(plan, report.l2Bytes()) / report.l2Bytes()));
+        lines.add(text("         a replay takes %.1f ms or more; %.0f ms of rest and %.0f ms of warm-up, then %d replays or more, at most about %.1f s a case;",
+                rule.replayNanos() * 1e-6, rule.restNanos() * 1e-6, rule.warmNanos() * 1e-6, rule.replays(), rule.capNanos() * 1e-9));
+        lines.add((rule.apart() ? "         each replay waited for, between two device events, so the host's launch of the graph counts"
+                : "         all replays queued at once, device events between them") + "; noise: how far the medians of five parts of the replays lie apart");
         lines.add("check    y poisoned, computed and compared with an f64 reference before and after the timed replays; every element for NaN, up to 16 x 192");
         lines.add("         for the value: (K+2)·2^-24·Σ|x||w| plus the kernel's own rounding of operands and the rounding to y's type; peers: 2 % of the whole");
         lines.add(text("ceilings device read %.0f GB/s, device copy %.0f GB/s (read + written), BF16 %s, FP8 %s:", limits.readBytes() * 1e-9,
@@ -79,6 +82,10 @@ public final class GpuText {
             if (!r.timed()) {
                 notes.add((r.wrong() ? "WRONG    " : "skipped  ") + r.name() + " " + r.shape() + " M=" + r.m() + ": " + r.reason());
             }
+        }
+        for (DispatchCost.Cost cost : report.dispatch()) {
+            notes.add("dispatch " + cost.what() + ": " + (cost.nanos() == null ? cost.absence()
+                    : text("%.0f ns until the call returns (min %.0f, p95 %.0f)", cost.nanos().median(), cost.nanos().min(), cost.nanos().p95())));
         }
         long capped = report.results().stream().filter(r -> r.timed() && r.timing().capped()).count();
         if (capped > 0) {

@@ -9,8 +9,8 @@ import java.util.List;
 import java.util.function.IntConsumer;
 
 /**
- * Times launches by replaying a CUDA graph of several of them. All replays are queued at once with an event between each
- * two, so the host's own time is in no figure.
+ * Times launches by replaying a CUDA graph of several of them. Unless the rule says otherwise all replays are queued at once
+ * with an event between each two, so the host's own time is in no figure.
  */
 final class GraphTimer implements AutoCloseable {
     private final Context context;
@@ -40,22 +40,52 @@ final class GraphTimer implements AutoCloseable {
                 launch.accept(i % copies);
             }
         })) {
+            rest(rule.restNanos());
             int warm = Math.clamp((long) Math.ceil(rule.warmNanos() / (estimate * counts.launches())), 1, 1000);
             for (int i = 0; i < warm; i++) {
                 graph.launch(stream);
             }
-            int replays = counts.replays();
-            for (int i = 0; i < replays; i++) {
-                event(i).record(stream);
-                graph.launch(stream);
-            }
-            event(replays).record(stream);
-            event(replays).synchronize();
-            double[] nanos = new double[replays];
-            for (int i = 0; i < replays; i++) {
-                nanos[i] = event(i + 1).millisecondsSince(event(i)) * 1e6 / counts.launches();
+            double[] nanos = rule.apart() ? apart(graph, counts.replays()) : queued(graph, counts.replays());
+            for (int i = 0; i < nanos.length; i++) {
+                nanos[i] /= counts.launches();
             }
             return Timing.of(nanos, counts.launches(), copies, counts.capped());
+        }
+    }
+
+    /** All replays are queued with an event between each two: the device never waits for the host. */
+    private double[] queued(Graph graph, int replays) {
+        for (int i = 0; i < replays; i++) {
+            event(i).record(stream);
+            graph.launch(stream);
+        }
+        event(replays).record(stream);
+        event(replays).synchronize();
+        double[] nanos = new double[replays];
+        for (int i = 0; i < replays; i++) {
+            nanos[i] = event(i + 1).millisecondsSince(event(i)) * 1e6;
+        }
+        return nanos;
+    }
+
+    /** Each replay is waited for: the time it takes the host to launch the graph on an idle device counts. */
+    private double[] apart(Graph graph, int replays) {
+        double[] nanos = new double[replays];
+        for (int i = 0; i < replays; i++) {
+            event(0).record(stream);
+            graph.launch(stream);
+            event(1).record(stream);
+            event(1).synchronize();
+            nanos[i] = event(1).millisecondsSince(event(0)) * 1e6;
+        }
+        return nanos;
+    }
+
+    private void rest(double nanos) {
+        stream.synchronize();
+        long until = System.nanoTime() + (long) nanos;
+        for (long left = (long) nanos; left > 0; left = until - System.nanoTime()) {
+            java.util.concurrent.locks.LockSupport.parkNanos(left);
         }
     }
 

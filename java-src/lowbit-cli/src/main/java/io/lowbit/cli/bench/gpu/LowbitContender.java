@@ -30,7 +30,7 @@ final class LowbitContender implements Contender {
 
     @Override
     public String name() {
-        return matrix.scheme().label() + (scaling == null ? "" : " w8a8");
+        return matrix.scheme().label() + (scaling == null ? "" : GpuBench.W8A8);
     }
 
     @Override

@@ -14,7 +14,7 @@ import io.lowbit.quant.QuantizedMatrix;
 /** cuBLASLt on BF16 or FP8 weights: of its heuristic's suggestions, the one that is fastest here. */
 final class PeerContender implements Contender {
     /** A suggestion is tried for about so long. */
-    private static final TimingRule TRIAL = new TimingRule(5, 0.2e6, 1e6, 40e6);
+    private static final TimingRule TRIAL = new TimingRule(5, 0.2e6, 0, 0.5e6, false, 20e6);
 
     private final CublasLtHandle library;
     private final Operands operands;
@@ -44,7 +44,7 @@ final class PeerContender implements Contender {
 
     @Override
     public String name() {
-        return "cublasLt " + operands.label();
+        return GpuBench.peerName(operands);
     }
 
     @Override

@@ -5,19 +5,23 @@ package io.lowbit.cli.bench.gpu;
  *
  * @param replays of the graph, at least, unless the cap forbids it
  * @param replayNanos a replay has so many launches that it takes at least so long: the clock's steps are half a microsecond
+ * @param restNanos the device is left alone so long before the warm-up: after sustained work on tensor cores the power limit holds
+ *     the clock down for a while, and what ran before would be in the figures
  * @param warmNanos untimed replays take at least so long
+ * @param apart true to wait after each replay, so that the host's launch of the graph is in its time; false to queue all of them
  * @param capNanos all replays of a case together take about so long at most
  */
-public record TimingRule(int replays, double replayNanos, double warmNanos, double capNanos) {
-    /** Replays of half a millisecond or more after 25 ms of warm-up. */
-    public static TimingRule of(int replays, double capSeconds) {
-        return new TimingRule(replays, 0.5e6, 25e6, capSeconds * 1e9);
+public record TimingRule(int replays, double replayNanos, double restNanos, double warmNanos, boolean apart,
+        double capNanos) {
+    /** Replays of half a millisecond or more, after a rest and 5 ms of warm-up. */
+    public static TimingRule of(int replays, double capSeconds, double restSeconds, boolean apart) {
+        return new TimingRule(replays, 0.5e6, restSeconds * 1e9, 5e6, apart, capSeconds * 1e9);
     }
 
     public TimingRule {
-        if (replays < 1 || replays > 10_000 || !(capNanos > 0)) {
+        if (replays < 1 || replays > 10_000 || !(capNanos > 0) || !(restNanos >= 0)) {
             throw new IllegalArgumentException("timing of " + replays + " replays in " + capNanos * 1e-9
-                    + " s: expected 1 to 10000 replays and more than 0 s");
+                    + " s after a rest of " + restNanos * 1e-9 + " s: expected 1 to 10000 replays, more than 0 s and a rest of at least 0");
         }
     }
 
