@@ -4,6 +4,7 @@ import io.lowbit.backend.Backend;
 import io.lowbit.backend.BackendOptions;
 import io.lowbit.backend.Linear;
 import io.lowbit.quant.ActOrder;
+import io.lowbit.events.LoadEvent;
 import io.lowbit.quant.QuantizedMatrix;
 import io.lowbit.simd.Simd;
 import io.lowbit.tensor.DType;
@@ -44,6 +45,8 @@ public final class CpuBackend implements Backend {
         pool.lock().lock();
         try (Arena arena = Arena.ofShared()) {
             requireOpen();
+            LoadEvent event = new LoadEvent();
+            event.begin();
             ActOrder sorted = weights.groups() == null ? null : ActOrder.of(weights, arena);
             QuantizedMatrix plain = sorted == null ? weights : sorted.matrix();
             CpuLinear layer = Simd.vectorized()
@@ -53,6 +56,7 @@ public final class CpuBackend implements Backend {
                 layer.gather(sorted.order());
             }
             layers.add(layer);
+            event.finish(NAME, weights.scheme().label(), weights.n(), weights.k(), layer.bytes());
             return layer;
         } finally {
             pool.lock().unlock();

@@ -1,5 +1,6 @@
 package io.lowbit.cpu;
 
+import io.lowbit.events.RepackEvent;
 import io.lowbit.quant.QuantizedMatrix;
 import io.lowbit.tensor.DType;
 import io.lowbit.tensor.Tensor;
@@ -58,6 +59,8 @@ final class VectorLinear extends CpuLinear {
     private VectorLinear(CpuBackend backend, QuantizedMatrix source, float[] bias) {
         super(backend, source, bias);
         Panels panels = null;
+        RepackEvent event = new RepackEvent();
+        event.begin();
         try {
             panels = Repack.pack(source, arena, backend.pool());
         } finally {
@@ -66,6 +69,7 @@ final class VectorLinear extends CpuLinear {
             }
         }
         w = panels;
+        event.finish("panels", source);
     }
 
     static VectorLinear load(CpuBackend backend, QuantizedMatrix source, float[] bias) {

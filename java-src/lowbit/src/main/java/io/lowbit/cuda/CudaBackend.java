@@ -9,6 +9,7 @@ import io.lowbit.cuda.kernels.Architecture;
 import io.lowbit.cuda.kernels.KernelChoice;
 import io.lowbit.cuda.kernels.Kernels;
 import io.lowbit.cuda.kernels.MatrixShape;
+import io.lowbit.events.LoadEvent;
 import io.lowbit.quant.QuantizeOptions;
 import io.lowbit.quant.QuantizedMatrix;
 import io.lowbit.quant.Scheme;
@@ -101,7 +102,11 @@ public final class CudaBackend extends Owner implements Backend {
     @Override
     public CudaLinear load(QuantizedMatrix weights, Tensor bias) {
         check(MatrixShape.of(weights), bias);
-        return add(() -> CudaLinear.of(this, weights, bias));
+        LoadEvent event = new LoadEvent();
+        event.begin();
+        CudaLinear layer = add(() -> CudaLinear.of(this, weights, bias));
+        event.finish(name(), weights.scheme().label(), weights.n(), weights.k(), layer.bytes());
+        return layer;
     }
 
     /**

@@ -15,6 +15,7 @@ import io.lowbit.cuda.kernels.ProductKernel;
 import io.lowbit.cuda.kernels.SchemeKernels;
 import io.lowbit.cuda.kernels.Selection;
 import io.lowbit.cuda.kernels.WeightLayout;
+import io.lowbit.events.RepackEvent;
 import io.lowbit.quant.ActivationScaling;
 import io.lowbit.quant.QuantizedMatrix;
 import io.lowbit.quant.Scheme;
@@ -135,11 +136,14 @@ public final class CudaLinear extends Owner implements Linear {
 
     /** Lets the device pack the canonical parts. */
     private void pack(long canonical, long base, MemorySegment matrix) {
+        RepackEvent event = new RepackEvent();
+        event.begin();
         CanonicalLayout.INSTANCE.describe(shape, canonical, matrix);
         backend.onLane(lane -> {
             lane.stream().fill(base, (byte) 0, layout.bytes(shape));
             layout.pack(backend.kernels(), lane.stream(), shape, matrix, base);
         });
+        event.finish(layout.name(), shape);
     }
 
     /**

@@ -207,7 +207,7 @@ final class GemmCommand implements Callable<Integer> {
         GpuReport report;
         QuantizeOptions options = schemes.options(backendOption.threads());
         if (profile != null) {
-            try (GpuBench bench = new GpuBench(backend, library, peer, (weights, scheme, arena) -> Quantizer.quantize(weights, scheme, options, arena))) {
+            try (GpuBench bench = new GpuBench(backend, library, peer, options)) {
                 int launches = runs == null ? PROFILED : runs;
                 String kernel = bench.profile(plan, profiled().contender(), launches);
                 out.line(profile + ": " + launches + " launches of " + kernel);
@@ -215,7 +215,7 @@ final class GemmCommand implements Callable<Integer> {
             return 0;
         }
         try (Progress progress = out.progress("bench", plan.size());
-                GpuBench bench = new GpuBench(backend, library, peer, (weights, scheme, arena) -> Quantizer.quantize(weights, scheme, options, arena))) {
+                GpuBench bench = new GpuBench(backend, library, peer, options)) {
             report = bench.run(plan, result -> progress.step(1, result.name() + " " + result.shape() + " M=" + result.m()));
         }
         GpuText.print(report, out);

@@ -1,6 +1,7 @@
 package io.lowbit.cuda.driver;
 
 import io.lowbit.bindings.cuda.Cuda;
+import io.lowbit.events.LaunchEvent;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -209,6 +210,8 @@ public final class Stream extends Owner {
         try {
             requireOpen();
             function.module().requireOpenModule();
+            LaunchEvent event = new LaunchEvent();
+            event.begin();
             context.enter();
             try {
                 context.check(Cuda.cuLaunchKernel(function.segment(), Math.toIntExact(gridX), Math.toIntExact(gridY), 1, threads, 1, 1,
@@ -216,6 +219,7 @@ public final class Stream extends Owner {
             } finally {
                 context.exit();
             }
+            event.finish(function.name(), gridX * gridY, threads);
         } finally {
             lock.unlock();
         }
@@ -229,6 +233,8 @@ public final class Stream extends Owner {
         try {
             requireOpen();
             function.module().requireOpenModule();
+            LaunchEvent event = new LaunchEvent();
+            event.begin();
             launchConfig.set(config, Math.toIntExact(gridX), Math.toIntExact(gridY), Math.toIntExact(gridZ));
             context.enter();
             try {
@@ -239,6 +245,7 @@ public final class Stream extends Owner {
             } finally {
                 context.exit();
             }
+            event.finish(function.name(), gridX * gridY * gridZ, config.threadsX() * config.threadsY() * config.threadsZ());
         } finally {
             lock.unlock();
         }

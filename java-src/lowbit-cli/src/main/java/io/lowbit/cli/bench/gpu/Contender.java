@@ -2,7 +2,6 @@ package io.lowbit.cli.bench.gpu;
 
 import io.lowbit.cuda.driver.Stream;
 import io.lowbit.quant.ActivationScaling;
-import io.lowbit.quant.QuantizedMatrix;
 
 /** Something that makes y = x·Wᵀ on the device and is timed: copies of one weight matrix and a launch on any of them. */
 interface Contender extends AutoCloseable {
@@ -23,9 +22,6 @@ interface Contender extends AutoCloseable {
 
     /** The type whose multiplication bounds the time. */
     MathType math();
-
-    /** What is multiplied: the check decodes some of its rows. */
-    QuantizedMatrix weights();
 
     /** Bytes of one copy as the scheme stores them. */
     long weightBytes();

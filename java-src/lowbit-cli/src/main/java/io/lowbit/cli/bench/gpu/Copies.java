@@ -3,7 +3,6 @@ package io.lowbit.cli.bench.gpu;
 import io.lowbit.cuda.driver.Context;
 import io.lowbit.cuda.driver.DeviceMemory;
 import io.lowbit.cuda.driver.Stream;
-import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -14,13 +13,13 @@ final class Copies implements AutoCloseable {
     private final long bytes;
     private final List<DeviceMemory> memory = new ArrayList<>();
 
-    /** Uploads the first copy. */
-    Copies(Context context, Stream stream, MemorySegment host) {
+    /** Copies {@code bytes} device bytes at {@code from} once. */
+    Copies(Context context, Stream stream, long from, long bytes) {
         this.context = context;
         this.stream = stream;
-        this.bytes = host.byteSize();
+        this.bytes = bytes;
         memory.add(context.allocate(bytes));
-        stream.upload(at(0), host, bytes);
+        stream.copy(at(0), from, bytes);
         stream.synchronize();
     }
 

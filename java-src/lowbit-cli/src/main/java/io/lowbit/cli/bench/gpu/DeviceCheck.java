@@ -1,15 +1,14 @@
 package io.lowbit.cli.bench.gpu;
 
 import io.lowbit.cli.bench.ProductCheck;
+import io.lowbit.cuda.DeviceTensor;
 import io.lowbit.cuda.driver.Context;
 import io.lowbit.cuda.driver.DeviceMemory;
 import io.lowbit.cuda.driver.Stream;
-import io.lowbit.quant.QuantizedMatrix;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.Locale;
-import java.util.stream.IntStream;
 
 /**
  * Holds y on the device to x·Wᵀ in f64: no element may be NaN (outputs are poisoned with NaN before), and a sample of rows
@@ -27,30 +26,28 @@ final class DeviceCheck implements AutoCloseable {
     private final DeviceMemory weights;
     private final Buffer scratch;
 
-    /** Decodes the sampled rows of {@code w} by the scheme's definition and puts them on the device. */
-    DeviceCheck(Context context, BenchKernels kernels, Stream stream, QuantizedMatrix w, long seed) {
+    /**
+     * Picks rows of the decoded weights.
+     *
+     * @param decoded F32 {@code [N, K]}: what the scheme's codes and scales stand for
+     */
+    DeviceCheck(Context context, BenchKernels kernels, Stream stream, DeviceTensor decoded, long seed) {
         this.kernels = kernels;
         this.stream = stream;
         this.seed = seed;
-        this.k = w.k();
-        this.columns = ProductCheck.sample(w.n(), COLUMNS, seed);
+        this.k = decoded.shape().dim(1);
+        this.columns = ProductCheck.sample(decoded.shape().dim(0), COLUMNS, seed);
         this.scratch = new Buffer(context);
-        try (Arena arena = Arena.ofShared()) {
-            MemorySegment decoded = arena.allocate(4 * k * columns.length, 64);
-            IntStream.range(0, columns.length).parallel().forEach(i -> {
-                for (long j = 0; j < k; j++) {
-                    decoded.setAtIndex(ValueLayout.JAVA_FLOAT, i * k + j, w.value(columns[i], j));
-                }
-            });
-            this.weights = context.allocate(decoded.byteSize());
-            stream.upload(weights.address(), decoded, decoded.byteSize());
-            stream.synchronize();
+        this.weights = context.allocate(4 * k * columns.length);
+        for (int i = 0; i < columns.length; i++) {
+            stream.copy(weights.address() + 4 * k * i, decoded.address() + 4 * k * columns[i], 4 * k);
         }
+        stream.synchronize();
     }
 
-    /** Looks for a NaN in every copy of y, and holds copy {@code copy} to the reference. */
-    ProductCheck.Verdict checkAll(Activations activations, int copy, Tolerance tolerance) {
-        for (int i = 0; i < activations.copies(); i++) {
+    /** Looks for a NaN in the first {@code copies} of y, and holds copy {@code copy} to the reference. */
+    ProductCheck.Verdict checkAll(Activations activations, int copies, int copy, Tolerance tolerance) {
+        for (int i = 0; i < copies; i++) {
             ProductCheck.Verdict nan = written(activations, i);
             if (nan != null) {
                 return nan;

@@ -2,15 +2,15 @@ package io.lowbit.cli.bench.gpu;
 
 import io.lowbit.cli.bench.cublaslt.CublasLtHandle;
 import io.lowbit.cli.bench.cublaslt.Operands;
+import io.lowbit.cuda.CudaBackend;
+import io.lowbit.cuda.DeviceMatrix;
+import io.lowbit.cuda.DeviceTensor;
 import io.lowbit.cuda.driver.Context;
 import io.lowbit.cuda.driver.DeviceMemory;
 import io.lowbit.quant.Grouping;
 import io.lowbit.quant.QuantizeOptions;
-import io.lowbit.quant.Quantizer;
 import io.lowbit.quant.Scheme;
 import io.lowbit.tensor.DType;
-import io.lowbit.tensor.Tensor;
-import java.lang.foreign.Arena;
 
 /**
  * What the device can do at best.
@@ -33,7 +33,8 @@ public record DeviceLimits(double copyBytes, double readBytes, double bf16Flops,
     }
 
     /** Measures; takes about a second. {@code peers} is null where there is no cuBLASLt: then the peaks are the datasheet's. */
-    static DeviceLimits measure(Context context, BenchKernels kernels, GraphTimer timer, CublasLtHandle peers) {
+    static DeviceLimits measure(CudaBackend backend, BenchKernels kernels, GraphTimer timer, CublasLtHandle peers) {
+        Context context = backend.context();
         double copy;
         double read = 0;
         try (DeviceMemory from = context.allocate(SET); DeviceMemory to = context.allocate(SET); DeviceMemory sink = context.allocate(256)) {
@@ -64,17 +65,20 @@ public record DeviceLimits(double copyBytes, double readBytes, double bf16Flops,
                     ? new DeviceLimits(copy, read, Double.NaN, Double.NaN, "no peak is known: no cuBLASLt to measure it with and no datasheet for this GPU")
                     : new DeviceLimits(copy, read, sheet.bf16(), sheet.fp8(), "dense peaks of the datasheet (" + sheet.gpu() + "): no cuBLASLt to measure them with");
         }
-        double bf16 = large(context, kernels, timer, peers, Operands.BF16, new Scheme.Dense(DType.BF16));
-        double fp8 = large(context, kernels, timer, peers, Operands.FP8_TENSOR_FAST, new Scheme.Fp8(Scheme.Fp8Format.E4M3, Grouping.TENSOR));
+        double bf16 = large(backend, kernels, timer, peers, Operands.BF16, new Scheme.Dense(DType.BF16));
+        double fp8 = large(backend, kernels, timer, peers, Operands.FP8_TENSOR_FAST, new Scheme.Fp8(Scheme.Fp8Format.E4M3, Grouping.TENSOR));
         return new DeviceLimits(copy, read, bf16, fp8, "cuBLASLt's best " + LARGE + " x " + LARGE + " x " + LARGE + " product, or any faster one in this run");
     }
 
-    private static double large(Context context, BenchKernels kernels, GraphTimer timer, CublasLtHandle peers, Operands operands, Scheme scheme) {
-        try (Arena arena = Arena.ofShared(); Activations a = new Activations(context, kernels)) {
-            Tensor weights = Tensor.allocate(arena, DType.F32, LARGE, LARGE);
-            RandomWeights.fill(weights, 0.02, 1);
-            var matrix = Quantizer.quantize(weights, scheme, QuantizeOptions.DEFAULT, arena);
-            try (PeerContender peer = new PeerContender(peers, context, timer.stream(), operands, matrix)) {
+    private static double large(CudaBackend backend, BenchKernels kernels, GraphTimer timer, CublasLtHandle peers, Operands operands,
+            Scheme scheme) {
+        Context context = backend.context();
+        try (DeviceMemory memory = context.allocate(4L * LARGE * LARGE); Activations a = new Activations(context, kernels)) {
+            DeviceTensor weights = DeviceTensor.of(memory, DType.F32, LARGE, LARGE);
+            kernels.normal(timer.stream(), weights, 1, 0.02f);
+            timer.stream().synchronize();
+            try (DeviceMatrix matrix = backend.quantize(weights, scheme, QuantizeOptions.DEFAULT);
+                    PeerContender peer = new PeerContender(peers, context, timer.stream(), operands, matrix)) {
                 a.prepare(timer.stream(), DType.BF16, LARGE, LARGE, LARGE, 1, 1, peer.scaling(), true);
                 peer.prepare(timer, a);
                 Timing t = timer.time(RULE, 1, copy -> peer.launch(timer.stream(), a, copy));

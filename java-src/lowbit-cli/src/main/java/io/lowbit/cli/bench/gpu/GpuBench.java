@@ -1,6 +1,5 @@
 package io.lowbit.cli.bench.gpu;
 
-import io.lowbit.cli.bench.GemmBench;
 import io.lowbit.cli.bench.GemmShape;
 import io.lowbit.cli.bench.ProductCheck;
 import io.lowbit.cli.bench.cublaslt.CublasLtException;
@@ -8,15 +7,16 @@ import io.lowbit.cli.bench.cublaslt.CublasLtHandle;
 import io.lowbit.cli.bench.cublaslt.CublasLtLibrary;
 import io.lowbit.cli.bench.cublaslt.Operands;
 import io.lowbit.cuda.CudaBackend;
+import io.lowbit.cuda.DeviceMatrix;
+import io.lowbit.cuda.DeviceTensor;
 import io.lowbit.cuda.driver.Context;
 import io.lowbit.cuda.driver.DeviceOutOfMemoryException;
 import io.lowbit.quant.ActivationScaling;
 import io.lowbit.quant.Grouping;
-import io.lowbit.quant.QuantizedMatrix;
+import io.lowbit.quant.QuantizeOptions;
 import io.lowbit.quant.Scheme;
 import io.lowbit.tensor.DType;
-import io.lowbit.tensor.Tensor;
-import java.lang.foreign.Arena;
+import io.lowbit.tensor.Shape;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.LinkedHashSet;
@@ -48,10 +48,13 @@ public final class GpuBench implements AutoCloseable {
     private static final Scheme FP8_TENSOR = new Scheme.Fp8(Scheme.Fp8Format.E4M3, Grouping.TENSOR);
     private static final Scheme FP8_CHANNEL = new Scheme.Fp8(Scheme.Fp8Format.E4M3, Grouping.CHANNEL);
     private static final int MOST_COPIES = 512;
+    private static final float DEVIATION = 0.02f;
 
     private final CudaBackend backend;
     private final Context context;
-    private final GemmBench.WeightMaker maker;
+    private final QuantizeOptions options;
+    private final Buffer weights;
+    private final Buffer decoded;
     private final BenchKernels kernels;
     private final GraphTimer timer;
     private final GpuMonitor monitor;
@@ -62,12 +65,14 @@ public final class GpuBench implements AutoCloseable {
      * @param backend loads and multiplies; stays open
      * @param library null where there is no cuBLASLt
      * @param peerText which it is, or why there is none
-     * @param maker quantizes the random weights
+     * @param options how the random weights are quantized; no clip search
      */
-    public GpuBench(CudaBackend backend, CublasLtLibrary library, String peerText, GemmBench.WeightMaker maker) {
+    public GpuBench(CudaBackend backend, CublasLtLibrary library, String peerText, QuantizeOptions options) {
         this.backend = backend;
         this.context = backend.context();
-        this.maker = maker;
+        this.options = options;
+        this.weights = new Buffer(context);
+        this.decoded = new Buffer(context);
         this.kernels = new BenchKernels(context);
         this.timer = new GraphTimer(context);
         this.monitor = GpuMonitor.open(context);
@@ -80,7 +85,7 @@ public final class GpuBench implements AutoCloseable {
         Instant when = Instant.now();
         long start = System.nanoTime();
         GpuMonitor.State before = monitor.read();
-        DeviceLimits limits = DeviceLimits.measure(context, kernels, timer, peers);
+        DeviceLimits limits = DeviceLimits.measure(backend, kernels, timer, peers);
         List<GpuResult> results = new ArrayList<>();
         try (Activations activations = new Activations(context, kernels)) {
             for (GemmShape shape : plan.shapes()) {
@@ -138,7 +143,7 @@ public final class GpuBench implements AutoCloseable {
     }
 
     private void runShape(GpuPlan plan, GemmShape shape, Activations activations, Consumer<GpuResult> done) {
-        eachContender(plan, shape, _ -> true, (contender, dtype, check) -> runContender(plan, contender, dtype, activations, check, done));
+        eachContender(plan, shape, _ -> true, (contender, dtype, check) -> runContender(plan, contender, dtype, shape, activations, check, done));
     }
 
     /** Makes each contender for a shape in turn, those that multiply the same matrix one after the other. */
@@ -148,30 +153,35 @@ public final class GpuBench implements AutoCloseable {
             schemes.addAll(List.of(BF16, FP8_TENSOR, FP8_CHANNEL));
         }
         schemes.addAll(plan.schemes());
-        try (Arena arena = Arena.ofShared()) {
-            Tensor weights = Tensor.allocate(arena, DType.F32, shape.n(), shape.k());
-            RandomWeights.fill(weights, 0.02, plan.seed());
-            for (Scheme scheme : schemes) {
-                List<Maker> makers = makers(plan, scheme).stream().filter(maker -> wanted.test(maker.name)).toList();
-                if (makers.isEmpty()) {
-                    continue;
-                }
-                try (Arena own = Arena.ofShared()) {
-                    QuantizedMatrix matrix = maker.quantize(weights, scheme, own);
-                    try (DeviceCheck check = new DeviceCheck(context, kernels, timer.stream(), matrix, plan.seed())) {
-                        for (Maker maker : makers) {
-                            try (Contender contender = maker.make.apply(matrix)) {
-                                turn.take(contender, maker.dtype, check);
-                            }
-                        }
+        DeviceTensor floats = new DeviceTensor(DType.F32, Shape.of(shape.n(), shape.k()), weights.reserve(4 * shape.n() * shape.k()));
+        kernels.normal(timer.stream(), floats, plan.seed(), DEVIATION);
+        timer.stream().synchronize();
+        for (Scheme scheme : schemes) {
+            List<Maker> makers = makers(plan, scheme).stream().filter(maker -> wanted.test(maker.name)).toList();
+            if (makers.isEmpty()) {
+                continue;
+            }
+            try (DeviceMatrix matrix = backend.quantize(floats, scheme, options); DeviceCheck check = check(plan, matrix)) {
+                for (Maker maker : makers) {
+                    try (Contender contender = maker.make.apply(matrix)) {
+                        turn.take(contender, maker.dtype, check);
                     }
                 }
             }
         }
     }
 
+    /** The reference's weights are what the dequantizing kernel gives, which is tested bit for bit against the definition. */
+    private DeviceCheck check(GpuPlan plan, DeviceMatrix matrix) {
+        long n = matrix.shape().n();
+        long k = matrix.shape().k();
+        DeviceTensor values = new DeviceTensor(DType.F32, Shape.of(n, k), decoded.reserve(4 * n * k));
+        matrix.dequantize(values);
+        return new DeviceCheck(context, kernels, timer.stream(), values, plan.seed());
+    }
+
     /** A contender that is not there yet. */
-    private record Maker(String name, DType dtype, Function<QuantizedMatrix, Contender> make) {}
+    private record Maker(String name, DType dtype, Function<DeviceMatrix, Contender> make) {}
 
     /** All contenders that multiply weights of a scheme. */
     private List<Maker> makers(GpuPlan plan, Scheme scheme) {
@@ -203,9 +213,8 @@ public final class GpuBench implements AutoCloseable {
         };
     }
 
-    private void runContender(GpuPlan plan, Contender contender, DType dtype, Activations activations, DeviceCheck check,
+    private void runContender(GpuPlan plan, Contender contender, DType dtype, GemmShape shape, Activations activations, DeviceCheck check,
             Consumer<GpuResult> done) {
-        GemmShape shape = new GemmShape(contender.weights().n(), contender.weights().k());
         for (int m : plan.ms()) {
             long bytes = bytes(contender, dtype, shape, m);
             try {
@@ -244,7 +253,8 @@ public final class GpuBench implements AutoCloseable {
         activations.poison(timer.stream());
         Timing timing = timer.time(plan.rule(), copies, copy -> contender.launch(timer.stream(), activations, copy));
         // quantized activations: the codes and scales that the reference needs are those of copy 0
-        ProductCheck.Verdict last = check.checkAll(activations, contender.scaling() == null ? copies - 1 : 0, contender.tolerance());
+        ProductCheck.Verdict last = check.checkAll(activations, timing.copies(), contender.scaling() == null ? timing.copies() - 1 : 0,
+                contender.tolerance());
         if (last.fault() != null) {
             return wrong(contender, shape, m, bytes, last);
         }
@@ -268,6 +278,8 @@ public final class GpuBench implements AutoCloseable {
             peers.close();
         }
         monitor.close();
+        weights.close();
+        decoded.close();
         timer.close();
         kernels.close();
     }

@@ -13,6 +13,9 @@ import java.util.function.IntConsumer;
  * with an event between each two, so the host's own time is in no figure.
  */
 final class GraphTimer implements AutoCloseable {
+    /** Shorter launches are bound by memory and draw too little power to lower the clock. */
+    private static final double RESTLESS_NANOS = 40_000;
+
     private final Context context;
     private final Stream stream;
     private final List<Event> events = new ArrayList<>();
@@ -33,14 +36,15 @@ final class GraphTimer implements AutoCloseable {
      * @param launch adds one launch on copy 0 .. copies−1 to {@link #stream}; is captured
      */
     Timing time(TimingRule rule, int copies, IntConsumer launch) {
-        double estimate = estimate(copies, launch);
-        TimingRule.Counts counts = rule.counts(estimate, copies);
+        int used = rule.copies(once(launch), copies);
+        double estimate = estimate(used, launch);
+        TimingRule.Counts counts = rule.counts(estimate, used);
         try (Graph graph = Graph.capture(stream, () -> {
             for (int i = 0; i < counts.launches(); i++) {
-                launch.accept(i % copies);
+                launch.accept(i % used);
             }
         })) {
-            rest(rule.restNanos());
+            rest(estimate < RESTLESS_NANOS ? 0 : rule.restNanos());
             int warm = Math.clamp((long) Math.ceil(rule.warmNanos() / (estimate * counts.launches())), 1, 1000);
             for (int i = 0; i < warm; i++) {
                 graph.launch(stream);
@@ -49,7 +53,7 @@ final class GraphTimer implements AutoCloseable {
             for (int i = 0; i < nanos.length; i++) {
                 nanos[i] /= counts.launches();
             }
-            return Timing.of(nanos, counts.launches(), copies, counts.capped());
+            return Timing.of(nanos, counts.launches(), used, counts.capped());
         }
     }
 
@@ -89,17 +93,24 @@ final class GraphTimer implements AutoCloseable {
         }
     }
 
-    /** About how long one launch takes: the second of two passes over the copies, without a graph. */
-    double estimate(int copies, IntConsumer launch) {
-        launch.accept(0);
-        stream.synchronize();
+    /** How long a launch on copy 0 takes on an idle device. */
+    private double once(IntConsumer launch) {
+        return pass(1, launch);
+    }
+
+    /** About how long one launch takes, of a pass over the copies without a graph. */
+    private double estimate(int copies, IntConsumer launch) {
+        return Math.max(100, pass(copies, launch) / copies);
+    }
+
+    private double pass(int copies, IntConsumer launch) {
         event(0).record(stream);
         for (int i = 0; i < copies; i++) {
             launch.accept(i);
         }
         event(1).record(stream);
         event(1).synchronize();
-        return Math.max(100, event(1).millisecondsSince(event(0)) * 1e6 / copies);
+        return event(1).millisecondsSince(event(0)) * 1e6;
     }
 
     private Event event(int index) {

@@ -2,11 +2,13 @@ package io.lowbit.cli.bench.gpu;
 
 import io.lowbit.cuda.CudaBackend;
 import io.lowbit.cuda.CudaLinear;
+import io.lowbit.cuda.DeviceMatrix;
 import io.lowbit.cuda.driver.DeviceMemory;
 import io.lowbit.cuda.driver.Stream;
+import io.lowbit.cuda.kernels.CanonicalLayout;
+import io.lowbit.cuda.kernels.MatrixShape;
 import io.lowbit.cuda.kernels.ProductKernel;
 import io.lowbit.quant.ActivationScaling;
-import io.lowbit.quant.QuantizedMatrix;
 import io.lowbit.tensor.DType;
 import java.util.ArrayList;
 import java.util.List;
@@ -14,23 +16,23 @@ import java.util.List;
 /** A layer of Lowbit, on activations as they come or, where a scaling is given, quantized to FP8 inside of the launch. */
 final class LowbitContender implements Contender {
     private final CudaBackend backend;
-    private final QuantizedMatrix matrix;
+    private final MatrixShape shape;
     private final ActivationScaling scaling;
     private final List<CudaLinear> layers = new ArrayList<>();
     private DeviceMemory workspace;
     private ProductKernel kernel;
     private DType dtype;
 
-    LowbitContender(CudaBackend backend, QuantizedMatrix matrix, ActivationScaling scaling) {
+    LowbitContender(CudaBackend backend, DeviceMatrix matrix, ActivationScaling scaling) {
         this.backend = backend;
-        this.matrix = matrix;
+        this.shape = matrix.shape();
         this.scaling = scaling;
-        layers.add(backend.load(matrix));
+        layers.add(backend.load(matrix, null));
     }
 
     @Override
     public String name() {
-        return matrix.scheme().label() + (scaling == null ? "" : GpuBench.W8A8);
+        return shape.scheme().label() + (scaling == null ? "" : GpuBench.W8A8);
     }
 
     @Override
@@ -59,18 +61,13 @@ final class LowbitContender implements Contender {
     }
 
     @Override
-    public QuantizedMatrix weights() {
-        return matrix;
-    }
-
-    @Override
     public long weightBytes() {
-        return matrix.bytes();
+        return CanonicalLayout.INSTANCE.bytes(shape);
     }
 
     @Override
     public Tolerance tolerance() {
-        return new Tolerance(kernel.operandRounding(matrix.scheme(), dtype), 0);
+        return new Tolerance(kernel.operandRounding(shape.scheme(), dtype), 0);
     }
 
     @Override

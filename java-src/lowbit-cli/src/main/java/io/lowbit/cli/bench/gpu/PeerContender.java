@@ -5,21 +5,27 @@ import io.lowbit.cli.bench.cublaslt.CublasLtException;
 import io.lowbit.cli.bench.cublaslt.CublasLtHandle;
 import io.lowbit.cli.bench.cublaslt.CublasLtProduct;
 import io.lowbit.cli.bench.cublaslt.Operands;
+import io.lowbit.cuda.DeviceMatrix;
 import io.lowbit.cuda.driver.Context;
 import io.lowbit.cuda.driver.DeviceMemory;
 import io.lowbit.cuda.driver.Stream;
+import io.lowbit.cuda.kernels.CanonicalLayout;
+import io.lowbit.cuda.kernels.MatrixShape;
 import io.lowbit.quant.ActivationScaling;
-import io.lowbit.quant.QuantizedMatrix;
 
 /** cuBLASLt on BF16 or FP8 weights: of its heuristic's suggestions, the one that is fastest here. */
 final class PeerContender implements Contender {
     /** A suggestion is tried for about so long. */
     private static final TimingRule TRIAL = new TimingRule(5, 0.2e6, 0, 0.5e6, false, 20e6);
 
+    /** Parts of the canonical layout. */
+    private static final int CODES = 0;
+    private static final int SCALES = 1;
+
     private final CublasLtHandle library;
     private final Operands operands;
-    private final QuantizedMatrix matrix;
     private final Copies weights;
+    private final long weightBytes;
     private final DeviceMemory scales;
     private CublasLtProduct product;
     private Algorithm used;
@@ -28,14 +34,16 @@ final class PeerContender implements Contender {
     /**
      * @param matrix BF16, or E4M3 scaled per tensor or per channel as the operands want it
      */
-    PeerContender(CublasLtHandle library, Context context, Stream stream, Operands operands, QuantizedMatrix matrix) {
+    PeerContender(CublasLtHandle library, Context context, Stream stream, Operands operands, DeviceMatrix matrix) {
         this.library = library;
         this.operands = operands;
-        this.matrix = matrix;
-        this.weights = new Copies(context, stream, matrix.codes().data());
+        MatrixShape shape = matrix.shape();
+        CanonicalLayout.Parts parts = CanonicalLayout.Parts.of(shape);
+        this.weightBytes = CanonicalLayout.INSTANCE.bytes(shape);
+        this.weights = new Copies(context, stream, matrix.address() + parts.offset(CODES), shape.n() * shape.k() * (operands.fp8() ? 1 : 2));
         if (operands.fp8()) {
-            scales = context.allocate(matrix.scales().data().byteSize());
-            stream.upload(scales.address(), matrix.scales().data(), scales.bytes());
+            scales = context.allocate(4 * (operands.rows() ? shape.n() : 1));
+            stream.copy(scales.address(), matrix.address() + parts.offset(SCALES), scales.bytes());
             stream.synchronize();
         } else {
             scales = null;
@@ -73,13 +81,8 @@ final class PeerContender implements Contender {
     }
 
     @Override
-    public QuantizedMatrix weights() {
-        return matrix;
-    }
-
-    @Override
     public long weightBytes() {
-        return matrix.bytes();
+        return weightBytes;
     }
 
     @Override

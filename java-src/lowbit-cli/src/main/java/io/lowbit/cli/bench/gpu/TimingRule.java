@@ -25,8 +25,15 @@ public record TimingRule(int replays, double replayNanos, double restNanos, doub
         }
     }
 
-    private static final int FEWEST_REPLAYS = 5;
+    private static final int FEWEST_REPLAYS = 3;
+    /** A pass over all copies may take this part of the cap. */
+    private static final int PASS_PART = 8;
     private static final int MOST_LAUNCHES = 1024;
+
+    /** Copies that can be afforded by launches of about {@code nanos} each: slow kernels do not profit from caches anyway. */
+    int copies(double nanos, int copies) {
+        return Math.clamp((long) (capNanos / PASS_PART / nanos), 1, copies);
+    }
 
     /** Launches of one replay and number of replays. */
     record Counts(int launches, int replays, boolean capped) {}
