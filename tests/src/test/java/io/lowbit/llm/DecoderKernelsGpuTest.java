@@ -17,6 +17,7 @@ import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.SplittableRandom;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.DisplayName;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -288,9 +289,9 @@ class DecoderKernelsGpuTest {
         float[] got = b.get(DType.BF16, out, q.length);
         String what = headDim + " dims, " + kvHeads + " key heads of " + group + ", " + rows + " rows from " + position + ", window " + window;
         assertArrayEquals(got, b.get(DType.BF16, again, q.length), what + ": two runs");
-        for (int r = 0; r < rows; r++) {
+        IntStream.range(0, rows).parallel().forEach(r -> {
             int high = position + r + 1;
-            int low = Math.max(0, (int) Math.max(Integer.MIN_VALUE, (long) high - window));
+            int low = high > window ? high - window : 0;
             for (int head = 0; head < heads; head++) {
                 int kv = head / group;
                 int row = (r * heads + head) * headDim;
@@ -317,7 +318,7 @@ class DecoderKernelsGpuTest {
                     near(sum[d] / total, got[row + d], 2e-5, what + ": row " + r + " head " + head + " " + d);
                 }
             }
-        }
+        });
     }
 
     /** Positions not yet seen hold NaN: whoever reads them shows it. */
