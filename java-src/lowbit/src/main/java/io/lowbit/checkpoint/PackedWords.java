@@ -67,20 +67,37 @@ final class PackedWords {
         long rowBytes = Math.ceilDiv(rows, 2L);
         Tensor out = Tensor.allocate(arena, DType.U8, cols * 8, rowBytes);
         MemorySegment in = words.data();
-        for (long c0 = 0; c0 < cols; c0 += 8) {
-            for (long r = 0; r < rows; r += 2) {
-                boolean pair = r + 1 < rows;
-                for (long c = c0; c < Math.min(cols, c0 + 8); c++) {
-                    int low = in.get(INT, (r * cols + c) << 2);
-                    int high = pair ? in.get(INT, ((r + 1) * cols + c) << 2) : 0;
+        long whole = rows & -8L;
+        int[] eight = new int[8];
+        for (long c0 = 0; c0 < cols; c0 += TILE) {
+            for (long r = 0; r < whole; r += 8) {
+                for (long c = c0; c < Math.min(cols, c0 + TILE); c++) {
+                    for (int i = 0; i < 8; i++) {
+                        eight[i] = in.get(INT, ((r + i) * cols + c) << 2);
+                    }
                     for (int j = 0; j < 8; j++) {
-                        int shift = 4 * field[j];
-                        out.data().set(ValueLayout.JAVA_BYTE, (8 * c + j) * rowBytes + (r >>> 1), (byte) (low >>> shift & 15 | (high >>> shift & 15) << 4));
+                        out.data().set(INT, (8 * c + j) * rowBytes + (r >>> 1), gather(eight, 4 * field[j]));
                     }
                 }
             }
         }
+        for (long r = whole; r < rows; r += 2) {
+            for (long c = 0; c < cols; c++) {
+                int low = in.get(INT, (r * cols + c) << 2);
+                int high = r + 1 < rows ? in.get(INT, ((r + 1) * cols + c) << 2) : 0;
+                for (int j = 0; j < 8; j++) {
+                    int shift = 4 * field[j];
+                    out.data().set(ValueLayout.JAVA_BYTE, (8 * c + j) * rowBytes + (r >>> 1), (byte) (low >>> shift & 15 | (high >>> shift & 15) << 4));
+                }
+            }
+        }
         return out;
+    }
+
+    /** The field at bit {@code shift} of each of eight words, the first lowest. */
+    private static int gather(int[] words, int shift) {
+        return words[0] >>> shift & 15 | (words[1] >>> shift & 15) << 4 | (words[2] >>> shift & 15) << 8 | (words[3] >>> shift & 15) << 12
+                | (words[4] >>> shift & 15) << 16 | (words[5] >>> shift & 15) << 20 | (words[6] >>> shift & 15) << 24 | (words[7] >>> shift & 15) << 28;
     }
 
     /** The way back: rows of nibbles {@code [C, ceil(R/2)]} as words {@code [R, C/8]}. */
