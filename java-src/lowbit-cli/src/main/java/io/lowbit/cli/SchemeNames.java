@@ -1,5 +1,6 @@
 package io.lowbit.cli;
 
+import io.lowbit.format.GgmlBlock;
 import io.lowbit.quant.Grouping;
 import io.lowbit.quant.Scheme;
 import io.lowbit.tensor.DType;
@@ -47,6 +48,10 @@ public final class SchemeNames {
         return switch (label) {
             case "mxfp4" -> Optional.of(new Scheme.Mxfp4());
             case "nvfp4" -> Optional.of(new Scheme.Nvfp4());
+            case "ggml q4_1", "q4_1" -> Optional.of(new Scheme.Ggml(GgmlBlock.Q4_1));
+            case "ggml q8_0", "q8_0" -> Optional.of(new Scheme.Ggml(GgmlBlock.Q8_0));
+            case "ggml iq4_nl", "iq4_nl" -> Optional.of(new Scheme.Ggml(GgmlBlock.IQ4_NL));
+            case "q4_0" -> Optional.of(new Scheme.Int4(Grouping.group(32), true));
             case "f32" -> Optional.of(new Scheme.Dense(DType.F32));
             case "f16" -> Optional.of(new Scheme.Dense(DType.F16));
             case "bf16" -> Optional.of(new Scheme.Dense(DType.BF16));

@@ -39,7 +39,7 @@ public final class SchemeOptions {
             names = "--scheme",
             paramLabel = "S",
             split = ",",
-            description = "int4|nf4|fp4|mxfp4|nvfp4|fp8-e4m3|fp8-e5m2|none, or a full label such as \"int4 sym g128\". "
+            description = "int4|nf4|fp4|mxfp4|nvfp4|fp8-e4m3|fp8-e5m2|none, for GGUF files q4_0|q4_1|q8_0|iq4_nl, or a full label such as \"int4 sym g128\". "
                     + "Alone they mean: int4 = int4 sym g128, nf4 = nf4 b64, fp4 = fp4 b64 (bitsandbytes' FP4), "
                     + "fp8-* = per channel.")
     private List<String> schemes = new ArrayList<>();

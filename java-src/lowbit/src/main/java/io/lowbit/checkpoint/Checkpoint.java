@@ -40,6 +40,7 @@ public final class Checkpoint implements AutoCloseable {
     private final GgufFile gguf;
     private volatile Optional<JsonObject> quantization;
     private Map<String, GgufType> partTypes = Map.of();
+    private GgufView view;
     private ReadOptions readOptions = ReadOptions.DEFAULT;
     private final List<SafetensorsFile> files;
     /** The file of each tensor, where there are several. */
@@ -73,6 +74,8 @@ public final class Checkpoint implements AutoCloseable {
         Checkpoint out = new Checkpoint(path, kind, tensors, metadata, config, onnx, gguf, files, homes, arena);
         out.quantization = quantizationConfig();
         out.readOptions = readOptions;
+        out.view = view;
+        out.partTypes = partTypes;
         return out;
     }
 
@@ -85,7 +88,8 @@ public final class Checkpoint implements AutoCloseable {
      * Opens a model.
      *
      * @param path a {@code .safetensors} file, an index, a {@code .gguf} or {@code .onnx} file, or a folder that holds
-     *     {@code model.safetensors} or {@code model.safetensors.index.json}
+     *     {@code model.safetensors} or {@code model.safetensors.index.json}, or else one GGUF file, whose tensors then have
+     *     Hugging Face's names and order of rows
      * @param configFile the model's configuration, or null for {@code config.json} in the folder or beside the file
      * @throws CheckpointException when it is none of these or not well-formed
      */
@@ -106,7 +110,7 @@ public final class Checkpoint implements AutoCloseable {
             return openShards(path, path, config);
         }
         if (name.endsWith(".gguf")) {
-            return openGguf(path, path, config);
+            return openGguf(path, path, config, false);
         }
         if (name.endsWith(".bin") || name.endsWith(".pt") || name.endsWith(".pth")) {
             throw new CheckpointException(Fault.UNSUPPORTED, path.toString(), "Lowbit reads safetensors, GGUF and ONNX files",
@@ -116,11 +120,19 @@ public final class Checkpoint implements AutoCloseable {
         return new Checkpoint(path, Kind.SAFETENSORS, file.tensors(), file.metadata(), config, null, null, List.of(file), Map.of(), null);
     }
 
-    private static Checkpoint openGguf(Path path, Path file, JsonObject config) throws IOException {
+    private static Checkpoint openGguf(Path path, Path file, JsonObject config, boolean huggingFace) throws IOException {
         GgufFile gguf = GgufFile.open(file);
         Map<String, String> metadata = new LinkedHashMap<>();
         gguf.pairs().forEach((key, value) -> metadata.put(key, value.toString()));
-        return new Checkpoint(path, Kind.GGUF, gguf.tensors(), metadata, config, null, gguf, List.of(), Map.of(), null);
+        try {
+            GgufView view = huggingFace ? GgufView.huggingFace(gguf) : GgufView.plain(gguf);
+            Checkpoint out = new Checkpoint(path, Kind.GGUF, view.tensors(), metadata, config, null, gguf, List.of(), Map.of(), null);
+            out.view = view;
+            return out;
+        } catch (RuntimeException e) {
+            gguf.close();
+            throw e;
+        }
     }
 
     private static Path beside(Path file) {
@@ -134,7 +146,14 @@ public final class Checkpoint implements AutoCloseable {
             return openShards(folder, index, config);
         }
         if (!Files.exists(single)) {
-            throw new CheckpointException(Fault.MISSING, folder.toString(), "holds neither model.safetensors nor " + SafetensorsFolder.INDEX,
+            List<Path> ggufs;
+            try (java.util.stream.Stream<Path> list = Files.list(folder)) {
+                ggufs = list.filter(p -> p.toString().endsWith(".gguf")).toList();
+            }
+            if (ggufs.size() == 1) {
+                return openGguf(folder, ggufs.getFirst(), config, true);
+            }
+            throw new CheckpointException(Fault.MISSING, folder.toString(), "holds neither model.safetensors nor " + SafetensorsFolder.INDEX + (ggufs.isEmpty() ? " nor a .gguf file" : ", and " + ggufs.size() + " .gguf files"),
                     "give the folder of a model, or one file of it");
         }
         SafetensorsFile file = SafetensorsFile.open(single);
@@ -160,7 +179,10 @@ public final class Checkpoint implements AutoCloseable {
         return tensors.keySet();
     }
 
-    /** All tensors by name, in file order. */
+    /**
+     * All tensors by name, in file order, as they lie in the file: for names, types and shapes. What {@link #tensor} gives
+     * differs for the query and key weights of a GGUF folder, which have llama.cpp's order of rows here.
+     */
     public Map<String, Tensor> tensors() {
         return tensors;
     }
@@ -179,7 +201,8 @@ public final class Checkpoint implements AutoCloseable {
         if (tensor == null) {
             throw new CheckpointException(Fault.MISSING, path.toString(), "no tensor " + CheckpointException.quote(name), Names.cure(name, names()));
         }
-        return window == null ? tensor : mapped(name, tensor);
+        Tensor stored = window == null ? tensor : mapped(name, tensor);
+        return view == null ? stored : view.ordered(name, stored, window);
     }
 
     private Tensor mapped(String name, Tensor tensor) {
@@ -202,7 +225,7 @@ public final class Checkpoint implements AutoCloseable {
 
     /** All files that hold tensors. */
     List<Path> files() {
-        return files.isEmpty() ? List.of(path) : files.stream().map(SafetensorsFile::path).toList();
+        return gguf != null ? List.of(gguf.path()) : files.isEmpty() ? List.of(path) : files.stream().map(SafetensorsFile::path).toList();
     }
 
     /** What the file says about itself: safetensors' {@code __metadata__}, ONNX's producer and properties. */
@@ -228,7 +251,7 @@ public final class Checkpoint implements AutoCloseable {
 
     /** How GGUF stores each tensor; empty for other kinds. */
     Map<String, GgufType> ggufTypes() {
-        return gguf == null ? partTypes : gguf.types();
+        return view == null ? partTypes : view.types();
     }
 
     /** {@code config.json}, where there is one. */

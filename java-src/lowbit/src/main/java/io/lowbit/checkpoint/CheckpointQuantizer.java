@@ -1,5 +1,7 @@
 package io.lowbit.checkpoint;
 
+import io.lowbit.quant.GgmlQuantizer;
+import io.lowbit.quant.NonFinite;
 import io.lowbit.quant.NonFiniteWeightsException;
 import io.lowbit.quant.QuantizeOptions;
 import io.lowbit.quant.QuantizedMatrix;
@@ -49,7 +51,9 @@ public final class CheckpointQuantizer {
      */
     public static List<LayerResult> quantize(
             Checkpoint in, Path out, Scheme scheme, QuantizeOptions options, Layout layout, Globs globs, Consumer<LayerResult> each) throws IOException {
-        return quantize(in, out, LayerQuantizer.rounding(scheme, options), options.threads(), layout, globs, each);
+        // A GGUF file gets Q4_0 as ggml rounds it, which loses less than the grid of the other layouts.
+        boolean ggml = layout instanceof GgufLayout && GgmlQuantizer.isQ40(scheme) && options.clip() == null && options.nonFinite() == NonFinite.REJECT;
+        return quantize(in, out, ggml ? LayerQuantizer.ggml(scheme) : LayerQuantizer.rounding(scheme, options), options.threads(), layout, globs, each);
     }
 
     /** {@link #quantize(Checkpoint, Path, Scheme, QuantizeOptions, Layout, Globs, Consumer)} with matrices that {@code quantizer} makes. */

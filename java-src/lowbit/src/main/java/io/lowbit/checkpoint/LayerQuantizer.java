@@ -1,5 +1,6 @@
 package io.lowbit.checkpoint;
 
+import io.lowbit.quant.GgmlQuantizer;
 import io.lowbit.quant.QuantizeOptions;
 import io.lowbit.quant.QuantizedMatrix;
 import io.lowbit.quant.Quantizer;
@@ -35,6 +36,21 @@ public interface LayerQuantizer {
     /** How it was done, for the file's metadata: enough to do it again to the byte. */
     default Map<String, String> manifest() {
         return Map.of();
+    }
+
+    /** One scheme for all, rounded as ggml does. */
+    static LayerQuantizer ggml(Scheme scheme) {
+        return new LayerQuantizer() {
+            @Override
+            public Scheme scheme(LinearWeight layer) {
+                return scheme;
+            }
+
+            @Override
+            public QuantizedMatrix quantize(LinearWeight layer, Tensor weights, Arena arena) {
+                return GgmlQuantizer.quantize(weights, scheme, arena);
+            }
+        };
     }
 
     /** One scheme for all, rounded as {@code options} say. */

@@ -36,7 +36,8 @@ public final class Layouts {
             case Scheme.Int4 _ -> ALL.get(1);
             case Scheme.Mxfp4 _, Scheme.Nvfp4 _ -> ALL.get(2);
             case Scheme.Fp8 _ -> ALL.get(3);
-            case Scheme.Int8 _, Scheme.Ggml _ -> throw new IllegalArgumentException("scheme " + scheme.label() + " is read, not quantized to");
+            case Scheme.Ggml _ -> named("gguf", scheme);
+            case Scheme.Int8 _ -> throw new IllegalArgumentException("scheme " + scheme.label() + " is read, not quantized to");
             case Scheme.Dense _ -> throw new IllegalArgumentException("scheme " + scheme.label() + " is not quantized: it has no layout");
         };
     }

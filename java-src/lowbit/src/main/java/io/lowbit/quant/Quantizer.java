@@ -46,7 +46,8 @@ public final class Quantizer {
             case Scheme.Bnb4 s -> Bnb4Quantizer.quantize(source, s, options.zeroBlock(), arena);
             case Scheme.Mxfp4 _ -> Mxfp4Quantizer.quantize(source, options.mxScaleRule(), arena);
             case Scheme.Nvfp4 _ -> Nvfp4Quantizer.quantize(source, arena);
-            case Scheme.Int8 _, Scheme.Ggml _ -> throw new IllegalArgumentException("Lowbit reads " + scheme.label() + " and does not quantize to it");
+            case Scheme.Ggml _ -> GgmlQuantizer.quantize(source, scheme, arena);
+            case Scheme.Int8 _ -> throw new IllegalArgumentException("Lowbit reads " + scheme.label() + " and does not quantize to it");
             case Scheme.Fp8 s -> Fp8Quantizer.quantize(source, s, options.overflow(), arena);
         };
     }
