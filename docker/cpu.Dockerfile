@@ -2,7 +2,7 @@
 #   docker build -f docker/cpu.Dockerfile -t lowbit:cpu bundle/target/bundle
 #   docker run --rm lowbit:cpu selftest
 # The base needs glibc 2.17 or newer, libstdc++ and a POSIX shell with coreutils, nothing else.
-ARG BASE=debian:12-slim
+ARG BASE=debian:12.11-slim
 FROM ${BASE}
 COPY LICENSE README lowbit start.sh /opt/lowbit/
 COPY runtime /opt/lowbit/runtime

@@ -63,7 +63,7 @@ class BundleTest {
 
     @Test
     void selftestPasses() throws Exception {
-        Result selftest = run("lowbit", "selftest", "--backend", "cpu");
+        Result selftest = run("lowbit", "selftest", "--backend", "cpu", "--quick");
         assertEquals(0, selftest.exit(), selftest.out() + selftest.err());
         assertTrue(selftest.out().strip().endsWith("all passed"), selftest.out());
     }
