@@ -10,23 +10,23 @@ import java.util.zip.ZipEntry;
 import java.util.zip.ZipFile;
 import org.junit.jupiter.api.Assumptions;
 
-/** The folder {@code bundle/target/bundle} that the build made, or the reason why tests of it are skipped. */
+/** The folder {@code java-src/lowbit-bundle/target/bundle} that the build made, or the reason why tests of it are skipped. */
 public final class BuiltBundle {
     /** Makes a skip an error: the build made the bundle, so it is there. */
     static final String REQUIRED = "lowbit.tests.bundle";
 
-    private static final Path FOLDER = Path.of(System.getProperty("lowbit.root"), "bundle", "target", "bundle").normalize();
+    private static final Path FOLDER = Path.of(System.getProperty("lowbit.root"), "java-src/lowbit-bundle/target/bundle").normalize();
 
     private BuiltBundle() {}
 
     /** The folder; where there is none, or one of other classes than those under test, the test is skipped, loudly. */
     public static Path require() throws IOException {
         if (!Files.isExecutable(FOLDER.resolve("lowbit"))) {
-            skip("bundle/target/bundle is not there");
+            skip("java-src/lowbit-bundle/target/bundle is not there");
         }
         String stale = stale();
         if (stale != null) {
-            skip("bundle/target/bundle is of another build: " + stale + " differs");
+            skip("java-src/lowbit-bundle/target/bundle is of another build: " + stale + " differs");
         }
         return FOLDER;
     }

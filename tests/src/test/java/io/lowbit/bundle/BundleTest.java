@@ -19,7 +19,7 @@ import org.junit.jupiter.api.io.TempDir;
 /** The archive as its user has it: unpacked somewhere, with no Java and an empty environment. */
 @Tag("sources")
 class BundleTest {
-    private static final Path TARGET = Path.of(System.getProperty("lowbit.root"), "bundle", "target").normalize();
+    private static final Path TARGET = Path.of(System.getProperty("lowbit.root"), "java-src/lowbit-bundle/target").normalize();
 
     @TempDir
     static Path folder;
@@ -34,7 +34,7 @@ class BundleTest {
             archive = files.filter(file -> file.toString().endsWith(".tar.xz")).findFirst().orElse(null);
         }
         if (archive == null) {
-            BuiltBundle.skip("bundle/target has no archive");
+            BuiltBundle.skip("there is no archive in " + TARGET);
         }
         Result tar = Programs.run(folder, List.of("tar", "-xf", archive.toString()));
         assertEquals(0, tar.exit(), tar.err());

@@ -162,7 +162,7 @@ class LauncherTest {
         for (String file : List.of("pom.xml", "lowbit", "mvnw")) {
             copy(ROOT.resolve(file), target.resolve(file));
         }
-        for (String folder : List.of(".mvn", "bindings", "java-src", "tests/pom.xml", "bundle/pom.xml", "tests/golden/codes.safetensors",
+        for (String folder : List.of(".mvn", "bindings", "java-src", "tests/pom.xml", "tests/golden/codes.safetensors",
                 "tests/golden/encode.safetensors")) {
             Path from = ROOT.resolve(folder);
             Files.walkFileTree(from, new SimpleFileVisitor<>() {

@@ -73,7 +73,7 @@ public final class Bundle {
             copy(root.resolve(name), folder.resolve("tests/root").resolve(name));
         }
         Files.copy(root.resolve("LICENSE"), folder.resolve("LICENSE"));
-        Path files = root.resolve("bundle/src/main/files");
+        Path files = root.resolve("java-src/lowbit-bundle/src/main/files");
         copy(files, folder);
         for (String launcher : List.of("lowbit", "run-tests")) {
             if (!folder.resolve(launcher).toFile().setExecutable(true, false)) {

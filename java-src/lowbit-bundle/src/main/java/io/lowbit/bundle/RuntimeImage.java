@@ -25,7 +25,9 @@ final class RuntimeImage {
             // sun.misc.Unsafe, which Gson and JNA (both in the tokenizer's library) ask for
             "jdk.unsupported",
             // java.nio file systems in jars
-            "jdk.zipfs"));
+            "jdk.zipfs",
+            // events for the flight recorder
+            "jdk.jfr"));
 
     private RuntimeImage() {}
 
