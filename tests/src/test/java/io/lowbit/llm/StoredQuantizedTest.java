@@ -30,6 +30,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 @DisplayName("Folders whose layers are stored quantized")
 class StoredQuantizedTest {
@@ -93,6 +94,30 @@ class StoredQuantizedTest {
             double worst = Models.largestDifference(logits(onTheFly), logits(asStored));
             assertTrue(worst <= 1e-3, "largest difference " + worst);
         }
+    }
+
+    /** A GGUF file with the configuration and the tokenizer beside it: other names, query and key rows in another order. */
+    @ParameterizedTest
+    @ValueSource(strings = {"mxfp4", "q4_0", "q8_0"})
+    void aGgufFileRunsAsItsFolderDoes(String scheme) throws IOException {
+        Path home = Files.createDirectory(folder.resolve("gguf"));
+        Path stored = home.resolve("model.gguf");
+        Cli run = Cli.run("quantize", Models.DEMO.toString(), stored.toString(), "--scheme", scheme, "--layout", "gguf");
+        assertEquals(0, run.exit(), run.err());
+        for (String name : List.of("config.json", "tokenizer.json", "test.jsonl")) {
+            Files.copy(Models.DEMO.resolve(name), home.resolve(name));
+        }
+        try (Backend backend = Models.backend(); LlamaModel asStored = Models.load(home, backend, null)) {
+            if (scheme.equals("mxfp4")) {
+                try (LlamaModel onTheFly = Models.load(Models.DEMO, backend, new Scheme.Mxfp4())) {
+                    assertArrayEquals(logits(onTheFly), logits(asStored));
+                }
+            }
+        }
+        double perplexity = perplexity(home.toString(), "--windows", "2");
+        double plain = perplexity(Models.DEMO.toString(), "--windows", "2");
+        System.out.printf("demo model as a GGUF file, %s: perplexity of 2 windows %.3f, %.3f in BF16%n", scheme, perplexity, plain);
+        assertEquals(plain, perplexity, (scheme.equals("q8_0") ? 0.005 : 0.1) * plain);
     }
 
     @Test
