@@ -34,44 +34,68 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 failed=0
 
-printf '%-16s %-8s %-5s %-46s %5s %7s %7s\n' file arch PTX kernel regs shared spills
-for source in "$here"/*.cu; do
+# One source for one architecture: $work/FILE.ptx, its table in FILE.table; 1 where it cannot be built, 3 where it spills.
+build() {
+    local source=$1 arch=$2 name file lowest= version own
     name=$(basename "$source" .cu)
-    folder=$resources
-    [[ $name == bench ]] && folder=$harness
-    architectures=$(sed -n 's|^// architectures: ||p' "$source")
-    for arch in ${architectures:-89 90a}; do
-        file=${name}.sm_$arch.ptx
-        # No FMA contraction and no fast-math: what is fused is written as fused.
-        "$nvcc" -std=c++17 -O3 -fmad=false -DARCH="sm${arch%a}" -gencode "arch=compute_$arch,code=compute_$arch" \
-            --ptx -o "$work/raw.ptx" "$source"
-        lowest=
-        for version in "${versions[@]}"; do
-            # Comments name the compiler's build, nothing a reader needs.
-            sed -e "s/^\.version .*/.version $version/" -e '/^\/\//d' "$work/raw.ptx" >"$work/$file"
-            if "$ptxas" -v "-arch=sm_$arch" -o /dev/null "$work/$file" >"$work/log" 2>&1; then
-                lowest=$version
-                break
-            fi
-        done
-        [[ -n $lowest ]] || { cat "$work/log" >&2; echo "build.sh: ptxas refuses $file" >&2; exit 1; }
-        awk -v file="$name" -v arch="sm_$arch" -v ptx="$lowest" '
-            /Compiling entry function/ { kernel = $0; sub(/^[^\x27]*\x27/, "", kernel); sub(/\x27.*/, "", kernel) }
-            /spill stores/ { match($0, /[0-9]+ bytes spill stores/); spills = substr($0, RSTART) + 0 }
-            /Used [0-9]+ registers/ {
-                match($0, /Used [0-9]+/); regs = substr($0, RSTART + 5) + 0
-                shared = 0; if (match($0, /[0-9]+ bytes smem/)) shared = substr($0, RSTART) + 0
-                printf "%-16s %-8s %-5s %-46s %5d %7d %7d\n", file, arch, ptx, kernel, regs, shared, spills
-                if (spills > 0) bad = 1
-            }
-            END { exit bad }' "$work/log" || { echo "build.sh: $file spills registers" >&2; failed=1; }
-        if $check; then
-            cmp -s "$work/$file" "$folder/$file" || { echo "build.sh: $file is not what the sources give: run kernels-cuda/build.sh" >&2; failed=1; }
-        else
-            mkdir -p "$folder"
-            cp "$work/$file" "$folder/$file"
+    file=${name}.sm_$arch.ptx
+    own=$work/$file.tmp
+    mkdir "$own"
+    # No FMA contraction and no fast-math: what is fused is written as fused.
+    "$nvcc" -std=c++17 -O3 -fmad=false -DARCH="sm${arch%a}" -gencode "arch=compute_$arch,code=compute_$arch" \
+        --ptx -o "$own/raw.ptx" "$source" || return 1
+    for version in "${versions[@]}"; do
+        # Comments name the compiler's build, nothing a reader needs.
+        sed -e "s/^\.version .*/.version $version/" -e '/^\/\//d' "$own/raw.ptx" >"$own/$file"
+        if "$ptxas" -v "-arch=sm_$arch" -o /dev/null "$own/$file" >"$own/log" 2>&1; then
+            lowest=$version
+            break
         fi
     done
+    [[ -n $lowest ]] || { cat "$own/log" >&2; echo "build.sh: ptxas refuses $file" >&2; return 1; }
+    mv "$own/$file" "$work/$file"
+    awk -v file="$name" -v arch="sm_$arch" -v ptx="$lowest" '
+        /Compiling entry function/ { kernel = $0; sub(/^[^\x27]*\x27/, "", kernel); sub(/\x27.*/, "", kernel) }
+        /spill stores/ { match($0, /[0-9]+ bytes spill stores/); spills = substr($0, RSTART) + 0 }
+        /Used [0-9]+ registers/ {
+            match($0, /Used [0-9]+/); regs = substr($0, RSTART + 5) + 0
+            shared = 0; if (match($0, /[0-9]+ bytes smem/)) shared = substr($0, RSTART) + 0
+            printf "%-16s %-8s %-5s %-46s %5d %7d %7d\n", file, arch, ptx, kernel, regs, shared, spills
+            if (spills > 0) bad = 3
+        }
+        END { exit bad }' "$own/log" >"$work/$file.table" || { echo "build.sh: $file spills registers" >&2; return 3; }
+}
+
+printf '%-16s %-8s %-5s %-46s %5s %7s %7s\n' file arch PTX kernel regs shared spills
+jobs=()
+for source in "$here"/*.cu; do
+    architectures=$(sed -n 's|^// architectures: ||p' "$source")
+    for arch in ${architectures:-89 90a}; do
+        while (($(jobs -rp | wc -l) >= $(nproc))); do
+            sleep 0.1
+        done
+        build "$source" "$arch" &
+        jobs+=("$! $(basename "$source" .cu) $arch")
+    done
+done
+for job in "${jobs[@]}"; do
+    read -r pid name arch <<<"$job"
+    file=${name}.sm_$arch.ptx
+    status=0
+    wait "$pid" || status=$?
+    [[ ! -f $work/$file.table ]] || cat "$work/$file.table"
+    if ((status == 1)); then
+        exit 1
+    fi
+    ((status == 0)) || failed=1
+    folder=$resources
+    [[ $name == bench ]] && folder=$harness
+    if $check; then
+        cmp -s "$work/$file" "$folder/$file" || { echo "build.sh: $file is not what the sources give: run kernels-cuda/build.sh" >&2; failed=1; }
+    else
+        mkdir -p "$folder"
+        cp "$work/$file" "$folder/$file"
+    fi
 done
 if $check; then
     for file in "$resources"/*.ptx "$harness"/*.ptx; do
