@@ -27,12 +27,12 @@ public final class Gpu {
         return CudaBackend.open(0);
     }
 
-    /** Skips the test where no GPU can be used; fails it there where {@value #REQUIRED} is {@code required}. */
+    /** Skips the test where no GPU can be used; fails it there where {@value #REQUIRED} is set. */
     public static void require() {
         try (Context context = Context.open(0)) {
             Architecture.of(context.device());
         } catch (BackendUnavailableException e) {
-            if ("required".equals(System.getProperty(REQUIRED))) {
+            if (System.getProperty(REQUIRED) != null) {
                 throw e;
             }
             System.out.println("SKIPPED on this machine, device test: " + e.getMessage());
