@@ -19,6 +19,7 @@ import io.lowbit.cli.bench.gpu.GpuText;
 import io.lowbit.cli.bench.gpu.TimingRule;
 import io.lowbit.cuda.CudaBackend;
 import io.lowbit.cuda.kernels.KernelChoice;
+import io.lowbit.quant.Grouping;
 import io.lowbit.quant.QuantizeOptions;
 import io.lowbit.quant.Quantizer;
 import io.lowbit.quant.Scheme;
@@ -28,7 +29,6 @@ import java.util.EnumSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.Callable;
 import java.util.stream.Stream;
@@ -51,6 +51,15 @@ import picocli.CommandLine.Spec;
 final class GemmCommand implements Callable<Integer> {
     private static final String GPU_SHAPES = "4096x4096,11008x4096,4096x11008,8192x8192,28672x8192,8192x28672";
     private static final String GPU_MS = "1,4,16,64,256,2048,8192";
+    private static final List<Scheme> GPU_SCHEMES = List.of(
+            new Scheme.Int4(Grouping.group(128), true),
+            new Scheme.Bnb4(Scheme.Codebook.NF4, 64, false),
+            new Scheme.Bnb4(Scheme.Codebook.NF4, 64, true),
+            new Scheme.Mxfp4(),
+            new Scheme.Nvfp4(),
+            new Scheme.Fp8(Scheme.Fp8Format.E4M3, Grouping.TENSOR),
+            new Scheme.Fp8(Scheme.Fp8Format.E4M3, Grouping.CHANNEL),
+            new Scheme.Fp8(Scheme.Fp8Format.E4M3, Grouping.block(128, 128)));
     private static final String CPU_SHAPES = "4096x4096,11008x4096";
     private static final String CPU_MS = "1,8,64,512";
     private static final int PROFILED = 10;
@@ -90,9 +99,8 @@ final class GemmCommand implements Callable<Integer> {
     @Option(
             names = "--seconds",
             paramLabel = "S",
-            defaultValue = "1",
-            description = "Timed calls of a case: on the CPU at least, on a GPU at most about so long. Default: ${DEFAULT-VALUE}.")
-    private double seconds;
+            description = "Timed calls of a case: on the CPU at least (default 1), on a GPU at most about so long (default 0.6).")
+    private Double seconds;
 
     @Option(
             names = "--runs",
@@ -135,6 +143,9 @@ final class GemmCommand implements Callable<Integer> {
         @Option(names = "--no-peers", description = "Do not time cuBLASLt.")
         private boolean noPeers;
 
+        @Option(names = "--peers-only", description = "Time cuBLASLt alone.")
+        private boolean peersOnly;
+
         @Option(
                 names = "--rest",
                 paramLabel = "S",
@@ -170,6 +181,7 @@ final class GemmCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws Exception {
+        checkUsage();
         files.prepare();
         try (Backend backend = backendOption.open(out)) {
             if (backend instanceof CudaBackend cuda) {
@@ -181,10 +193,35 @@ final class GemmCommand implements Callable<Integer> {
                     return onGpu(forced);
                 }
             }
-            if (gpu.kernel != null || gpu.cublasLt != null) {
-                throw new ParameterException(spec.commandLine(), "--kernel and --cublaslt are for a GPU, and backend " + backend.name() + " was taken");
+            if (gpu.kernel != null || gpu.cublasLt != null || gpu.peersOnly) {
+                throw new ParameterException(spec.commandLine(), "--kernel, --cublaslt and --peers-only are for a GPU, and backend " + backend.name() + " was taken");
             }
             return onCpu(backend);
+        }
+    }
+
+    /** Refuses wrong usage before a backend says that it was taken. */
+    private void checkUsage() {
+        try {
+            if (profile != null) {
+                ProfileCase.parse(profile);
+            }
+            shapes(CPU_SHAPES);
+            list(SchemeNames.common());
+            if (ms(CPU_MS).stream().anyMatch(m -> m < 1)) {
+                throw new IllegalArgumentException("--m: expected rows of at least 1");
+            }
+            if (seconds != null && !(seconds > 0 && seconds < 1e6) || !(gpu.rest >= 0 && gpu.rest < 1e6)) {
+                throw new IllegalArgumentException("--seconds and --rest: expected more than 0 and at least 0 seconds");
+            }
+            if (runs != null && (runs < 1 || runs > GemmPlan.MOST_RUNS)) {
+                throw new IllegalArgumentException("--runs " + runs + ": expected 1 to " + GemmPlan.MOST_RUNS);
+            }
+            if (gpu.coldMib < 0 || gpu.coldMib > 1 << 20) {
+                throw new IllegalArgumentException("--cold " + gpu.coldMib + ": expected 0 to " + (1 << 20) + " MiB");
+            }
+        } catch (IllegalArgumentException e) {
+            throw new ParameterException(spec.commandLine(), e.getMessage());
         }
     }
 
@@ -200,7 +237,7 @@ final class GemmCommand implements Callable<Integer> {
         GpuPlan plan;
         try {
             plan = new GpuPlan(gpuSchemes(), shapes(GPU_SHAPES), ms(GPU_MS), type(Activations.bf16), library != null, true, true,
-                    gpu.coldMib << 20, TimingRule.of(runs == null ? 50 : runs, seconds, gpu.rest, gpu.apart), seed);
+                    gpu.coldMib << 20, TimingRule.of(runs == null ? 50 : runs, seconds == null ? 0.6 : seconds, gpu.rest, gpu.apart), seed);
         } catch (IllegalArgumentException e) {
             throw new ParameterException(spec.commandLine(), e.getMessage());
         }
@@ -256,14 +293,15 @@ final class GemmCommand implements Callable<Integer> {
     }
 
     private GemmPlan cpuPlan(SetSizes sets) {
+        double least = seconds == null ? 1 : seconds;
         Set<Regime> regimes = switch (cpu.where) {
             case dram -> EnumSet.of(Regime.DRAM);
             case l3 -> EnumSet.of(Regime.L3);
             case both -> EnumSet.allOf(Regime.class);
         };
         try {
-            return new GemmPlan(list(SchemeNames.common()), shapes(CPU_SHAPES), ms(CPU_MS), regimes, type(Activations.f32), seconds,
-                    runs == null ? 30 : runs, Math.min(1, seconds), seed, sets);
+            return new GemmPlan(cpuSchemes(), shapes(CPU_SHAPES), ms(CPU_MS), regimes, type(Activations.f32), least,
+                    runs == null ? 30 : runs, Math.min(1, least), seed, sets);
         } catch (IllegalArgumentException e) {
             throw new ParameterException(spec.commandLine(), e.getMessage());
         }
@@ -277,17 +315,19 @@ final class GemmCommand implements Callable<Integer> {
         }
     }
 
-    /** What is asked for; {@code none} times the peers alone. */
+    private List<Scheme> cpuSchemes() {
+        return profile == null ? list(SchemeNames.common())
+                : List.of(profiled().scheme().orElseThrow(() -> new ParameterException(spec.commandLine(), "--profile " + profile
+                        + ": it needs a GPU, and backend cpu was taken")));
+    }
+
     private List<Scheme> gpuSchemes() {
         return profile != null ? profiled().scheme().stream().toList()
-                : schemes.given() ? schemes.all().stream().flatMap(Optional::stream).toList() : SchemeNames.common();
+                : gpu.peersOnly ? List.of()
+                : list(GPU_SCHEMES);
     }
 
     private List<Scheme> list(List<Scheme> common) {
-        if (profile != null) {
-            return List.of(profiled().scheme().orElseThrow(() -> new ParameterException(spec.commandLine(), "--profile " + profile
-                    + ": it needs a GPU, and backend cpu was taken")));
-        }
         if (!schemes.given()) {
             return common;
         }

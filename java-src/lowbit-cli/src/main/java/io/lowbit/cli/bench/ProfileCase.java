@@ -29,7 +29,8 @@ record ProfileCase(String contender, Optional<Scheme> scheme, GemmShape shape, i
             throw new IllegalArgumentException("--profile '" + text + "': " + EXPECTED);
         }
         String name = parts[0].strip();
-        String label = name.endsWith(GpuBench.W8A8) ? name.substring(0, name.length() - GpuBench.W8A8.length()) : name;
+        int quantized = name.indexOf(GpuBench.W8A8);
+        String label = quantized < 0 ? name : name.substring(0, quantized);
         Optional<Scheme> scheme = SchemeNames.parse(label);
         boolean peer = false;
         for (Operands operands : Operands.values()) {

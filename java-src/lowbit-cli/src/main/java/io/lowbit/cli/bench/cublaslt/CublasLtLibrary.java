@@ -37,7 +37,7 @@ public record CublasLtLibrary(String path, long version) {
         return loaded;
     }
 
-    private static CublasLtLibrary load(List<String> names, boolean asked) throws CublasLtMissingException {
+    static CublasLtLibrary load(List<String> names, boolean asked) throws CublasLtMissingException {
         List<String> tried = new ArrayList<>();
         for (String name : names) {
             SymbolLookup lookup;

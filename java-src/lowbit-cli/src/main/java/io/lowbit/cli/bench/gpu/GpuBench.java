@@ -21,6 +21,7 @@ import java.time.Instant;
 import java.util.ArrayList;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Locale;
 import java.util.Set;
 import java.util.function.Consumer;
 import java.util.function.Function;
@@ -245,10 +246,16 @@ public final class GpuBench implements AutoCloseable {
         prepare(plan, contender, dtype, shape, m, activations);
         int copies = activations.copies();
         activations.poison(timer.stream());
-        contender.launch(timer.stream(), activations, 0);
+        double nanos = timer.once(copy -> contender.launch(timer.stream(), activations, copy));
         ProductCheck.Verdict first = check.check(activations, 0, contender.tolerance());
         if (first.fault() != null) {
             return wrong(contender, shape, m, bytes, first);
+        }
+        if (nanos > plan.rule().capNanos()) {
+            String reason = String.format(Locale.ROOT, "right, but one launch of %s takes %.2f s; raise --seconds to time it", contender.kernel(),
+                    nanos * 1e-9);
+            return new GpuResult(contender.name(), contender.peer(), contender.kernel(), contender.math(), shape, m, reason, false, null, bytes,
+                    first.worst());
         }
         activations.poison(timer.stream());
         Timing timing = timer.time(plan.rule(), copies, copy -> contender.launch(timer.stream(), activations, copy));

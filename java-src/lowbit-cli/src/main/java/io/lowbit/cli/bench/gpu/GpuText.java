@@ -76,7 +76,7 @@ public final class GpuText {
         return table;
     }
 
-    private static List<String> notes(GpuReport report) {
+    static List<String> notes(GpuReport report) {
         List<String> notes = new ArrayList<>();
         for (GpuResult r : report.results()) {
             if (!r.timed()) {

@@ -93,8 +93,8 @@ final class GraphTimer implements AutoCloseable {
         }
     }
 
-    /** How long a launch on copy 0 takes on an idle device. */
-    private double once(IntConsumer launch) {
+    /** Nanoseconds of a launch on copy 0 that starts on an idle device. */
+    double once(IntConsumer launch) {
         return pass(1, launch);
     }
 

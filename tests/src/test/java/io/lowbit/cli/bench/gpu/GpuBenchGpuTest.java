@@ -1,0 +1,91 @@
+package io.lowbit.cli.bench.gpu;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
+import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.lowbit.cli.bench.GemmShape;
+import io.lowbit.cli.bench.cublaslt.CublasLtLibrary;
+import io.lowbit.cli.bench.cublaslt.CublasLtMissingException;
+import io.lowbit.cli.bench.cublaslt.Operands;
+import io.lowbit.cuda.CudaBackend;
+import io.lowbit.cuda.DeviceMatrix;
+import io.lowbit.cuda.DeviceTensor;
+import io.lowbit.cuda.Gpu;
+import io.lowbit.cuda.driver.Context;
+import io.lowbit.cuda.driver.DeviceMemory;
+import io.lowbit.quant.Grouping;
+import io.lowbit.quant.QuantizeOptions;
+import io.lowbit.quant.Scheme;
+import io.lowbit.tensor.DType;
+import java.util.List;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+
+/** The harness on a real card: a small run, and what its check must refuse. */
+@Tag("gpu")
+class GpuBenchGpuTest {
+    private static final TimingRule SHORT = new TimingRule(5, 1e5, 0, 1e5, false, 0.2e9);
+
+    @Test
+    void aSmallRunTimesEveryContender() {
+        GpuPlan plan = new GpuPlan(List.of(new Scheme.Int4(Grouping.group(128), true), new Scheme.Fp8(Scheme.Fp8Format.E4M3, Grouping.CHANNEL)),
+                List.of(new GemmShape(512, 256)), List.of(1, 16), DType.BF16, true, true, true, 0, SHORT, 3);
+        try (CudaBackend backend = Gpu.open()) {
+            CublasLtLibrary library = null;
+            String why = "";
+            try {
+                library = CublasLtLibrary.find(null);
+            } catch (CublasLtMissingException e) {
+                why = e.getMessage();
+            }
+            try (GpuBench bench = new GpuBench(backend, library, why, QuantizeOptions.DEFAULT)) {
+                GpuReport report = bench.run(plan, _ -> {});
+                assertTrue(report.right(), GpuText.notes(report).toString());
+                for (GpuResult r : report.results()) {
+                    assertTrue(r.timed() || r.peer(), r.toString());
+                }
+                if (library != null) {
+                    assertEquals(plan.size(), report.results().size());
+                    assertNotNull(GpuSheet.of(report).yardstick(), GpuText.notes(report).toString());
+                    assertTrue(bench.profile(plan, GpuBench.peerName(Operands.BF16), 2).startsWith("algo"));
+                } else {
+                    assertTrue(why.contains("libcublasLt.so.13"), why);
+                }
+                assertTrue(report.dispatch().stream().anyMatch(c -> c.nanos() != null));
+            }
+        }
+    }
+
+    /** One wrong or unwritten element among those looked at is found; so is any NaN. */
+    @Test
+    void theCheckRefusesWrongAndUnwrittenOutputs() {
+        try (CudaBackend backend = Gpu.open()) {
+            Context context = backend.context();
+            long n = 96;
+            long k = 256;
+            try (BenchKernels kernels = new BenchKernels(context); GraphTimer timer = new GraphTimer(context);
+                    DeviceMemory memory = context.allocate(4 * n * k); DeviceMemory decoded = context.allocate(4 * n * k);
+                    Activations a = new Activations(context, kernels)) {
+                DeviceTensor weights = DeviceTensor.of(memory, DType.F32, n, k);
+                kernels.normal(timer.stream(), weights, 5, 0.02f);
+                timer.stream().synchronize();
+                try (DeviceMatrix matrix = backend.quantize(weights, new Scheme.Mxfp4(), QuantizeOptions.DEFAULT);
+                        LowbitContender layer = new LowbitContender(backend, matrix, null)) {
+                    DeviceTensor values = DeviceTensor.of(decoded, DType.F32, n, k);
+                    matrix.dequantize(values);
+                    try (DeviceCheck check = new DeviceCheck(context, kernels, timer.stream(), values, 7)) {
+                        a.prepare(timer.stream(), DType.BF16, 5, n, k, 1, 7, null, false);
+                        layer.prepare(timer, a);
+                        assertTrue(check.check(a, 0, layer.tolerance()).fault().contains("was not written"));
+                        layer.launch(timer.stream(), a, 0);
+                        assertNull(check.check(a, 0, layer.tolerance()).fault());
+                        timer.stream().fill(a.y(0).address() + 2 * (3 * n + 11), (byte) 0x3f, 2);
+                        assertTrue(check.check(a, 0, layer.tolerance()).fault().startsWith("y[3, 11] = "));
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,75 @@
+package io.lowbit.cli.bench.gpu;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.util.Arrays;
+import org.junit.jupiter.api.Test;
+
+/** How long is timed, and what the replays say. */
+class TimingTest {
+    private static final TimingRule RULE = TimingRule.of(50, 0.6, 0.1, false);
+
+    @Test
+    void shortLaunchesFillAReplay() {
+        TimingRule.Counts counts = RULE.counts(5_000, 30);
+        assertEquals(120, counts.launches(), "4 rounds of 30 launches of 5 µs are the first to reach half a millisecond");
+        assertEquals(50, counts.replays());
+        assertFalse(counts.capped());
+        assertEquals(200, RULE.counts(5_000, 200).launches(), "every copy has its launch");
+    }
+
+    @Test
+    void theCapTakesLaunchesFirstThenReplays() {
+        TimingRule.Counts some = RULE.counts(3e6, 8);
+        assertEquals(4, some.launches());
+        assertEquals(50, some.replays());
+        TimingRule.Counts few = RULE.counts(20e6, 8);
+        assertEquals(2, few.launches(), "at least two copies in turn");
+        assertEquals(15, few.replays());
+        assertTrue(few.capped());
+        assertEquals(3, RULE.counts(500e6, 1).replays());
+    }
+
+    @Test
+    void slowLaunchesGetFewCopies() {
+        assertEquals(30, RULE.copies(5_000, 30));
+        assertEquals(7, RULE.copies(10e6, 30));
+        assertEquals(1, RULE.copies(2e9, 30));
+    }
+
+    @Test
+    void noiseIsTheDriftOfTheMedians() {
+        double[] steady = new double[50];
+        Arrays.fill(steady, 100);
+        assertEquals(0, Timing.of(steady, 1, 1, false).noise());
+        double[] drifting = steady.clone();
+        Arrays.fill(drifting, 40, 50, 110);
+        assertEquals(0.1, Timing.of(drifting, 1, 1, false).noise(), 1e-12);
+        double[] spikes = steady.clone();
+        for (int i = 0; i < 50; i += 10) {
+            spikes[i] = 500;
+        }
+        assertEquals(0, Timing.of(spikes, 1, 1, false).noise(), "single spikes move no median");
+        assertEquals(500, Timing.of(spikes, 1, 1, false).nanos().p95() + 0, 1e-12);
+        assertEquals(0.2, Timing.of(new double[] {90, 100, 110}, 1, 1, true).noise(), 1e-12);
+    }
+
+    @Test
+    void senselessRulesAreRefused() {
+        assertThrows(IllegalArgumentException.class, () -> TimingRule.of(0, 1, 0, false));
+        assertThrows(IllegalArgumentException.class, () -> TimingRule.of(50, 0, 0, false));
+        assertThrows(IllegalArgumentException.class, () -> TimingRule.of(50, 1, -1, false));
+    }
+
+    @Test
+    void datasheetsAreFoundByName() {
+        assertEquals(989e12, Datasheet.of("NVIDIA H100 80GB HBM3").bf16());
+        assertEquals(756e12, Datasheet.of("NVIDIA H100 PCIe").bf16());
+        assertEquals("L40S", Datasheet.of("NVIDIA L40S").gpu());
+        assertEquals("L4", Datasheet.of("NVIDIA L4").gpu());
+        assertEquals(null, Datasheet.of("NVIDIA L40"));
+    }
+}
