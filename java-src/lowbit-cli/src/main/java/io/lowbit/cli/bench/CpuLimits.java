@@ -13,7 +13,8 @@ import java.util.StringJoiner;
  */
 public final class CpuLimits implements Limits {
     private static final int BLOCK = 16 << 10;
-    private static final int FMA_ITERATIONS = 1 << 12;
+    private static final int WARM_ITERATIONS = 1 << 12;
+    private static final long WARM_NANOS = 300_000_000;
     private static final long READ_NANOS = 15_000_000;
     private static final long FMA_NANOS = 8_000_000;
 
@@ -24,6 +25,8 @@ public final class CpuLimits implements Limits {
     private final Map<Regime, Integer> streams = new EnumMap<>(Regime.class);
     /** Where each thread goes on reading, in blocks; padded to a cache line each. */
     private final long[] position;
+    /** Iterations that take about {@link #FMA_NANOS}. */
+    private final int fmaIterations;
     private volatile long sink;
 
     /**
@@ -44,9 +47,7 @@ public final class CpuLimits implements Limits {
             }
             return 0;
         });
-        for (int round = 0; round < 20; round++) {
-            fmaFor(2 * FMA_NANOS);
-        }
+        fmaIterations = fmaIterations();
         calibrate(Regime.DRAM, sets.dramBytes());
         if (sets.l3Bytes() > 0) {
             calibrate(Regime.L3, sets.l3Bytes());
@@ -87,7 +88,17 @@ public final class CpuLimits implements Limits {
 
     @Override
     public double flops() {
-        return fmaFor(FMA_NANOS);
+        return fma(fmaIterations);
+    }
+
+    /** Compiles the loop, then finds how often it turns in {@link #FMA_NANOS}. */
+    private int fmaIterations() {
+        long start = System.nanoTime();
+        while (System.nanoTime() - start < WARM_NANOS) {
+            fma(WARM_ITERATIONS);
+        }
+        double perSecond = fma(WARM_ITERATIONS) / crew.threads() / loops.flopsPerIteration();
+        return Math.clamp((long) (perSecond * FMA_NANOS * 1e-9), WARM_ITERATIONS, Integer.MAX_VALUE);
     }
 
     /** Each thread reads its own part of the set, in distant streams; bytes a second of all together. */
@@ -119,19 +130,17 @@ public final class CpuLimits implements Limits {
         });
     }
 
-    private double fmaFor(long nanos) {
+    /**
+     * A sample is one call. With a loop around the call C2 would compile that loop in turn, the call inlined, and then
+     * keeps the sums in memory: half the peak.
+     */
+    private double fma(int iterations) {
         return crew.sum(_ -> {
             long start = System.nanoTime();
-            long now = start;
-            float seen = 0;
-            long done = 0;
-            while (now - start < nanos) {
-                seen += loops.fma(FMA_ITERATIONS);
-                done++;
-                now = System.nanoTime();
-            }
+            float seen = loops.fma(iterations);
+            long nanos = System.nanoTime() - start;
             sink = Float.floatToRawIntBits(seen);
-            return (double) done * FMA_ITERATIONS * loops.flopsPerIteration() / ((now - start) * 1e-9);
+            return (double) iterations * loops.flopsPerIteration() / (nanos * 1e-9);
         });
     }
 
