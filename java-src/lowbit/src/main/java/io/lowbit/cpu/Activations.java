@@ -4,7 +4,7 @@ import io.lowbit.tensor.DType;
 import io.lowbit.tensor.Half;
 import java.lang.foreign.MemorySegment;
 
-/** Packs rows of x as f32 into the order of the micro-kernels: [padded k][rows], zeros where the panels are padded. */
+/** Packs rows of x as f32 into the order of the micro-kernels: [padded k][stride], zeros where the panels are padded. */
 final class Activations {
     private Activations() {}
 
@@ -12,14 +12,15 @@ final class Activations {
      * Packs {@code rows} rows.
      *
      * @param x elements of type {@code type}, the rows from element {@code first} on
-     * @param to receives {@code rows·w.paddedColumns()} floats from {@code at} on
+     * @param stride floats a column takes: at least {@code rows}; what lies between is left alone
+     * @param to receives {@code stride·w.paddedColumns()} floats from {@code at} on
      * @param row working memory for one row of K floats
      */
-    static void pack(Panels w, MemorySegment x, DType type, long first, int rows, float[] to, int at, MemorySegment row) {
+    static void pack(Panels w, MemorySegment x, DType type, long first, int rows, int stride, float[] to, int at, MemorySegment row) {
         for (int r = 0; r < rows; r++) {
             // A row of its own first: the scatter below then always reads the same kind of memory.
             toFloats(x, type, first + (long) r * w.k, w.k, row);
-            scatter(w, row, to, at + r, rows);
+            scatter(w, row, to, at + r, stride);
         }
     }
 

@@ -36,7 +36,8 @@ public final class CpuBackend implements Backend {
 
     @Override
     public String description() {
-        return Simd.reason() + "; " + pool.threads() + (pool.threads() == 1 ? " thread" : " threads");
+        String kernels = Simd.vectorized() && Memory.REFUSAL != null ? Memory.REFUSAL : Simd.reason();
+        return kernels + "; " + pool.threads() + (pool.threads() == 1 ? " thread" : " threads");
     }
 
     @Override
@@ -49,7 +50,7 @@ public final class CpuBackend implements Backend {
             event.begin();
             ActOrder sorted = weights.groups() == null ? null : ActOrder.of(weights, arena);
             QuantizedMatrix plain = sorted == null ? weights : sorted.matrix();
-            CpuLinear layer = Simd.vectorized()
+            CpuLinear layer = Simd.vectorized() && Memory.REFUSAL == null
                     ? VectorLinear.load(this, plain, offsets)
                     : new ScalarLinear(this, plain, offsets);
             if (sorted != null) {

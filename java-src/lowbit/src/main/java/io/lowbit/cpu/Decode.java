@@ -52,10 +52,11 @@ final class Decode {
         for (int block = from; block < to; ) {
             int group = block / w.groupBlocks;
             int end = Math.min(to, (group + 1) * w.groupBlocks);
-            int up = 32 - w.scale.bits * ((group & ((1 << wordShift) - 1)) + 1);
-            FloatVector scale = Fields.scale(w.scales, s + ((long) (group >>> wordShift) << 6), up, w.scale.shift, w.scale.mask,
-                    w.scale.floor, w.scale.factor, 1f);
-            FloatVector zero = Fields.zero(w.zeros, z + (long) (group >>> 3) * w.zeroLineBytes, (group & 7) << 2);
+            int up = Fields.up(group, wordShift, w.scale.bits);
+            FloatVector scale = Fields.scale(w.scalesAt + s + ((long) (group >>> wordShift) << 6), up, w.scale.shift, IntVector.broadcast(I, w.scale.mask),
+                    FloatVector.broadcast(F, w.scaleFactor));
+            FloatVector zero = Fields.zero(w.zerosAt + z + (long) (group >>> 3) * w.zeroLineBytes, (group & 7) << 2,
+                    IntVector.broadcast(I, 15), IntVector.broadcast(I, Fields.MAGIC)).sub(8388608f);
             FloatVector z0 = zero.add(8388608f);
             FloatVector z1 = zero.add(524288f);
             FloatVector z2 = zero.add(32768f);
@@ -86,9 +87,9 @@ final class Decode {
         for (int block = from; block < to; ) {
             int group = block / w.groupBlocks;
             int end = Math.min(to, (group + 1) * w.groupBlocks);
-            int up = 32 - w.scale.bits * ((group & ((1 << wordShift) - 1)) + 1);
-            FloatVector scale = Fields.scale(w.scales, s + ((long) (group >>> wordShift) << 6), up, w.scale.shift, w.scale.mask,
-                    w.scale.floor, w.scale.factor, w.matrixScale);
+            int up = Fields.up(group, wordShift, w.scale.bits);
+            FloatVector scale = Fields.scale(w.scalesAt + s + ((long) (group >>> wordShift) << 6), up, w.scale.shift, IntVector.broadcast(I, w.scale.mask),
+                    FloatVector.broadcast(F, w.scaleFactor));
             for (; block < end; block++) {
                 IntVector u = IntVector.fromMemorySegment(I, codes, c + ((long) block << 6), LE);
                 long to0 = at + ((long) (block - from) << 9);

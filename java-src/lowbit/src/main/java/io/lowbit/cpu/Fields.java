@@ -1,7 +1,6 @@
 package io.lowbit.cpu;
 
 import io.lowbit.simd.Species;
-import java.lang.foreign.MemorySegment;
 import java.nio.ByteOrder;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
@@ -27,16 +26,25 @@ final class Fields {
         return words.lanewise(VectorOperators.ASHR, shift).and(mask).reinterpretAsFloats().mul(factor);
     }
 
-    /** Scales of one group, at byte {@code at}; {@code up} brings the group's field to the top of the word. */
-    static FloatVector scale(MemorySegment scales, long at, int up, int shift, int mask, int floor, float factor, float matrix) {
-        return IntVector.fromMemorySegment(I, scales, at, LE).lanewise(VectorOperators.LSHL, up).lanewise(VectorOperators.ASHR, shift)
-                .and(mask).max(floor).reinterpretAsFloats().mul(factor).mul(matrix);
+    /** The same with the field's constants in vectors, which C2 then keeps in registers through a loop. */
+    static FloatVector top(IntVector words, IntVector shift, IntVector mask, FloatVector factor) {
+        return words.lanewise(VectorOperators.ASHR, shift).and(mask).reinterpretAsFloats().mul(factor);
     }
 
-    /** Zero points 0..15 of one group as floats. */
-    static FloatVector zero(MemorySegment zeros, long at, int down) {
-        return IntVector.fromMemorySegment(I, zeros, at, LE).lanewise(VectorOperators.LSHR, down).and(15).or(MAGIC)
-                .reinterpretAsFloats().sub(8388608f);
+    /** Shift that brings a group's scale to the top of its word. */
+    static int up(int group, int wordShift, int bits) {
+        return 32 - bits * ((group & ((1 << wordShift) - 1)) + 1);
+    }
+
+    /** Scales of one group, at address {@code at}: {@link #up} and {@link Panels.FloatField}. */
+    static FloatVector scale(long at, int up, int shift, IntVector mask, FloatVector factor) {
+        return IntVector.fromMemorySegment(I, Memory.ALL, at, LE).lanewise(VectorOperators.LSHL, up).lanewise(VectorOperators.ASHR, shift)
+                .and(mask).reinterpretAsFloats().mul(factor);
+    }
+
+    /** Zero points 0..15 of one group as 2^23 + zero, with the masks that do so: 15 and {@link #MAGIC}. */
+    static FloatVector zero(long at, int down, IntVector nibble, IntVector magic) {
+        return IntVector.fromMemorySegment(I, Memory.ALL, at, LE).lanewise(VectorOperators.LSHR, down).and(nibble).or(magic).reinterpretAsFloats();
     }
 
     /** Vector {@code part} of a table of 16 floats, as integers; the last one there is for parts beyond. */

@@ -11,7 +11,7 @@ import java.lang.foreign.MemorySegment;
  * <pre>
  * kind      columns a block   word of a row
  * INT4      8                 column j in bits 4j..4j+3, unsigned
- * LUT4      8                 the same, an index into a table of 16 floats
+ * LUT4      8                 the same, an index into a table of 16 floats: symmetric INT4 too where a vector holds the table
  * FLOAT8    4                 column j in bits 8j..8j+7
  * FLOAT16   2                 column j in bits 16j..16j+15
  * FLOAT32   1                 the float
@@ -47,8 +47,8 @@ final class Panels {
     }
 
     /**
-     * A small float, held in the top bits of a word, becomes f32 by: arithmetic shift right, mask, integer maximum,
-     * multiply. The multiplication moves the exponent to f32's bias and makes subnormals normal; it is exact.
+     * A small float, held in the top bits of a word, becomes f32 by: arithmetic shift right, mask, multiply. The
+     * multiplication moves the exponent to f32's bias and makes subnormals normal; it is exact.
      */
     enum FloatField {
         F32(32, 0, -1, 0),
@@ -56,20 +56,18 @@ final class Panels {
         F16(16, 3, 0x8fffe000, 112),
         E4M3(8, 4, 0x87f00000, 120),
         E5M2(8, 3, 0x8fe00000, 112),
+        /** Codes 1 to 254: 0 is 2^-127, an f32 subnormal, and 255 is NaN. */
         E8M0(8, 1, 0x7f800000, 0);
 
         final int bits;
         final int shift;
         final int mask;
-        /** The smallest integer the masked word may be: E8M0's code 0 is 2^-127, an f32 subnormal. */
-        final int floor;
         final float factor;
 
         FloatField(int bits, int shift, int mask, int exponent) {
             this.bits = bits;
             this.shift = shift;
             this.mask = mask;
-            this.floor = name().equals("E8M0") ? 0x00400000 : Integer.MIN_VALUE;
             this.factor = Math.scalb(1f, exponent);
         }
     }
@@ -79,6 +77,8 @@ final class Panels {
     final FloatField code;
     /** Table of LUT4. */
     final float[] table;
+    /** The table twice over as bfloat16, where its values are such numbers and vectors have 32 lanes of 16 bits; else null. */
+    final short[] halves;
     final long n;
     final int k;
     final int panels;
@@ -93,8 +93,8 @@ final class Panels {
 
     /** How scales are read; null for dense weights and for {@link #flat} ones. */
     final FloatField scale;
-    /** Multiplies every scale: NVFP4's scale of the matrix; 1 elsewhere. */
-    final float matrixScale;
+    /** Factor of {@link #scale}, times NVFP4's scale of the matrix. */
+    final float scaleFactor;
     final int scaleWordShift;
 
     /**
@@ -105,11 +105,15 @@ final class Panels {
     final int flatBlock;
 
     final MemorySegment codes;
+    /** Address of the codes, as of {@link #scalesAt} and {@link #zerosAt}: kernels read through {@link Memory}. */
+    final long codesAt;
     final long panelBytes;
     final MemorySegment scales;
+    final long scalesAt;
     final long scalePanelBytes;
     /** INT4 only. Symmetric matrices have one line of eights for all; its strides are 0. */
     final MemorySegment zeros;
+    final long zerosAt;
     final long zeroPanelBytes;
     final int zeroLineBytes;
 
@@ -117,6 +121,7 @@ final class Panels {
         kind = r.kind;
         code = r.code;
         table = r.table;
+        halves = halves(table);
         n = r.n;
         k = r.k;
         panels = r.panels;
@@ -125,15 +130,18 @@ final class Panels {
         groupBlocks = r.groupBlocks;
         blocks = r.blocks;
         scale = r.scale;
-        matrixScale = r.matrixScale;
+        scaleFactor = r.scaleFactor;
         scaleWordShift = r.scaleWordShift;
         flat = r.flat;
         flatBlock = r.flatBlock;
         codes = r.codes;
+        codesAt = address(codes);
         panelBytes = r.panelBytes;
         scales = r.scales;
+        scalesAt = address(scales);
         scalePanelBytes = r.scalePanelBytes;
         zeros = r.zeros;
+        zerosAt = address(zeros);
         zeroPanelBytes = r.zeroPanelBytes;
         zeroLineBytes = r.zeroLineBytes;
         rows = r.rows;
@@ -150,6 +158,25 @@ final class Panels {
     /** Bytes of all parts. */
     long bytes() {
         return rows != null ? rows.bytes() : codes.byteSize() + size(scales) + size(zeros) + size(flat);
+    }
+
+    private static short[] halves(float[] table) {
+        if (table == null || Fields.LANES != ROWS) {
+            return null;
+        }
+        short[] halves = new short[2 * table.length];
+        for (int i = 0; i < halves.length; i++) {
+            int bits = Float.floatToRawIntBits(table[i % table.length]);
+            if ((bits & 0xffff) != 0) {
+                return null;
+            }
+            halves[i] = (short) (bits >>> 16);
+        }
+        return halves;
+    }
+
+    private static long address(MemorySegment s) {
+        return s == null ? 0 : s.address();
     }
 
     private static long size(MemorySegment s) {

@@ -34,7 +34,7 @@ final class Repack {
     int groupBlocks;
     int blocks;
     FloatField scale;
-    float matrixScale = 1f;
+    float scaleFactor;
     int scaleWordShift;
     MemorySegment flat;
     int flatBlock;
@@ -86,7 +86,9 @@ final class Repack {
             case Scheme.Dense s -> dense(s.dtype());
             case Scheme.Int8 _, Scheme.Ggml _ -> kind = Kind.ROWS;
             case Scheme.Int4 s -> {
-                kind = Kind.INT4;
+                // A look-up takes fewer steps than the arithmetic, where the table fits one vector.
+                kind = s.symmetric() && Fields.LANES == Panels.ROWS ? Kind.LUT4 : Kind.INT4;
+                table = kind == Kind.LUT4 ? table(code -> code - 8) : null;
                 groupColumns = s.grouping() instanceof Grouping.PerGroup g ? Math.min(g.size(), Math.max(1, k)) : k;
                 scale = switch (s.scaleType()) {
                     case F16 -> finiteHalves(source.scales()) ? FloatField.F16 : FloatField.F32;
@@ -110,19 +112,17 @@ final class Repack {
                 kind = Kind.LUT4;
                 table = table(E2M1::decode);
                 groupColumns = Scheme.Mxfp4.BLOCK;
-                scale = contains(source.scales(), 0xff, 0xff) ? FloatField.F32 : FloatField.E8M0;
+                scale = ordinary(source.scales()) ? FloatField.E8M0 : FloatField.F32;
             }
             case Scheme.Nvfp4 _ -> {
                 kind = Kind.LUT4;
                 table = table(E2M1::decode);
                 groupColumns = Scheme.Nvfp4.BLOCK;
-                if (contains(source.scales(), 0x7f, 0x7f) || !Float.isNaN(source.tensorDivisor())) {
-                    // No multiplier gives a divided matrix's scales bit for bit: they are divided here, once.
-                    scale = FloatField.F32;
-                } else {
-                    scale = FloatField.E4M3;
-                    matrixScale = source.tensorScale();
-                }
+                // No multiplier gives a divided matrix's scales bit for bit: they are divided here, once. The factor has to be
+                // a normal number, else its product with a scale would be rounded twice.
+                scaleFactor = FloatField.E4M3.factor * source.tensorScale();
+                scale = contains(source.scales(), 0x7f, 0x7f) || !Float.isNaN(source.tensorDivisor()) || !normal(source.tensorScale())
+                        || !normal(scaleFactor) ? FloatField.F32 : FloatField.E4M3;
             }
             case Scheme.Fp8 s -> {
                 boolean e4m3 = s.format() == Scheme.Fp8Format.E4M3;
@@ -136,6 +136,9 @@ final class Repack {
                     scale = FloatField.F32;
                 }
             }
+        }
+        if (scale != null && scale != FloatField.E4M3) {
+            scaleFactor = scale.factor;
         }
         groups = k == 0 ? 0 : Math.ceilDiv(k, groupColumns);
         groupBlocks = Math.max(1, Math.ceilDiv(groupColumns, kind.columns));
@@ -166,6 +169,21 @@ final class Repack {
         return false;
     }
 
+    /** Every E8M0 code is that of a normal number. */
+    private static boolean ordinary(Tensor scales) {
+        for (long i = 0; i < scales.elements(); i++) {
+            int code = scales.getByte(i);
+            if (code == 0 || code == 0xff) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    private static boolean normal(float f) {
+        return Math.abs(f) >= Float.MIN_NORMAL && Float.isFinite(f);
+    }
+
     private static boolean finiteHalves(Tensor halves) {
         for (long i = 0; i < halves.elements(); i++) {
             if (!Float.isFinite(Half.f16ToFloat(halves.data().get(Output.SHORT, i << 1)))) {
@@ -190,8 +208,8 @@ final class Repack {
                 flat.set(Output.FLOAT, i << 2, source.nested() == null ? source.scales().getFloat(i) : source.nested().scale(i));
             }
         }
-        if (source.scheme() instanceof Scheme.Int4 s) {
-            if (s.symmetric()) {
+        if (kind == Kind.INT4) {
+            if (((Scheme.Int4) source.scheme()).symmetric()) {
                 zeros = arena.allocate(Panels.BLOCK_BYTES, CpuLinear.ALIGNMENT).fill((byte) 0x88);
             } else {
                 zeroLineBytes = Panels.BLOCK_BYTES;

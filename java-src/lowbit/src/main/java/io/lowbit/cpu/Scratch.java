@@ -16,7 +16,7 @@ final class Scratch implements AutoCloseable {
         ROW,
         /** x with its columns in another order. */
         GATHERED,
-        /** Group scales as f32. */
+        /** Scales and zero points of two vectors' groups. */
         SCALES,
         /** A tile of decoded weights. */
         WEIGHTS

@@ -27,11 +27,11 @@ final class VectorLinear extends CpuLinear {
     private static final int TILE_COLUMNS = 256;
     /** Bytes between decoded panels: a multiple of a page would put all four into the same cache sets. */
     private static final long TILE_STRIDE = TILE_COLUMNS * 64L + 320;
-    /** Groups whose scales are expanded together: 4 KiB a vector. */
-    private static final int SCALE_GROUPS = 64;
     private static final int NONE = -1;
-    /** Panels in a chunk of one-row work. */
+    /** Panels in a chunk of work with one or a few rows. */
     private static final int GEMV_PANELS = 8;
+    /** Up to so many rows of x are multiplied by {@link Direct} where a vector is a whole panel. */
+    private static final int DIRECT_ROWS = 8;
 
     /** Vectors that make a panel's 16 rows: 1, 2 or 4. */
     private static final int PARTS = Panels.ROWS / Fields.LANES;
@@ -40,6 +40,7 @@ final class VectorLinear extends CpuLinear {
     private final Panels w;
     private final WorkerPool.Job packJob = this::packTile;
     private final WorkerPool.Job gemvJob = this::gemvChunk;
+    private final WorkerPool.Job fewJob = this::fewChunk;
     private final WorkerPool.Job gemmJob = this::gemmChunk;
 
     // The call that runs; guarded by the pool's lock.
@@ -54,6 +55,7 @@ final class VectorLinear extends CpuLinear {
     private long firstRow;
     private int rows;
     private int tiles;
+    private int packedRows;
     private int panelsPerChunk;
 
     private VectorLinear(CpuBackend backend, QuantizedMatrix source, float[] bias) {
@@ -94,6 +96,10 @@ final class VectorLinear extends CpuLinear {
         try {
             if (m == 1 && w.flat == null && w.kind != Panels.Kind.ROWS) {
                 gemv();
+            } else if (m <= DIRECT_ROWS && PARTS == 1 && w.scale != null) {
+                firstRow = 0;
+                rows = (int) m;
+                few(y);
             } else {
                 for (firstRow = 0; firstRow < m; firstRow += rows) {
                     // Equal parts, so that no part is left with a handful of rows.
@@ -117,13 +123,17 @@ final class VectorLinear extends CpuLinear {
         packed = scratch.activations(w.paddedColumns());
         scratch.reserve(Scratch.Use.ROW, 1, 4L * k);
         row = scratch.row((w.panels + 1) * Panels.ROWS);
-        Arrays.fill(row, 0, w.panels * Panels.ROWS, 0f);
-        scratch.reserve(Scratch.Use.SCALES, backend.pool().threads(), 2L * SCALE_GROUPS * 64);
-        Activations.pack(w, xData, xType, 0, 1, packed, 0, scratch.get(Scratch.Use.ROW, 0));
-        panelsPerChunk = Math.max(Math.clamp(w.panels / (4L * backend.pool().threads()), 2, GEMV_PANELS),
-                Math.ceilDiv(w.panels, WorkerPool.MAX_CHUNKS));
+        reserveScales();
+        Activations.pack(w, xData, xType, 0, 1, 1, packed, 0, scratch.get(Scratch.Use.ROW, 0));
+        panelsPerChunk = panelsPerChunk();
         backend.pool().run(gemvJob, Math.ceilDiv(w.panels, panelsPerChunk));
         Output.write(row, 0, (int) n, bias, 0, yData, yType, 0);
+    }
+
+    /** For one or a few rows. */
+    private int panelsPerChunk() {
+        return Math.max(Math.clamp(w.panels / (4L * backend.pool().threads()), 2, GEMV_PANELS),
+                Math.ceilDiv(w.panels, WorkerPool.MAX_CHUNKS));
     }
 
     private void gemvChunk(int chunk, int slot) {
@@ -161,28 +171,92 @@ final class VectorLinear extends CpuLinear {
             Gemv.float32(w, p0, o0, p1, o1, packed, row, y0, y1);
             return;
         }
-        boolean plain = w.scale == Panels.FloatField.F32;
-        MemorySegment scales = plain ? w.scales : backend.scratch().get(Scratch.Use.SCALES, slot);
-        for (int first = 0; first < w.groups; first += SCALE_GROUPS) {
-            int last = Math.min(w.groups, first + SCALE_GROUPS);
-            long s0 = 0;
-            long s1 = SCALE_GROUPS * 64L;
-            if (plain) {
-                s0 = p0 * w.scalePanelBytes + first * 64L + o0;
-                s1 = p1 * w.scalePanelBytes + first * 64L + o1;
-            } else {
-                Gemv.scales(w, p0, o0, first, last, scales, s0);
-                Gemv.scales(w, p1, o1, first, last, scales, s1);
+        switch (w.kind) {
+            case INT4 -> {
+                long scales = scales(slot);
+                Gemv.expand(w, p0, o0, scales);
+                Gemv.expand(w, p1, o1, scales + 128L * w.groups);
+                Gemv.int4(w, p0, o0, p1, o1, scales, scales + 128L * w.groups, packed, row, y0, y1);
             }
-            switch (w.kind) {
-                case INT4 -> Gemv.int4(w, p0, o0, p1, o1, first, last, scales, s0, s1, packed, row, y0, y1);
-                case LUT4 -> Gemv.lut4(w, p0, o0, p1, o1, first, last, scales, s0, s1, packed, row, y0, y1);
-                default -> Gemv.float8(w, p0, o0, p1, o1, first, last, scales, s0, s1, packed, row, y0, y1);
+            case LUT4 -> {
+                if (w.halves != null) {
+                    Gemv.pair4(w, p0, p1, packed, row, y0, y1);
+                } else {
+                    Gemv.lut4(w, p0, o0, p1, o1, packed, row, y0, y1);
+                }
             }
+            default -> Gemv.float8(w, p0, o0, p1, o1, packed, row, y0, y1);
         }
     }
 
-    // ---- several rows of x
+    private void reserveScales() {
+        if (w.kind == Panels.Kind.INT4) {
+            backend.scratch().reserve(Scratch.Use.SCALES, backend.pool().threads(), 256L * w.groups);
+        }
+    }
+
+    /** Address of the thread's memory for {@link Gemv#expand}; 0 for kinds that need none. */
+    private long scales(int slot) {
+        return w.kind == Panels.Kind.INT4 ? backend.scratch().get(Scratch.Use.SCALES, slot).address() : 0;
+    }
+
+    // ---- a few rows of x
+
+    private void few(Tensor y) {
+        WorkerPool pool = backend.pool();
+        Scratch scratch = backend.scratch();
+        packedRows = rows <= 4 ? 4 : 8;
+        packed = scratch.activations(Math.multiplyExact(packedRows, w.paddedColumns()));
+        if (rows < packedRows) {
+            Arrays.fill(packed, 0, packedRows * w.paddedColumns(), 0f);
+        }
+        scratch.reserve(Scratch.Use.ROW, 1, 4L * k);
+        scratch.reserveSums(2 * DIRECT_ROWS * Panels.ROWS);
+        reserveScales();
+        reserveOutput();
+        Activations.pack(w, xData, xType, 0, rows, packedRows, packed, 0, scratch.get(Scratch.Use.ROW, 0));
+        panelsPerChunk = panelsPerChunk();
+        pool.run(fewJob, Math.ceilDiv(w.panels, panelsPerChunk));
+        if (!direct) {
+            Output.convert(sums, n, rows, y, 0);
+        }
+    }
+
+    private void fewChunk(int chunk, int slot) {
+        int from = chunk * panelsPerChunk;
+        int count = Math.min(w.panels - from, panelsPerChunk);
+        int half = (count + 1) / 2;
+        for (int i = 0; i < half; i++) {
+            few(from + i, i + half < count ? from + i + half : NONE, slot);
+        }
+    }
+
+    private void few(int p0, int second, int slot) {
+        // A panel without a partner is its own; what the copy sums goes where nobody reads.
+        int p1 = second == NONE ? p0 : second;
+        float[] c = backend.scratch().sums(slot);
+        int c1 = packedRows * Panels.ROWS;
+        long scales = scales(slot);
+        if (w.kind == Panels.Kind.INT4) {
+            Gemv.expand(w, p0, 0, scales);
+            Gemv.expand(w, p1, 0, scales + 128L * w.groups);
+        }
+        Direct.multiply(packedRows, w, p0, p1, scales, scales + 128L * w.groups, packed, c, 0, c1);
+        writePanel(c, 0, p0);
+        if (second != NONE) {
+            writePanel(c, c1, p1);
+        }
+    }
+
+    private void writePanel(float[] c, int at, int panel) {
+        long column = (long) panel * Panels.ROWS;
+        int width = (int) Math.min(Panels.ROWS, n - column);
+        for (int row = 0; row < rows; row++) {
+            write(c, at + row * Panels.ROWS, width, row, column);
+        }
+    }
+
+    // ---- many rows of x
 
     private void gemm(WorkerPool pool, boolean xShared, Tensor y) {
         Scratch scratch = backend.scratch();
@@ -192,10 +266,7 @@ final class VectorLinear extends CpuLinear {
         scratch.reserve(Scratch.Use.ROW, threads, Math.max(4L * k, Decode.LANE_BYTES));
         scratch.reserve(Scratch.Use.WEIGHTS, threads, TILE_PANELS * TILE_STRIDE);
         scratch.reserveSums(rows * TILE_WIDTH);
-        if (!direct) {
-            scratch.reserve(Scratch.Use.OUTPUT, 1, 4 * rows * n);
-            sums = scratch.get(Scratch.Use.OUTPUT, 0);
-        }
+        reserveOutput();
         if (xShared) {
             pool.run(packJob, tiles);
         } else {
@@ -217,8 +288,8 @@ final class VectorLinear extends CpuLinear {
 
     private void packTile(int tile, int slot) {
         int row = tileRow(tile);
-        Activations.pack(w, xData, xType, (firstRow + row) * k, tileRow(tile + 1) - row, packed,
-                row * w.paddedColumns(), backend.scratch().get(Scratch.Use.ROW, slot));
+        Activations.pack(w, xData, xType, (firstRow + row) * k, tileRow(tile + 1) - row, tileRow(tile + 1) - row,
+                packed, row * w.paddedColumns(), backend.scratch().get(Scratch.Use.ROW, slot));
     }
 
     private void gemmChunk(int chunk, int slot) {
@@ -253,11 +324,24 @@ final class VectorLinear extends CpuLinear {
         long column = (long) panel * Panels.ROWS;
         int width = (int) Math.min((long) count * Panels.ROWS, n - column);
         for (int row = 0; row < rows; row++) {
-            if (direct) {
-                Output.write(c, row * TILE_WIDTH, width, bias, column, yData, yType, (firstRow + row) * n + column);
-            } else {
-                Output.write(c, row * TILE_WIDTH, width, bias, column, sums, DType.F32, row * n + column);
-            }
+            write(c, row * TILE_WIDTH, width, row, column);
+        }
+    }
+
+    /** Finished sums of one row of this batch, to y or to where it is put together. */
+    private void write(float[] c, int at, int width, int row, long column) {
+        if (direct) {
+            Output.write(c, at, width, bias, column, yData, yType, (firstRow + row) * n + column);
+        } else {
+            Output.write(c, at, width, bias, column, sums, DType.F32, row * n + column);
+        }
+    }
+
+    private void reserveOutput() {
+        if (!direct) {
+            Scratch scratch = backend.scratch();
+            scratch.reserve(Scratch.Use.OUTPUT, 1, 4 * rows * n);
+            sums = scratch.get(Scratch.Use.OUTPUT, 0);
         }
     }
 

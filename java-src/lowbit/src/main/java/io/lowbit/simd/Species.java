@@ -13,6 +13,7 @@ public final class Species {
     public static final VectorSpecies<Float> FLOAT = VectorSpecies.of(float.class, SHAPE);
     public static final VectorSpecies<Integer> INT = VectorSpecies.of(int.class, SHAPE);
     public static final VectorSpecies<Byte> BYTE = VectorSpecies.of(byte.class, SHAPE);
+    public static final VectorSpecies<Short> SHORT = VectorSpecies.of(short.class, SHAPE);
     /** Lanes of {@link #FLOAT} and {@link #INT}: 4, 8 or 16. */
     public static final int LANES = FLOAT.length();
 
