@@ -14,14 +14,12 @@ import java.lang.foreign.Arena;
 import java.util.List;
 import java.util.SplittableRandom;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** What quantizers do with NaN, infinities, overflow and zeros: as the options say, and by default refuse or saturate. */
-@Tag("widths")
 class QuantizerPoliciesTest {
     private static final QuantizeOptions OPTIONS = QuantizeOptions.DEFAULT;
 
