@@ -2,7 +2,7 @@
 // value on the device. Every kernel reads weights through value(); the dequantize test holds it to the Java code bit
 // for bit, so what it shows holds for the products too.
 #pragma once
-#include "scalar.cuh"
+#include "records.cuh"
 
 namespace lowbit {
 
@@ -78,6 +78,45 @@ struct Nvfp4 {
     }
 };
 
+// The same schemes in records.
+struct RecordInt4 {
+    static __device__ __forceinline__ float value(const Matrix& m, uint32_t row, uint32_t col) {
+        const W4 w(m);
+        const RecordPlace at(w.spans, w.recordBytes, w.groups, false, row, col);
+        const uint8_t* record = w.records + at.record;
+        const int q = *reinterpret_cast<const uint32_t*>(record + at.word) >> at.shift & 15;
+        if (w.rowScales) {
+            return times(float(q - 8), w.rowScales[row]);
+        }
+        const int zero = w.zeroOffset ? record[w.zeroOffset + at.scale] : 8;
+        const uint32_t type = w.scaleMode & SCALE_F32 ? F32 : w.scaleMode & SCALE_F16 ? F16 : BF16;
+        return times(float(q - zero), load(record + CODE_BYTES, type, at.scale));
+    }
+};
+
+template <Codebook C>
+struct RecordTable {
+    static __device__ __forceinline__ float value(const Matrix& m, uint32_t row, uint32_t col) {
+        const W4 w(m);
+        const RecordPlace at(w.spans, w.recordBytes, w.groups, true, row, col);
+        const uint8_t* record = w.records + at.record;
+        const float v = codebook_value(C, *reinterpret_cast<const uint32_t*>(record + at.word) >> at.shift & 15);
+        const uint8_t* scales = record + CODE_BYTES;
+        if (C == CODEBOOK_E2M1) {
+            if (w.scaleMode & SCALE_E8M0) {
+                return times(v, decode_e8m0(scales[at.scale]));
+            }
+            const float block = decode_e4m3(scales[at.scale]);
+            return times(v, m.scaleType >> 12 & 1 ? __fdiv_rn(block, m.tensorScale) : times(m.tensorScale, block));
+        }
+        if (w.scaleMode & SCALE_F32) {
+            return times(v, reinterpret_cast<const float*>(scales)[at.scale]);
+        }
+        const float absmax = w.nestedAbsmax[(int64_t(row) * w.k + col) >> w.blockShift >> 8];
+        return times(v, __fadd_rn(__fmul_rn(w.nestedMap[scales[at.scale]], absmax), w.nestedOffset));
+    }
+};
+
 template <bool E4m3>
 struct Fp8 {
     static __device__ __forceinline__ float value(const Matrix& w, uint32_t row, uint32_t col) {
@@ -107,6 +146,10 @@ struct Dense {
     X(fp4_block, lowbit::Bnb4<false>)   \
     X(mxfp4_block32, lowbit::Mxfp4)     \
     X(nvfp4_block16, lowbit::Nvfp4)     \
+    X(int4_records, lowbit::RecordInt4) \
+    X(nf4_records, lowbit::RecordTable<lowbit::CODEBOOK_NF4>)   \
+    X(fp4_records, lowbit::RecordTable<lowbit::CODEBOOK_FP4>)   \
+    X(e2m1_records, lowbit::RecordTable<lowbit::CODEBOOK_E2M1>) \
     X(e4m3_block, lowbit::Fp8<true>)    \
     X(e5m2_block, lowbit::Fp8<false>)   \
     X(f32_none, lowbit::Dense<lowbit::F32>)   \
