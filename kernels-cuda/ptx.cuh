@@ -89,20 +89,9 @@ __device__ __forceinline__ void mbarrier_arrive_expect(uint32_t barrier, uint32_
     asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory");
 }
 
-__device__ __forceinline__ void mbarrier_arrive(uint32_t barrier) {
-    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
-}
-
 // Without a branch: arrives where `arrives` is not 0.
 __device__ __forceinline__ void mbarrier_arrive_if(uint32_t barrier, int arrives) {
     asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %1, 0;\n@p mbarrier.arrive.shared::cta.b64 _, [%0];\n}" ::"r"(barrier), "r"(arrives) : "memory");
-}
-
-// The same at a barrier of any block of the cluster.
-__device__ __forceinline__ void mbarrier_arrive_cluster_if(uint32_t barrier, int arrives) {
-    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %1, 0;\n@p mbarrier.arrive.shared::cluster.b64 _, [%0];\n}" ::"r"(barrier),
-                 "r"(arrives)
-                 : "memory");
 }
 
 __device__ __forceinline__ void mbarrier_wait(uint32_t barrier, uint32_t parity) {
@@ -137,16 +126,6 @@ __device__ __forceinline__ void copy_tensor_2d(uint32_t shared, const void* map,
     asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], [%4];" ::"r"(shared),
                  "l"(map), "r"(column), "r"(row), "r"(barrier)
                  : "memory");
-}
-
-// The same box to the same place in the shared memory of several blocks of the cluster, and to their barriers: bit i of
-// `blocks` is the block of rank i.
-__device__ __forceinline__ void copy_tensor_2d_multicast(uint32_t shared, const void* map, int column, int row, uint32_t barrier, uint16_t blocks) {
-    asm volatile(
-        "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [%0], [%1, {%2, %3}], [%4], %5;" ::"r"(
-            shared),
-        "l"(map), "r"(column), "r"(row), "r"(barrier), "h"(blocks)
-        : "memory");
 }
 
 __device__ __forceinline__ void prefetch_tensor_map(const void* map) {

@@ -15,15 +15,9 @@
 // added over its warps and then over the cluster's blocks, both in their order: the order of every sum is fixed.
 #include "w4.cuh"
 
-#ifndef BLK
-#define BLK 4
-#endif
 namespace lowbit {
 
-#ifndef NW
-#define NW 4
-#endif
-constexpr int DECODE_WARPS = NW, PITCH = BAND + 4;  // partial sums lie [token][row]; the pitch spreads them over the banks
+constexpr int DECODE_WARPS = 4, PITCH = BAND + 4;  // partial sums lie [token][row]; the pitch spreads them over the banks
 
 struct DecodeShape {
     uint32_t bands;   // of a block: 1, 2 or 4
@@ -289,7 +283,7 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
 }  // namespace lowbit
 
 #define DECODE(suffix, T, TILES, TABLE, MODE, FINE)                                                                              \
-    extern "C" __global__ void __launch_bounds__(32 * lowbit::DECODE_WARPS, BLK) LOWBIT_NAME(ARCH, suffix)(                           \
+    extern "C" __global__ void __launch_bounds__(32 * lowbit::DECODE_WARPS, 4) LOWBIT_NAME(ARCH, suffix)(                           \
         const __grid_constant__ lowbit::Matrix w, const __grid_constant__ lowbit::DecodeShape shape, const uint16_t* x, void* y,       \
         uint32_t yType, const void* bias, uint32_t biasType, int64_t m) {                                                        \
         lowbit::decode<T, TILES, TABLE, lowbit::MODE, FINE>(w, shape, x, y, yType, bias, biasType, m);                           \
@@ -302,6 +296,3 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
     DECODE(name##_table_byte_##types, T, TILES, true, SCALE_BYTE, true)
 DECODE_SCHEMES(w4decode8, bf16, lowbit::Bf16, 1)
 DECODE_SCHEMES(w4decode8, f16, lowbit::Half, 1)
-#ifdef WIDE
-DECODE_SCHEMES(w4decode16, bf16, lowbit::Bf16, 2)
-#endif

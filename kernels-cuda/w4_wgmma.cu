@@ -69,19 +69,15 @@ __device__ __forceinline__ void store8(void* y, uint32_t yType, int64_t at, cons
     }
 }
 
-#ifndef PAIRED
-#define PAIRED false
-#endif
 template <class T, int TOKENS, int GROUPS, bool TABLE, int MODE>
 __device__ __forceinline__ void matmul(const Matrix& matrix, const WgmmaShape& shape, const void* xMap, void* y, uint32_t yType, const void* bias,
                                        uint32_t biasType, int64_t m) {
     const W4 w(matrix);
-    constexpr bool SCALED = TOKENS >= 128, MULTICAST = SCALED && PAIRED, NESTED = (MODE & SCALE_NESTED) != 0;
+    constexpr bool SCALED = TOKENS >= 128, NESTED = (MODE & SCALE_NESTED) != 0;
     constexpr int CONSUMERS = GROUPS * 128, X_BYTES = TOKENS * SPAN * 2, PITCH = GROUPS * BAND + 4, PAIR_PITCH = GROUPS * BAND + 8;
     extern __shared__ __align__(1024) uint8_t shared[];
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
     const uint32_t rank = blockIdx.x % shape.split;
-    const uint32_t side = SCALED && PAIRED ? blockIdx.y % 2 : 0;  // in clusters that are two blocks of W high
     const int64_t m0 = int64_t(blockIdx.x / shape.split) * TOKENS;
     const int64_t firstBand = int64_t(blockIdx.y) * GROUPS, bands = (w.n + BAND - 1) / BAND;
 
@@ -101,7 +97,7 @@ __device__ __forceinline__ void matmul(const Matrix& matrix, const WgmmaShape& s
     if (threadIdx.x == 0) {
         for (uint32_t s = 0; s < shape.stages; s++) {
             mbarrier_init(full + s * 8, 1);
-            mbarrier_init(empty + s * 8, GROUPS * 4 * (MULTICAST ? 2 : 1));
+            mbarrier_init(empty + s * 8, GROUPS * 4);
         }
         mbarrier_init(arrived, 1);
         fence_mbarrier_init();
@@ -123,13 +119,10 @@ __device__ __forceinline__ void matmul(const Matrix& matrix, const WgmmaShape& s
         }
     }
     __syncthreads();
-    if (MULTICAST || (!SCALED && shape.split > 1)) {
+    if (!SCALED && shape.split > 1) {
         cluster_arrive_relaxed();  // the barriers of all blocks are ready
     }
     griddepcontrol_launch_dependents();
-    if (MULTICAST) {
-        cluster_wait();
-    }
 
     if (warp >= CONSUMERS / 32) {  // the producer
         if (TOKENS >= 128) {
@@ -150,15 +143,8 @@ __device__ __forceinline__ void matmul(const Matrix& matrix, const WgmmaShape& s
             const auto copyX = [&](int i, uint32_t stage) {
                 const uint32_t at = shared_address(shared) + stage * shape.stageBytes;
                 const int column = int(firstSpan + i) * SPAN;
-                if (MULTICAST) {
-                    const int token = side * (TOKENS / 2);
-                    const uint16_t both = uint16_t((1 | 1 << shape.split) << rank);
-                    copy_tensor_2d_multicast(at + token * 128, xMap, column, int(m0) + token, full + stage * 8, both);
-                    copy_tensor_2d_multicast(at + token * 128 + X_BYTES / 2, xMap, column + 64, int(m0) + token, full + stage * 8, both);
-                } else {
-                    copy_tensor_2d(at, xMap, column, int(m0), full + stage * 8);
-                    copy_tensor_2d(at + X_BYTES / 2, xMap, column + 64, int(m0), full + stage * 8);
-                }
+                copy_tensor_2d(at, xMap, column, int(m0), full + stage * 8);
+                copy_tensor_2d(at + X_BYTES / 2, xMap, column + 64, int(m0), full + stage * 8);
             };
             const int first = count < int(shape.stages) ? count : int(shape.stages);
             for (int i = 0; i < first; i++) {
@@ -179,12 +165,12 @@ __device__ __forceinline__ void matmul(const Matrix& matrix, const WgmmaShape& s
             }
         }
         __syncwarp();
-        if (MULTICAST || (SCALED && shape.split > 1)) {
-            cluster_arrive();
-            cluster_wait();
-            cluster_arrive_relaxed();
-            cluster_wait();
-        } else if (!SCALED && shape.split > 1) {
+        if (shape.split > 1) {
+            if (SCALED) {
+                cluster_arrive();
+                cluster_wait();
+                cluster_arrive_relaxed();
+            }
             cluster_wait();
         }
         return;
@@ -246,9 +232,6 @@ __device__ __forceinline__ void matmul(const Matrix& matrix, const WgmmaShape& s
             }
             wgmma_wait<0>();  // meanwhile the other group's products are under way
             mbarrier_arrive_if(empty + stage * 8, lane == 0);
-            if (MULTICAST) {
-                mbarrier_arrive_cluster_if(cluster_address(empty + stage * 8, rank + (1 - side) * shape.split), lane == 0);
-            }
             if (++stage == shape.stages) {
                 stage = 0;
                 parity ^= 1;
@@ -388,7 +371,7 @@ __device__ __forceinline__ void matmul(const Matrix& matrix, const WgmmaShape& s
         sums[(j / 4 * 8 + 2 * t + j % 2) * PITCH + group * BAND + quarter * 16 + g + j / 2 % 2 * 8] = acc[j];
     }
     named_barrier(1, CONSUMERS);
-    if (MULTICAST || shape.split > 1) {
+    if (shape.split > 1) {
         cluster_arrive();
         cluster_wait();
     }
@@ -414,7 +397,7 @@ __device__ __forceinline__ void matmul(const Matrix& matrix, const WgmmaShape& s
                 v[e] = 0.f;
             }
             for (uint32_t r = 0; r < shape.split; r++) {
-                const uint32_t from = cluster_address(shared_address(mine), side * shape.split + r);
+                const uint32_t from = cluster_address(shared_address(mine), r);
                 const float4 v0 = load_cluster(from), v1 = load_cluster(from + 16);
                 v[0] = __fadd_rn(v[0], v0.x);
                 v[1] = __fadd_rn(v[1], v0.y);
@@ -446,7 +429,7 @@ __device__ __forceinline__ void matmul(const Matrix& matrix, const WgmmaShape& s
             }
         }
     }
-    if (MULTICAST || shape.split > 1) {  // the others may still read this block's sums, or arrive at its barriers
+    if (shape.split > 1) {  // the others may still read this block's sums
         cluster_arrive_relaxed();
         cluster_wait();
     }
