@@ -49,9 +49,16 @@ END
         fi
         sleep 0.1
     done
-    echo "export DOCKER_HOST=unix://$folder/podman.sock"
-    if "$(dirname "$0")/local-base.sh" "$base" >&2; then
+    if ! "$(dirname "$0")/local-base.sh" "$base" >&2; then
+        note "no local base image: the CPU image will be built on the one its Dockerfile names"
+        echo "export DOCKER_HOST=unix://$folder/podman.sock"
+    elif podman run --rm "$base" true 2>"$folder/run.log"; then
+        echo "export DOCKER_HOST=unix://$folder/podman.sock"
         echo "export LOWBIT_CONTAINER_BASE=$base"
+    else
+        # For example inside of a container that may not make more of them.
+        note "podman cannot run a container here: $(tail -n 1 "$folder/run.log"); container tests will be skipped"
+        stop
     fi
 }
 
