@@ -1,6 +1,7 @@
 package io.lowbit.llm.calibrate;
 
 import io.lowbit.quant.QuantizedMatrix;
+import io.lowbit.quant.Scheme;
 import io.lowbit.quant.calibrate.Awq;
 import io.lowbit.quant.calibrate.AwqScales;
 import io.lowbit.quant.calibrate.Hessian;
@@ -31,16 +32,16 @@ final class AwqStage implements StageQuantizer {
     }
 
     @Override
-    public void quantize(Stage stage, Map<String, Hessian> seen, Function<String, Tensor> floats, LayerStore.Layer out) {
-        Hessian hessian = seen.get(stage.layers().getFirst());
-        List<Tensor> weights = stage.layers().stream().map(layer -> floats.apply(layer + ".weight")).toList();
+    public void quantize(Stage stage, List<String> layers, Map<String, Hessian> seen, Function<String, Tensor> floats, LayerStore.Layer out) {
+        Hessian hessian = seen.get(layers.getFirst());
+        List<Tensor> weights = layers.stream().map(layer -> floats.apply(layer + ".weight")).toList();
         float[] scales = new float[hessian.features()];
         Arrays.fill(scales, 1f);
         String note = "nothing in front of it can take scales: clipped only";
         if (hessian.rows() == 0) {
             note = "no calibration row reached it: rounded to nearest";
-        } else if (stage.norm() != null || stage.before() != null) {
-            AwqScales found = Awq.search(weights, options.scheme(), hessian, options.awq());
+        } else if (foldable(stage, layers)) {
+            AwqScales found = Awq.search(weights, scheme(layers.getFirst()), hessian, options.awq());
             scales = stage.norm() != null ? intoNorm(floats.apply(stage.norm()), stage.norm(), found.scales(), out) : found.scales();
             for (Tensor w : weights) {
                 FoldCheck.require(w, scales, hessian.meanMagnitudes());
@@ -52,13 +53,22 @@ final class AwqStage implements StageQuantizer {
                     Math.sqrt(found.roundingError()));
         }
         for (int i = 0; i < weights.size(); i++) {
-            String layer = stage.layers().get(i);
+            String layer = layers.get(i);
             inputScales.put(layer, scales);
-            QuantizedMatrix matrix = Awq.quantize(weights.get(i), scales, options.scheme(), hessian, options.awq(), arena);
+            QuantizedMatrix matrix = Awq.quantize(weights.get(i), scales, scheme(layer), hessian, options.awq(), arena);
             // a linear layer in front has divided its output already; a norm does so only in the file
             out.put(layer, matrix, stage.norm() == null ? null : scales);
             out.reports().add(new LayerReport(layer, hessian.rows(), note));
         }
+    }
+
+    /** A norm feeds all layers of the stage, so all must take the scales; a linear layer in front must be of this algorithm too. */
+    private boolean foldable(Stage stage, List<String> layers) {
+        return stage.norm() != null ? layers.equals(stage.layers()) : stage.before() != null && inputScales.containsKey(stage.before());
+    }
+
+    private Scheme.Int4 scheme(String layer) {
+        return (Scheme.Int4) options.recipe().of(layer);
     }
 
     /** Stores norm / s in the norm's own type; the scales that the stored weights stand for. */
@@ -91,7 +101,7 @@ final class AwqStage implements StageQuantizer {
                 }
             }
             float[] scales = inputScales.get(before);
-            QuantizedMatrix matrix = Awq.quantize(divided, scales, options.scheme(), hessian, options.awq(), arena);
+            QuantizedMatrix matrix = Awq.quantize(divided, scales, scheme(before), hessian, options.awq(), arena);
             out.put(before, matrix, out.divisors().get(before));
         }
     }

@@ -1,9 +1,14 @@
 package io.lowbit.llm.calibrate;
 
+import io.lowbit.checkpoint.LayerQuantizer;
+import io.lowbit.checkpoint.LinearWeight;
 import io.lowbit.quant.QuantizedMatrix;
+import io.lowbit.quant.Scheme;
 import io.lowbit.tensor.Tensor;
+import java.lang.foreign.Arena;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Consumer;
 
 /**
  * The quantized layers of a model, ready to be written.
@@ -12,4 +17,44 @@ import java.util.Map;
  * @param replaced tensors that scales were folded into (norms), by name
  * @param reports one a layer, in order
  */
-public record CalibratedModel(Map<String, QuantizedMatrix> layers, Map<String, Tensor> replaced, List<LayerReport> reports) {}
+public record CalibratedModel(Map<String, QuantizedMatrix> layers, Map<String, Tensor> replaced, List<LayerReport> reports) {
+    void add(LayerStore.Layer layer, Consumer<LayerReport> each) {
+        layers.putAll(layer.matrices());
+        replaced.putAll(layer.replaced());
+        for (LayerReport report : layer.reports()) {
+            reports.add(report);
+            each.accept(report);
+        }
+    }
+
+    /** Bytes of the quantized layers. */
+    public long bytes() {
+        return layers.values().stream().mapToLong(QuantizedMatrix::bytes).sum();
+    }
+
+    /** To write a checkpoint with these matrices. */
+    public LayerQuantizer quantizer(CalibrationOptions options, CalibrationText text) {
+        return new LayerQuantizer() {
+            @Override
+            public Scheme scheme(LinearWeight layer) {
+                QuantizedMatrix matrix = layers.get(layer.layer());
+                return matrix == null ? null : matrix.scheme();
+            }
+
+            @Override
+            public QuantizedMatrix quantize(LinearWeight layer, Tensor weights, Arena arena) {
+                return layers.get(layer.layer());
+            }
+
+            @Override
+            public Map<String, Tensor> replaced() {
+                return replaced;
+            }
+
+            @Override
+            public Map<String, String> manifest() {
+                return Manifest.of(options, text);
+            }
+        };
+    }
+}

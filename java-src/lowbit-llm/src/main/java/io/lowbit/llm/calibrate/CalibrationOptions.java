@@ -1,27 +1,36 @@
 package io.lowbit.llm.calibrate;
 
-import io.lowbit.quant.Scheme;
+import io.lowbit.quant.QuantizeOptions;
 import io.lowbit.quant.calibrate.AwqOptions;
 import io.lowbit.quant.calibrate.GptqOptions;
+import io.lowbit.quant.calibrate.HqqOptions;
 
 /**
- * How a model is calibrated.
+ * How a model is quantized.
  *
- * @param algorithm {@link Algorithm#GPTQ} or {@link Algorithm#AWQ}
- * @param scheme INT4 per channel or group
+ * @param algorithm for the layers that the recipe makes INT4 with a scale for a channel or a group; all others are rounded
+ * @param rounding of those others
  * @param threads worker threads, at least 1; changes no bit of the result
  */
-public record CalibrationOptions(Algorithm algorithm, Scheme.Int4 scheme, GptqOptions gptq, AwqOptions awq, int threads) {
+public record CalibrationOptions(Algorithm algorithm, Recipe recipe, GptqOptions gptq, AwqOptions awq, HqqOptions hqq, QuantizeOptions rounding,
+        int threads) {
     public CalibrationOptions {
-        if (!algorithm.calibrated()) {
-            throw new IllegalArgumentException(algorithm.label() + " needs no calibration; use gptq or awq");
-        }
         gptq = gptq.withThreads(threads);
         awq = awq.withThreads(threads);
+        hqq = hqq.withThreads(threads);
+        rounding = rounding.withThreads(threads);
     }
 
-    /** With the defaults of both algorithms. */
-    public CalibrationOptions(Algorithm algorithm, Scheme.Int4 scheme, int threads) {
-        this(algorithm, scheme, GptqOptions.DEFAULT, AwqOptions.DEFAULT, threads);
+    /** With the defaults of every algorithm. */
+    public CalibrationOptions(Algorithm algorithm, Recipe recipe, int threads) {
+        this(algorithm, recipe, GptqOptions.DEFAULT, AwqOptions.DEFAULT, HqqOptions.DEFAULT, QuantizeOptions.DEFAULT, threads);
+    }
+
+    public CalibrationOptions withGptq(GptqOptions value) {
+        return new CalibrationOptions(algorithm, recipe, value, awq, hqq, rounding, threads);
+    }
+
+    public CalibrationOptions withRounding(QuantizeOptions value) {
+        return new CalibrationOptions(algorithm, recipe, gptq, awq, hqq, value, threads);
     }
 }

@@ -3,11 +3,10 @@ package io.lowbit.llm.calibrate;
 import io.lowbit.backend.Backend;
 import io.lowbit.checkpoint.Checkpoint;
 import io.lowbit.llm.LlamaModel;
-import io.lowbit.llm.ModelConfig;
 import io.lowbit.llm.ModelException;
 import io.lowbit.llm.Session;
 import io.lowbit.quant.QuantizeOptions;
-import io.lowbit.quant.QuantizedMatrix;
+import io.lowbit.quant.Scheme;
 import io.lowbit.quant.calibrate.Hessian;
 import io.lowbit.tensor.Tensor;
 import java.io.IOException;
@@ -20,7 +19,7 @@ import java.util.Map;
 import java.util.function.Consumer;
 
 /**
- * Runs calibration text through a model and quantizes its linear layers, decoder layer by decoder layer: what a layer is
+ * Quantizes a model by a recipe. A calibrated algorithm runs text through it and quantizes its linear layers, decoder layer by decoder layer: what a layer is
  * calibrated on has passed the quantized layers in front of it. Memory holds the float model on the backend, one layer's
  * moments and the quantized layers; the windows' hidden states lie in a mapped file.
  */
@@ -40,27 +39,35 @@ public final class Calibrator implements AutoCloseable {
         this.text = text;
         this.options = options;
         this.arena = arena;
-        this.quantizer = options.algorithm() == Algorithm.GPTQ
-                ? new GptqStage(options, arena)
-                : new AwqStage(options, arena);
+        this.quantizer = switch (options.algorithm()) {
+            case GPTQ -> new GptqStage(options, arena);
+            case AWQ -> new AwqStage(options, arena);
+            default -> null;
+        };
     }
 
     /**
      * Opens a model for calibration.
      *
      * @param folder a Hugging Face folder with float weights
+     * @param text null for an algorithm that needs none
      * @param arena where the quantized layers go
      */
     public static Calibrator open(Path folder, Backend backend, CalibrationText text, CalibrationOptions options, Arena arena) throws IOException {
-        if (text.length() > Session.MAX_ROWS) {
+        if (options.algorithm().calibrated() && text == null) {
+            throw new IllegalArgumentException(options.algorithm().label() + " needs calibration text");
+        }
+        if (text != null && text.length() > Session.MAX_ROWS) {
             throw new IllegalArgumentException("calibration windows of " + text.length() + " tokens: expected at most " + Session.MAX_ROWS);
         }
         Checkpoint checkpoint = Checkpoint.open(folder);
         boolean done = false;
         try {
             LlamaModel model = LlamaModel.load(folder, new TappedBackend(backend), null, QuantizeOptions.DEFAULT.withThreads(options.threads()));
+            Calibrator calibrator = new Calibrator(checkpoint, model, backend, text, options, arena);
+            options.recipe().require(model.linears().keySet());
             done = true;
-            return new Calibrator(checkpoint, model, backend, text, options, arena);
+            return calibrator;
         } finally {
             if (!done) {
                 checkpoint.close();
@@ -69,42 +76,50 @@ public final class Calibrator implements AutoCloseable {
     }
 
     /**
-     * Calibrates and quantizes every linear layer but the output layer.
+     * Quantizes every linear layer that the recipe gives a scheme.
      *
      * @param store where finished layers are kept, and taken from when an earlier run was cut off; null for nowhere
      * @param each told of every layer when it is done
      */
     public CalibratedModel run(LayerStore store, Consumer<LayerReport> each) throws IOException {
-        ModelConfig config = model.config();
-        Map<String, QuantizedMatrix> matrices = new LinkedHashMap<>();
-        Map<String, Tensor> replaced = new LinkedHashMap<>();
-        List<LayerReport> reports = new ArrayList<>();
-        int size = text.length() * config.hiddenSize();
+        CalibratedModel out = new CalibratedModel(new LinkedHashMap<>(), new LinkedHashMap<>(), new ArrayList<>());
+        if (quantizer == null) {
+            for (int i = 0; i < model.config().layers(); i++) {
+                LayerStore.Layer layer = LayerStore.Layer.empty();
+                for (Stage stage : Stage.of(model.config(), i)) {
+                    round(stage.layers(), 0, layer);
+                }
+                install(layer);
+                out.add(layer, each);
+            }
+            return out;
+        }
+        int size = text.length() * model.config().hiddenSize();
         try (Session session = model.newSession(text.length()); HiddenStates hidden = new HiddenStates(text.windows().length, size)) {
             float[] window = new float[size];
             for (int w = 0; w < text.windows().length; w++) {
                 session.embed(text.windows()[w], window);
                 hidden.write(w, window);
             }
-            for (int i = 0; i < config.layers(); i++) {
-                LayerStore.Layer known = store == null ? null : store.read(i, arena);
-                LayerStore.Layer done = known == null ? quantize(session, hidden, i, window) : known;
-                if (known == null && store != null) {
-                    store.write(i, done);
+            for (int i = 0; i < model.config().layers(); i++) {
+                LayerStore.Layer layer = store == null ? null : store.read(i, arena);
+                if (layer == null) {
+                    layer = quantize(session, hidden, i, window);
+                    if (store != null) {
+                        store.write(i, layer);
+                    }
+                } else {
+                    install(layer);
                 }
-                if (known != null) {
-                    known.matrices().forEach((name, m) -> tap(name).replace(backend.load(m, bias(name)), known.divisors().get(name)));
+                out.add(layer, each);
+                for (int w = 0; w < text.windows().length; w++) {
+                    hidden.read(w, window);
+                    session.throughLayer(i, window, text.length());
+                    hidden.write(w, window);
                 }
-                matrices.putAll(done.matrices());
-                replaced.putAll(done.replaced());
-                for (LayerReport report : done.reports()) {
-                    reports.add(report);
-                    each.accept(report);
-                }
-                advance(session, hidden, i, window);
             }
         }
-        return new CalibratedModel(matrices, replaced, reports);
+        return out;
     }
 
     /** The model with its layers quantized as they are so far; closed with this calibrator. */
@@ -131,25 +146,41 @@ public final class Calibrator implements AutoCloseable {
                 tap(first).listen(null);
             }
             stage.layers().forEach(name -> seen.put(name, hessian));
-            try {
-                quantizer.quantize(stage, seen, this::weights, out);
-            } catch (IllegalArgumentException e) {
-                throw new ModelException(checkpoint.path() + ": layer " + String.join(", ", stage.layers()) + ": " + e.getMessage(), e);
+            List<String> chosen = stage.layers().stream().filter(name -> Rounding.chosen(options.recipe().of(name))).toList();
+            if (!chosen.isEmpty()) {
+                try {
+                    quantizer.quantize(stage, chosen, seen, this::weights, out);
+                } catch (IllegalArgumentException e) {
+                    throw new ModelException(checkpoint.path() + ": layer " + String.join(", ", chosen) + ": " + e.getMessage(), e);
+                }
             }
-            for (String name : out.changed()) {
-                tap(name).replace(backend.load(out.matrices().get(name), bias(name)), out.divisors().get(name));
-            }
-            out.changed().clear();
+            round(stage.layers().stream().filter(name -> !chosen.contains(name)).toList(), hessian.rows(), out);
+            install(out);
         }
         return out;
     }
 
-    private void advance(Session session, HiddenStates hidden, int layer, float[] window) {
-        for (int w = 0; w < text.windows().length; w++) {
-            hidden.read(w, window);
-            session.throughLayer(layer, window, text.length());
-            hidden.write(w, window);
+    /** Layers that the algorithm does not take. */
+    private void round(List<String> layers, long rows, LayerStore.Layer out) {
+        for (String name : layers) {
+            Scheme scheme = options.recipe().of(name);
+            if (scheme != null) {
+                try {
+                    out.put(name, Rounding.quantize(weights(name + ".weight"), scheme, options, arena), null);
+                } catch (IllegalArgumentException e) {
+                    throw new ModelException(checkpoint.path() + ": layer " + name + ": " + e.getMessage(), e);
+                }
+                out.reports().add(new LayerReport(name, rows, ""));
+            }
         }
+    }
+
+    /** Puts what a layer's result has not yet put into the running model. */
+    private void install(LayerStore.Layer layer) {
+        for (String name : layer.changed()) {
+            tap(name).replace(backend.load(layer.matrices().get(name), bias(name)), layer.divisors().get(name));
+        }
+        layer.changed().clear();
     }
 
     private Tap tap(String name) {

@@ -1,10 +1,12 @@
 package io.lowbit.llm.calibrate;
 
+import io.lowbit.quant.Scheme;
 import io.lowbit.quant.calibrate.Gptq;
 import io.lowbit.quant.calibrate.GptqResult;
 import io.lowbit.quant.calibrate.Hessian;
 import io.lowbit.tensor.Tensor;
 import java.lang.foreign.Arena;
+import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.StringJoiner;
@@ -21,9 +23,9 @@ final class GptqStage implements StageQuantizer {
     }
 
     @Override
-    public void quantize(Stage stage, Map<String, Hessian> seen, Function<String, Tensor> floats, LayerStore.Layer out) {
-        for (String layer : stage.layers()) {
-            GptqResult result = Gptq.quantize(floats.apply(layer + ".weight"), options.scheme(), seen.get(layer), options.gptq(), arena);
+    public void quantize(Stage stage, List<String> layers, Map<String, Hessian> seen, Function<String, Tensor> floats, LayerStore.Layer out) {
+        for (String layer : layers) {
+            GptqResult result = Gptq.quantize(floats.apply(layer + ".weight"), (Scheme.Int4) options.recipe().of(layer), seen.get(layer), options.gptq(), arena);
             out.put(layer, result.matrix(), null);
             out.reports().add(new LayerReport(layer, result.rows(), note(result)));
         }
