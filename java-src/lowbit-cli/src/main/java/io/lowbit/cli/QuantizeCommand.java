@@ -6,12 +6,24 @@ import io.lowbit.checkpoint.CheckpointQuantizer.LayerResult;
 import io.lowbit.checkpoint.Globs;
 import io.lowbit.checkpoint.Layout;
 import io.lowbit.checkpoint.Layouts;
+import io.lowbit.checkpoint.LayerQuantizer;
+import io.lowbit.backend.Backend;
+import io.lowbit.cli.calibrate.AlgorithmOptions;
+import io.lowbit.cli.calibrate.RecipeFile;
+import io.lowbit.llm.calibrate.Algorithm;
+import io.lowbit.llm.calibrate.CalibratedModel;
+import io.lowbit.llm.calibrate.CalibrationOptions;
+import io.lowbit.llm.calibrate.CalibrationText;
+import io.lowbit.llm.calibrate.Calibrator;
+import io.lowbit.llm.calibrate.FileLayerStore;
+import io.lowbit.llm.calibrate.Recipe;
+import io.lowbit.llm.calibrate.Rounding;
 import io.lowbit.quant.Scheme;
+import java.io.IOException;
+import java.lang.foreign.Arena;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Locale;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
@@ -52,69 +64,102 @@ final class QuantizeCommand implements Callable<Integer> {
     @Option(names = "--config", paramLabel = "FILE", description = "The model's configuration. Default: config.json beside it.")
     private Path config;
 
+    @Option(names = "--recipe", paramLabel = "FILE", description = "Instead of --scheme: a scheme for each layer, as lowbit advise writes it.")
+    private Path recipe;
+
     @Mixin
-    private ThreadsOption threads;
+    private AlgorithmOptions algorithms;
+
+    @Mixin
+    private BackendOption backend;
 
     @Mixin
     private Output output;
 
+    private FileLayerStore store;
+
     @Override
     public Integer call() throws Exception {
-        Scheme wanted = scheme.one().orElseThrow(() -> new ParameterException(spec.commandLine(), "--scheme is needed: it has no default"));
-        if (wanted instanceof Scheme.Dense) {
-            throw new ParameterException(spec.commandLine(), "--scheme " + wanted.label() + " is not quantized: take one of 4 or 8 bits");
-        }
-        Layout chosen = layout == null ? Layouts.defaultFor(wanted) : Layouts.named(layout, wanted);
+        Recipe chosenRecipe = recipe();
+        Layout chosen = layout(chosenRecipe);
+        Algorithm algorithm = algorithms.one();
+        CalibrationOptions options = algorithms.options(algorithm, chosenRecipe, scheme.options(backend.threads()), backend.threads());
+        String label = chosenRecipe.others() == null ? "the schemes of " + recipe : chosenRecipe.others().label();
         Globs globs = new Globs(include, exclude);
         List<LayerResult> results;
         long kept;
-        try (Checkpoint checkpoint = Checkpoint.open(in, config)) {
-            output.note(scheme.describe(wanted) + "; layout " + chosen.name());
+        try (Checkpoint checkpoint = Checkpoint.open(in, config); Arena arena = Arena.ofShared()) {
+            output.note((chosenRecipe.others() == null ? label : scheme.describe(chosenRecipe.others())) + "; algorithm " + algorithm.label() + "; layout "
+                    + chosen.name());
             checkpoint.notes().forEach(output::note);
-            int layers = CheckpointQuantizer.select(checkpoint, globs).size();
+            LayerQuantizer quantizer = algorithm.calibrated() ? calibrated(options, arena) : new Rounding(options);
+            int layers = (int) CheckpointQuantizer.select(checkpoint, globs).stream().filter(w -> quantizer.scheme(w) != null).count();
             kept = checkpoint.names().size() - layers;
-            try (Progress progress = output.progress("quantize", layers)) {
-                results = CheckpointQuantizer.quantize(checkpoint, out, wanted, scheme.options(threads.count()), chosen, globs,
-                        r -> progress.step(1, r.layer()));
+            try (Progress progress = output.progress("write", layers)) {
+                results = CheckpointQuantizer.quantize(checkpoint, out, quantizer, backend.threads(), chosen, globs, r -> progress.step(1, r.layer()));
             }
         }
-        Table table = new Table("layer", ">shape", ">bits/weight", ">SQNR dB");
-        List<Object> rows = new ArrayList<>();
-        double signal = 0;
-        double noise = 0;
-        long bytes = 0;
-        double weights = 0;
-        for (LayerResult r : results) {
-            table.row(r.layer(), r.n() + "x" + r.k(), digits(r.bitsPerWeight(), 3), digits(r.sqnr().decibels(), 2));
-            Map<String, Object> row = new LinkedHashMap<>();
-            row.put("layer", r.layer());
-            row.put("shape", List.of(r.n(), r.k()));
-            row.put("bits_per_weight", r.bitsPerWeight());
-            row.put("bytes", r.bytes());
-            row.put("sqnr_db", r.sqnr().decibels());
-            rows.add(row);
-            signal += r.sqnr().signal();
-            noise += r.sqnr().noise();
-            bytes += r.bytes();
-            weights += (double) r.n() * r.k();
+        if (store != null) {
+            store.delete();
         }
-        double total = 10 * Math.log10(signal / noise);
-        table.row("all " + results.size() + " layers", String.format(Locale.ROOT, "%.0f", weights), digits(8.0 * bytes / weights, 3), digits(total, 2));
-        output.table(table);
-        output.line("%s: %s, layout %s; %d other tensors copied as they are", out, wanted.label(), chosen.name(), kept);
+        LayerTable table = new LayerTable(results);
+        output.table(table.table());
+        output.line("%s: %s, layout %s; %d other tensors copied as they are", out, label, chosen.name(), kept);
         Map<String, Object> document = new LinkedHashMap<>();
         document.put("out", out.toString());
-        document.put("scheme", wanted.label());
+        document.put("scheme", label);
+        document.put("algorithm", algorithm.label());
         document.put("layout", chosen.name());
-        document.put("bits_per_weight", 8.0 * bytes / weights);
-        document.put("sqnr_db", total);
         document.put("copied_tensors", kept);
-        document.put("layers", rows);
+        document.putAll(table.document());
         output.document(document);
         return 0;
     }
 
-    private static String digits(double value, int places) {
-        return Double.isNaN(value) ? "n/a" : Double.isInfinite(value) ? "exact" : String.format(Locale.ROOT, "%." + places + "f", value);
+    private Recipe recipe() throws IOException {
+        if (recipe != null) {
+            if (scheme.given()) {
+                throw new ParameterException(spec.commandLine(), "--recipe names each layer's scheme: leave --scheme out");
+            }
+            return RecipeFile.read(recipe);
+        }
+        Scheme wanted = scheme.one().orElseThrow(() -> new ParameterException(spec.commandLine(), "--scheme is needed: it has no default"));
+        if (wanted instanceof Scheme.Dense) {
+            throw new ParameterException(spec.commandLine(), "--scheme " + wanted.label() + " is not quantized: take one of 4 or 8 bits");
+        }
+        if (algorithms.one() != Algorithm.RTN && !(wanted instanceof Scheme.Int4)) {
+            throw new ParameterException(spec.commandLine(), "--algorithm " + algorithms.one().label() + " is for int4; " + wanted.label()
+                    + " is rounded to nearest");
+        }
+        return Recipe.uniform(wanted);
+    }
+
+    private Layout layout(Recipe recipe) {
+        if (recipe.others() == null) {
+            if (layout != null) {
+                throw new ParameterException(spec.commandLine(), "--recipe is written in the compressed-tensors layout of each scheme: leave --layout out");
+            }
+            return Layouts.mixed();
+        }
+        return layout == null ? Layouts.defaultFor(recipe.others()) : Layouts.named(layout, recipe.others());
+    }
+
+    /** Runs the model over text; what is finished is kept beside OUT until the checkpoint is written. */
+    private LayerQuantizer calibrated(CalibrationOptions options, Arena arena) throws IOException {
+        CalibrationText text = algorithms.text(in);
+        store = new FileLayerStore(out.resolveSibling(out.getFileName() + ".calibration"), options, text);
+        try (Backend on = backend.open(output);
+                Calibrator calibrator = Calibrator.open(in, on, text, options, arena);
+                Progress progress = output.progress("calibrate", calibrator.model().linears().size())) {
+            output.note(text.windows().length + " windows of " + text.length() + " tokens, seed " + text.seed());
+            CalibratedModel model = calibrator.run(store, report -> {
+                progress.step(1, report.layer());
+                if (!report.note().isEmpty() && options.algorithm() == Algorithm.GPTQ) {
+                    progress.clear();
+                    output.note(report.layer() + ": " + report.note());
+                }
+            });
+            return model.quantizer(options, text);
+        }
     }
 }

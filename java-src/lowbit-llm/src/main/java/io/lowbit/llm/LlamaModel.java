@@ -45,6 +45,15 @@ public final class LlamaModel implements AutoCloseable {
         return ModelLoader.load(folder, backend, scheme, options);
     }
 
+    /**
+     * The shape of the model in a folder, without its weights.
+     *
+     * @throws ModelException when its configuration is not one that this decoder computes
+     */
+    public static ModelConfig config(Path folder) throws IOException {
+        return ConfigReader.read(folder);
+    }
+
     public ModelConfig config() {
         return parts.config();
     }

@@ -98,7 +98,7 @@ public final class CheckpointQuantizer {
                 Tensor weights = w.load(c, arena);
                 QuantizedMatrix matrix = quantize(in, w, weights, quantizer, layout, arena);
                 LayerResult result = new LayerResult(w.layer(), w.n(), w.k(), matrix.scheme(), matrix.bitsPerWeight(), matrix.bytes(),
-                        Sqnr.of(matrix, weights, threads));
+                        quantizer.comparable(w) ? Sqnr.of(matrix, weights, threads) : new Sqnr(Double.NaN, Double.NaN));
                 results.add(result);
                 each.accept(result);
                 return layout.write(w.layer(), matrix, info, arena);

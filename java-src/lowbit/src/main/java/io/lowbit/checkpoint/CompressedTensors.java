@@ -18,18 +18,17 @@ final class CompressedTensors {
     }
 
     static Map<String, Object> config(String format, Map<String, LayerInfo> layers, List<String> skipped) {
-        record Kind(Scheme scheme, boolean actOrder) {}
-        Map<Kind, List<String>> kinds = new LinkedHashMap<>();
-        layers.forEach((layer, info) -> kinds.computeIfAbsent(new Kind(info.scheme(), info.actOrder()), _ -> new ArrayList<>()).add(layer));
+        List<Map<String, Object>> kinds = groups(layers);
+        if (kinds.size() == 1) {
+            kinds.getFirst().put("targets", List.of("Linear"));
+        }
         Map<String, Object> groups = new LinkedHashMap<>();
-        kinds.forEach((kind, names) -> {
-            Map<String, Object> group = new LinkedHashMap<>();
-            group.put("targets", kinds.size() == 1 ? List.of("Linear") : names);
-            group.put("weights", weights(kind.scheme, kind.actOrder));
-            group.put("input_activations", null);
-            group.put("output_activations", null);
-            groups.put("group_" + groups.size(), group);
-        });
+        kinds.forEach(group -> groups.put("group_" + groups.size(), group));
+        return whole(format, groups, skipped);
+    }
+
+    /** The whole configuration around {@code config_groups}. */
+    static Map<String, Object> whole(String format, Map<String, Object> groups, List<String> skipped) {
         Map<String, Object> out = new LinkedHashMap<>();
         out.put("quant_method", "compressed-tensors");
         out.put("format", format);
@@ -37,6 +36,23 @@ final class CompressedTensors {
         out.put("config_groups", groups);
         out.put("ignore", skipped);
         return out;
+    }
+
+    /** One group for each scheme, its layers by name. */
+    static List<Map<String, Object>> groups(Map<String, LayerInfo> layers) {
+        record Kind(Scheme scheme, boolean actOrder) {}
+        Map<Kind, List<String>> kinds = new LinkedHashMap<>();
+        layers.forEach((layer, info) -> kinds.computeIfAbsent(new Kind(info.scheme(), info.actOrder()), _ -> new ArrayList<>()).add(layer));
+        List<Map<String, Object>> groups = new ArrayList<>();
+        kinds.forEach((kind, names) -> {
+            Map<String, Object> group = new LinkedHashMap<>();
+            group.put("targets", names);
+            group.put("weights", weights(kind.scheme, kind.actOrder));
+            group.put("input_activations", null);
+            group.put("output_activations", null);
+            groups.add(group);
+        });
+        return groups;
     }
 
     private static Map<String, Object> weights(Scheme scheme, boolean actOrder) {

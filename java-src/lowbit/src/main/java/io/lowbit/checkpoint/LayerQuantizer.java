@@ -28,6 +28,11 @@ public interface LayerQuantizer {
         return false;
     }
 
+    /** Whether the matrix stands for the layer's weights themselves: false where scales were folded into other tensors. */
+    default boolean comparable(LinearWeight layer) {
+        return true;
+    }
+
     /** Tensors to be written in place of the checkpoint's own, of the same types and shapes, by name. */
     default Map<String, Tensor> replaced() {
         return Map.of();

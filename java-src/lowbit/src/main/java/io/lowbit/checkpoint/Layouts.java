@@ -42,6 +42,11 @@ public final class Layouts {
         };
     }
 
+    /** The layout for a model whose layers differ in their schemes. */
+    public static Layout mixed() {
+        return new MixedLayout();
+    }
+
     /** Names that {@code --layout} takes. */
     public static List<String> names() {
         return Stream.concat(ALL.stream(), VARIANTS.stream()).map(Layout::name).distinct().toList();

@@ -47,6 +47,16 @@ public record CalibratedModel(Map<String, QuantizedMatrix> layers, Map<String, T
             }
 
             @Override
+            public boolean actOrder(LinearWeight layer) {
+                return layers.get(layer.layer()).groups() != null;
+            }
+
+            @Override
+            public boolean comparable(LinearWeight layer) {
+                return options.algorithm() != Algorithm.AWQ;
+            }
+
+            @Override
             public Map<String, Tensor> replaced() {
                 return replaced;
             }
