@@ -21,22 +21,29 @@ public final class HtmlReport {
         out.append("<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>\n")
                 .append("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n")
                 .append("<title>Lowbit: one model in every format</title>\n<style>\n").append(style()).append("</style></head>\n<body><main>\n");
-        out.append("<h1>One language model in every 4- and 8-bit format</h1>\n<p>").append(Svg.escape(report.model())).append("</p>\n");
+        out.append("<h1>").append(Svg.escape(report.title())).append("</h1>\n<p>").append(Svg.escape(report.model())).append("</p>\n");
         paragraphs(out, report.machine());
         table(out, report);
         figure(out, "Perplexity against bytes", bytesPlot(report),
-                "Down and left is better. Bytes are those of the linear layers (the horizontal axis is logarithmic); the rest of the model stays as it is.");
+                "Down and left is better; the line joins those that nothing else beats in both. Bytes are those of the linear layers (the horizontal axis is "
+                        + "logarithmic); the rest of the model stays as it is.");
         figure(out, "Perplexity against speed", speedPlot(report),
                 "Down and right is better. Speed is that of generating tokens one by one on this machine.");
         figure(out, "Error of each layer", new LayerPlot(report).svg(),
-                "Signal-to-quantization-noise ratio of each weight matrix; more is better, 6 dB is one bit. "
+                report.layerError() + "; more is better, 6 dB is one bit. "
                         + "q, k, v, o: attention; g, u, d: gate, up and down of the feed-forward part.");
-        out.append("<h2>What it writes</h2>\n<p class=\"note\">Continued by ").append(Svg.escape(report.continuationScheme()))
-                .append(":</p>\n<blockquote><b>").append(Svg.escape(report.prompt())).append("</b>")
-                .append(Svg.escape(report.continuation())).append("</blockquote>\n");
+        if (report.continuation() != null) {
+            continuation(out, report);
+        }
         out.append("<h2>How it was measured</h2>\n");
         paragraphs(out, report.protocol());
         return out.append("</main></body></html>\n").toString();
+    }
+
+    private static void continuation(StringBuilder out, Report report) {
+        out.append("<h2>What it writes</h2>\n<p class=\"note\">Continued by ").append(Svg.escape(report.continuationScheme()))
+                .append(":</p>\n<blockquote><b>").append(Svg.escape(report.prompt())).append("</b>")
+                .append(Svg.escape(report.continuation())).append("</blockquote>\n");
     }
 
     private static void table(StringBuilder out, Report report) {
@@ -68,7 +75,7 @@ public final class HtmlReport {
     }
 
     private static String bytesPlot(Report report) {
-        ScatterPlot plot = new ScatterPlot("Perplexity against bytes", "linear layers, MiB", "perplexity (lower is better)", true);
+        ScatterPlot plot = new ScatterPlot("Perplexity against bytes", "linear layers, MiB", "perplexity (lower is better)", true).withFront();
         for (SchemeResult r : report.results()) {
             plot.add(r.label(), Family.of(r.scheme()), r.linearBytes() / 1048576.0, r.perplexity(),
                     Svg.format("%s: perplexity %.3f, %.2f MiB, %.3f bits per weight", r.label(), r.perplexity(),

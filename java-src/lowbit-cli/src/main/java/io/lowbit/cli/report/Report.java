@@ -11,7 +11,9 @@ import java.util.List;
  * @param results one for each scheme, the model as it is first
  * @param layers names of the linear layers, in the order of {@link SchemeResult#sqnr()}
  * @param prompt what the model was asked to continue
- * @param continuation what it wrote, by the scheme {@code continuationScheme}
+ * @param continuation what it wrote, by the scheme {@code continuationScheme}; null where nothing was asked
+ * @param title the page's heading
+ * @param layerError what the decibels of {@link SchemeResult#sqnr()} are taken of, in a sentence
  */
 public record Report(
         String model,
@@ -21,7 +23,16 @@ public record Report(
         List<String> layers,
         String prompt,
         String continuation,
-        String continuationScheme) {
+        String continuationScheme,
+        String title,
+        String layerError) {
+    /** Errors of the weights, under the demo's heading. */
+    public Report(String model, List<String> machine, List<String> protocol, List<SchemeResult> results, List<String> layers, String prompt,
+            String continuation, String continuationScheme) {
+        this(model, machine, protocol, results, layers, prompt, continuation, continuationScheme, "One language model in every 4- and 8-bit format",
+                "Signal-to-quantization-noise ratio of each weight matrix");
+    }
+
     public Report {
         machine = List.copyOf(machine);
         protocol = List.copyOf(protocol);

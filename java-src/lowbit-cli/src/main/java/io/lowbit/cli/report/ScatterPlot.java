@@ -1,6 +1,7 @@
 package io.lowbit.cli.report;
 
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.EnumSet;
 import java.util.List;
 import java.util.Set;
@@ -21,12 +22,19 @@ final class ScatterPlot {
     private final String yTitle;
     private final boolean logX;
     private final List<Point> points = new ArrayList<>();
+    private boolean front;
 
     ScatterPlot(String title, String xTitle, String yTitle, boolean logX) {
         this.title = title;
         this.xTitle = xTitle;
         this.yTitle = yTitle;
         this.logX = logX;
+    }
+
+    /** Joins the points that no other is left of and below at once: the Pareto front. */
+    ScatterPlot withFront() {
+        front = true;
+        return this;
     }
 
     /** Adds a point; those without a finite place are left out, as nothing was measured there. */
@@ -49,6 +57,9 @@ final class ScatterPlot {
                 points.stream().mapToDouble(Point::y).min().orElseThrow(),
                 points.stream().mapToDouble(Point::y).max().orElseThrow(), 0.10, HEIGHT - BOTTOM, TOP, false);
         grid(out, x, y);
+        if (front) {
+            front(out, x, y);
+        }
         legend(out);
         List<Labels.Placed> labels = Labels.place(
                 points.stream().map(p -> new Labels.Item(x.at(p.x), y.at(p.y), p.name)).toList(),
@@ -85,6 +96,18 @@ final class ScatterPlot {
         double middle = (TOP + HEIGHT - BOTTOM) / 2;
         out.append(Svg.format("<text x='16' y='%.1f' class='title' text-anchor='middle' transform='rotate(-90 16 %.1f)'>", middle, middle))
                 .append(Svg.escape(yTitle)).append("</text>\n");
+    }
+
+    private void front(StringBuilder out, Axis x, Axis y) {
+        StringBuilder path = new StringBuilder();
+        double best = Double.POSITIVE_INFINITY;
+        for (Point p : points.stream().sorted(Comparator.comparingDouble(Point::x).thenComparingDouble(Point::y)).toList()) {
+            if (p.y < best) {
+                best = p.y;
+                path.append(Svg.format("%s%.1f %.1f", path.isEmpty() ? "M" : " L", x.at(p.x), y.at(p.y)));
+            }
+        }
+        out.append("<path d='").append(path).append("' class='front'/>\n");
     }
 
     private void legend(StringBuilder out) {

@@ -37,10 +37,11 @@ final class AwqStage implements StageQuantizer {
         List<Tensor> weights = layers.stream().map(layer -> floats.apply(layer + ".weight")).toList();
         float[] scales = new float[hessian.features()];
         Arrays.fill(scales, 1f);
+        boolean folded = hessian.rows() > 0 && foldable(stage, layers);
         String note = "nothing in front of it can take scales: clipped only";
         if (hessian.rows() == 0) {
             note = "no calibration row reached it: rounded to nearest";
-        } else if (foldable(stage, layers)) {
+        } else if (folded) {
             AwqScales found = Awq.search(weights, scheme(layers.getFirst()), hessian, options.awq());
             scales = stage.norm() != null ? intoNorm(floats.apply(stage.norm()), stage.norm(), found.scales(), out) : found.scales();
             for (Tensor w : weights) {
@@ -56,8 +57,13 @@ final class AwqStage implements StageQuantizer {
             String layer = layers.get(i);
             inputScales.put(layer, scales);
             QuantizedMatrix matrix = Awq.quantize(weights.get(i), scales, scheme(layer), hessian, options.awq(), arena);
-            // a linear layer in front has divided its output already; a norm does so only in the file
-            out.put(layer, matrix, stage.norm() == null ? null : scales);
+            out.put(layer, matrix);
+            if (folded) {
+                out.divisors().put(layer, scales);
+            }
+            if (folded && stage.norm() != null) {
+                out.running().add(layer);
+            }
             out.reports().add(new LayerReport(layer, hessian.rows(), note));
         }
     }
@@ -102,7 +108,8 @@ final class AwqStage implements StageQuantizer {
             }
             float[] scales = inputScales.get(before);
             QuantizedMatrix matrix = Awq.quantize(divided, scales, scheme(before), hessian, options.awq(), arena);
-            out.put(before, matrix, out.divisors().get(before));
+            out.put(before, matrix);
+            out.outputs().put(before, divisors);
         }
     }
 }

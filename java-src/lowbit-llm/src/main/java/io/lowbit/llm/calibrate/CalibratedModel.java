@@ -6,6 +6,8 @@ import io.lowbit.quant.QuantizedMatrix;
 import io.lowbit.quant.Scheme;
 import io.lowbit.tensor.Tensor;
 import java.lang.foreign.Arena;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.function.Consumer;
@@ -14,12 +16,21 @@ import java.util.function.Consumer;
  * The quantized layers of a model, ready to be written.
  *
  * @param layers matrices by layer name
- * @param replaced tensors that scales were folded into (norms), by name
+ * @param divisors what the original's input of a layer is to be divided by, by layer name; absent for none
+ * @param outputs what a layer's output is to be multiplied with to be the original's, by layer name; absent for none
+ * @param replaced norms that scales were folded into, by tensor name
  * @param reports one a layer, in order
  */
-public record CalibratedModel(Map<String, QuantizedMatrix> layers, Map<String, Tensor> replaced, List<LayerReport> reports) {
+public record CalibratedModel(Map<String, QuantizedMatrix> layers, Map<String, float[]> divisors, Map<String, float[]> outputs,
+        Map<String, Tensor> replaced, List<LayerReport> reports) {
+    static CalibratedModel empty() {
+        return new CalibratedModel(new LinkedHashMap<>(), new LinkedHashMap<>(), new LinkedHashMap<>(), new LinkedHashMap<>(), new ArrayList<>());
+    }
+
     void add(LayerStore.Layer layer, Consumer<LayerReport> each) {
         layers.putAll(layer.matrices());
+        divisors.putAll(layer.divisors());
+        outputs.putAll(layer.outputs());
         replaced.putAll(layer.replaced());
         for (LayerReport report : layer.reports()) {
             reports.add(report);

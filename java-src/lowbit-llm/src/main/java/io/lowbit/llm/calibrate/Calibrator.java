@@ -12,7 +12,6 @@ import io.lowbit.tensor.Tensor;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -82,7 +81,7 @@ public final class Calibrator implements AutoCloseable {
      * @param each told of every layer when it is done
      */
     public CalibratedModel run(LayerStore store, Consumer<LayerReport> each) throws IOException {
-        CalibratedModel out = new CalibratedModel(new LinkedHashMap<>(), new LinkedHashMap<>(), new ArrayList<>());
+        CalibratedModel out = CalibratedModel.empty();
         if (quantizer == null) {
             for (int i = 0; i < model.config().layers(); i++) {
                 LayerStore.Layer layer = LayerStore.Layer.empty();
@@ -166,7 +165,7 @@ public final class Calibrator implements AutoCloseable {
             Scheme scheme = options.recipe().of(name);
             if (scheme != null) {
                 try {
-                    out.put(name, Rounding.quantize(weights(name + ".weight"), scheme, options, arena), null);
+                    out.put(name, Rounding.quantize(weights(name + ".weight"), scheme, options, arena));
                 } catch (IllegalArgumentException e) {
                     throw new ModelException(checkpoint.path() + ": layer " + name + ": " + e.getMessage(), e);
                 }
@@ -178,7 +177,7 @@ public final class Calibrator implements AutoCloseable {
     /** Puts what a layer's result has not yet put into the running model. */
     private void install(LayerStore.Layer layer) {
         for (String name : layer.changed()) {
-            tap(name).replace(backend.load(layer.matrices().get(name), bias(name)), layer.divisors().get(name));
+            tap(name).replace(backend.load(layer.matrices().get(name), bias(name)), layer.runningDivisors(name));
         }
         layer.changed().clear();
     }

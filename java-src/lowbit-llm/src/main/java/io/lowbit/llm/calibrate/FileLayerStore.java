@@ -12,15 +12,17 @@ import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.function.Consumer;
 
 /**
  * Finished decoder layers in a folder, one safetensors file each: parts of the canonical layout as {@code LAYER/codes},
- * {@code /scales}, {@code /zeros}, {@code /groups}, {@code /divisors}, and tensors to replace as {@code replace/NAME}. A file
+ * {@code /scales}, {@code /zeros}, {@code /groups}, AWQ's {@code /divisors} and {@code /outputs}, and tensors to replace as {@code replace/NAME}. A file
  * names the run it belongs to by its manifest; another run's is refused.
  */
 public final class FileLayerStore implements LayerStore {
     private static final String REPORT = "report ";
     private static final String REPLACE = "replace/";
+    private static final String RUNNING = "running ";
 
     private final Path folder;
     private final CalibrationOptions options;
@@ -56,8 +58,12 @@ public final class FileLayerStore implements LayerStore {
                     layer.replaced().put(name.substring(REPLACE.length()), parts.get(name));
                 } else if (name.endsWith("/codes")) {
                     String of = name.substring(0, name.length() - "/codes".length());
-                    Tensor divisors = parts.get(of + "/divisors");
-                    layer.put(of, matrix(of, parts), divisors == null ? null : divisors.toFloats());
+                    layer.put(of, matrix(of, parts));
+                    floats(parts.get(of + "/divisors"), d -> layer.divisors().put(of, d));
+                    floats(parts.get(of + "/outputs"), d -> layer.outputs().put(of, d));
+                    if (file.metadata().containsKey(RUNNING + of)) {
+                        layer.running().add(of);
+                    }
                 }
             }
             file.metadata().forEach((key, value) -> {
@@ -77,6 +83,12 @@ public final class FileLayerStore implements LayerStore {
         return Parts.read(scheme, shape.getInt(0), shape.getInt(1), codes, suffix -> parts.get(layer + suffix));
     }
 
+    private static void floats(Tensor t, Consumer<float[]> use) {
+        if (t != null) {
+            use.accept(t.toFloats());
+        }
+    }
+
     private static Tensor copy(Tensor t, Arena arena) {
         Tensor copy = Tensor.allocate(arena, t.dtype(), t.shape().dims());
         copy.data().copyFrom(t.data());
@@ -90,6 +102,8 @@ public final class FileLayerStore implements LayerStore {
         try (Arena arena = Arena.ofConfined()) {
             layer.matrices().forEach((name, m) -> Parts.write(m, arena).forEach((suffix, t) -> parts.put(name + suffix, t)));
             layer.divisors().forEach((name, d) -> parts.put(name + "/divisors", Tensor.ofFloats(arena, d, d.length)));
+            layer.outputs().forEach((name, d) -> parts.put(name + "/outputs", Tensor.ofFloats(arena, d, d.length)));
+            layer.running().forEach(name -> metadata.put(RUNNING + name, ""));
             layer.replaced().forEach((name, t) -> parts.put(REPLACE + name, t));
             int i = 0;
             for (LayerReport r : layer.reports()) {

@@ -26,7 +26,7 @@ final class GptqStage implements StageQuantizer {
     public void quantize(Stage stage, List<String> layers, Map<String, Hessian> seen, Function<String, Tensor> floats, LayerStore.Layer out) {
         for (String layer : layers) {
             GptqResult result = Gptq.quantize(floats.apply(layer + ".weight"), (Scheme.Int4) options.recipe().of(layer), seen.get(layer), options.gptq(), arena);
-            out.put(layer, result.matrix(), null);
+            out.put(layer, result.matrix());
             out.reports().add(new LayerReport(layer, result.rows(), note(result)));
         }
     }

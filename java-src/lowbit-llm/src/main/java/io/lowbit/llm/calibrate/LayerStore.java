@@ -17,22 +17,28 @@ public interface LayerStore {
      * A decoder layer's result.
      *
      * @param matrices by layer name
-     * @param divisors what a layer's inputs are to be divided by while the model runs, by layer name; absent for none
-     * @param replaced tensors that take the division over once the model is written, by name
+     * @param divisors what the original's input of a layer is to be divided by, by layer name; absent for none
+     * @param running those of the divisors that nothing in front of the layer applies while the model runs: a norm takes them
+     *     over only in the file
+     * @param outputs what a layer's output is to be multiplied with to be the original's, by layer name; absent for none
+     * @param replaced norms that the divisors are folded into, by tensor name
      * @param changed layers put since they were last loaded
      */
-    record Layer(Map<String, QuantizedMatrix> matrices, Map<String, float[]> divisors, Map<String, Tensor> replaced, List<LayerReport> reports,
-            Set<String> changed) {
+    record Layer(Map<String, QuantizedMatrix> matrices, Map<String, float[]> divisors, Set<String> running, Map<String, float[]> outputs,
+            Map<String, Tensor> replaced, List<LayerReport> reports, Set<String> changed) {
         static Layer empty() {
-            return new Layer(new LinkedHashMap<>(), new LinkedHashMap<>(), new LinkedHashMap<>(), new ArrayList<>(), new LinkedHashSet<>());
+            return new Layer(new LinkedHashMap<>(), new LinkedHashMap<>(), new LinkedHashSet<>(), new LinkedHashMap<>(), new LinkedHashMap<>(),
+                    new ArrayList<>(), new LinkedHashSet<>());
         }
 
-        void put(String name, QuantizedMatrix matrix, float[] inputDivisors) {
+        void put(String name, QuantizedMatrix matrix) {
             matrices.put(name, matrix);
             changed.add(name);
-            if (inputDivisors != null) {
-                divisors.put(name, inputDivisors);
-            }
+        }
+
+        /** What a running model has to divide the layer's input by; null for nothing. */
+        float[] runningDivisors(String name) {
+            return running.contains(name) ? divisors.get(name) : null;
         }
     }
 

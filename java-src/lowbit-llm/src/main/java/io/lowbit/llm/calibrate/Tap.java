@@ -12,6 +12,12 @@ final class Tap implements Linear {
     private Linear target;
     private float[] divisors;
     private Consumer<Tensor> listener;
+    private Comparison comparison;
+
+    /** Sees every product of a layer: its input and its output. */
+    interface Comparison {
+        void see(Tensor x, Tensor y);
+    }
 
     Tap(Linear target) {
         this.target = target;
@@ -20,6 +26,11 @@ final class Tap implements Linear {
     /** Hears every input from now on; null for nobody. */
     void listen(Consumer<Tensor> who) {
         listener = who;
+    }
+
+    /** Shows every product from now on; null to nobody. */
+    void compare(Comparison who) {
+        comparison = who;
     }
 
     /** Puts other weights in place and frees the ones before. */
@@ -36,20 +47,31 @@ final class Tap implements Linear {
         }
         if (divisors == null) {
             target.forward(x, y);
-            return;
-        }
-        try (Arena arena = Arena.ofShared()) {
-            Tensor divided = Tensor.allocate(arena, DType.F32, x.shape().dims());
-            int k = divisors.length;
-            float[] row = new float[k];
-            for (long r = 0; r < x.dim(0); r++) {
-                x.readFloats(r * k, row, 0, k);
-                for (int i = 0; i < k; i++) {
-                    divided.setFloat(r * k + i, row[i] / divisors[i]);
-                }
+        } else {
+            try (Arena arena = Arena.ofShared()) {
+                target.forward(divided(x, divisors, arena), y);
             }
-            target.forward(divided, y);
         }
+        if (comparison != null) {
+            comparison.see(x, y);
+        }
+    }
+
+    /** {@code x}, its columns divided; {@code x} itself where there are no divisors. */
+    static Tensor divided(Tensor x, float[] divisors, Arena arena) {
+        if (divisors == null) {
+            return x;
+        }
+        Tensor out = Tensor.allocate(arena, DType.F32, x.shape().dims());
+        int k = divisors.length;
+        float[] row = new float[k];
+        for (long r = 0; r < x.dim(0); r++) {
+            x.readFloats(r * k, row, 0, k);
+            for (int i = 0; i < k; i++) {
+                out.setFloat(r * k + i, row[i] / divisors[i]);
+            }
+        }
+        return out;
     }
 
     @Override
