@@ -22,6 +22,8 @@ import picocli.CommandLine.Spec;
             DemoCommand.class,
             InfoCommand.class,
             QuantizeCommand.class,
+            io.lowbit.cli.calibrate.CompareCommand.class,
+            io.lowbit.cli.calibrate.AdviseCommand.class,
             DequantizeCommand.class,
             ConvertCommand.class,
             VerifyCommand.class,

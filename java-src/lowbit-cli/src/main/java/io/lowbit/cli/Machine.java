@@ -19,11 +19,11 @@ import java.util.List;
  * @param gpus one line for each NVIDIA GPU that its driver shows
  * @param noGpu why {@code gpus} is empty, with the cure; null where it is not
  */
-record Machine(
+public record Machine(
         String jdk, String os, String cpu, int processors, long memoryBytes, long heapBytes, List<String> gpus, String noGpu) {
     private static final Path NVIDIA = Path.of("/proc/driver/nvidia");
 
-    static Machine read() throws IOException {
+    public static Machine read() throws IOException {
         long memory = ManagementFactory.getOperatingSystemMXBean() instanceof com.sun.management.OperatingSystemMXBean bean
                 ? bean.getTotalMemorySize()
                 : -1;

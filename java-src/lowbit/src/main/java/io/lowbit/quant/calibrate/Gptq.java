@@ -128,9 +128,15 @@ public final class Gptq {
                 + " times their mean added; calibrate with more or other text, or round this layer to nearest");
     }
 
+    /** The damped moments in the order that {@link InverseFactor} takes: the walk's, reversed. */
     private static double[][] damped(Hessian hessian, int[] order, double added) {
-        double[][] h = hessian.ordered(order);
-        for (int i = 0; i < h.length; i++) {
+        int k = order.length;
+        int[] reversed = new int[k];
+        for (int i = 0; i < k; i++) {
+            reversed[i] = order[k - 1 - i];
+        }
+        double[][] h = hessian.ordered(reversed);
+        for (int i = 0; i < k; i++) {
             h[i][i] = (h[i][i] == 0 ? 1 : h[i][i]) + added;
         }
         return h;

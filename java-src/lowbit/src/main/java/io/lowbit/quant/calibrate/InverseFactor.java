@@ -18,12 +18,11 @@ final class InverseFactor {
     /**
      * U as f32 rows; row i is zero before column i.
      *
-     * @param h symmetric, rows reversed in place and overwritten
+     * @param r J·H·J: H with rows and columns in reverse order; overwritten
      * @return null where H is not positive definite
      */
-    static float[][] of(double[][] h, int threads) {
-        int n = h.length;
-        double[][] r = reversed(h);
+    static float[][] of(double[][] r, int threads) {
+        int n = r.length;
         if (!cholesky(r, threads)) {
             return null;
         }
@@ -36,17 +35,6 @@ final class InverseFactor {
             }
         }
         return u;
-    }
-
-    private static double[][] reversed(double[][] h) {
-        int n = h.length;
-        double[][] r = new double[n][n];
-        for (int i = 0; i < n; i++) {
-            for (int j = 0; j < n; j++) {
-                r[i][j] = h[n - 1 - i][n - 1 - j];
-            }
-        }
-        return r;
     }
 
     /** The upper triangle of {@code a} becomes R with A = RᵀR; false where A is not positive definite. */
