@@ -77,8 +77,8 @@ class CalibratorTest {
     /** Nearer to the original's predictions on text not seen, which few windows tell surely; perplexities are the nightly test's. */
     @Test
     void calibratedIsNearerToTheOriginalThanRoundingAtTheSameBytes() throws IOException {
-        int[][] unseen = CalibrationText.sample(test, 4, 512, 3).windows();
-        CalibrationText text = CalibrationText.sample(calibration, 10, 512, 0);
+        int[][] unseen = CalibrationText.sample(test, 3, 512, 3).windows();
+        CalibrationText text = CalibrationText.sample(calibration, 6, 512, 0);
         try (LlamaModel original = LlamaModel.load(MODEL, backend, null, QuantizeOptions.DEFAULT); Divergence divergence = new Divergence(original, unseen)) {
             assertEquals(0, divergence.of(original));
             double rounded = 0;

@@ -32,7 +32,7 @@ public final class Gptq {
      * Quantizes one matrix.
      *
      * @param weights {@code [N, K]}, F32, F16 or BF16, finite
-     * @param hessian of the layer's inputs; without any row the weights are rounded to nearest and the result says so
+     * @param hessian of the layer's inputs; without any row but zeros the weights are rounded to nearest and the result says so
      * @param arena where the parts of the result are allocated
      * @throws IllegalArgumentException where shapes disagree, weights are not finite, a scale does not fit its type, or H
      *     cannot be made positive definite
@@ -44,16 +44,17 @@ public final class Gptq {
         }
         double[] diagonal = hessian.diagonal();
         int[] order = order(diagonal, options.actOrder());
+        Factor factor = factor(hessian, order, options);
         boolean[] dead = new boolean[k];
         for (int i = 0; i < k; i++) {
-            dead[i] = diagonal[i] == 0;
+            // where every input was zero, or there was none, nothing is known of any column
+            dead[i] = factor != null && diagonal[i] == 0;
         }
         int[] position = inverse(order);
         // the column of the matrix a group takes its i-th weight from, and the group of each column
         boolean walkGroups = options.actOrder() && !options.staticGroups();
         int[] grouped = walkGroups ? order : IntStream.range(0, k).toArray();
         Walk walk = new Walk(k, order, walkGroups ? position : grouped, grouped, dead);
-        Factor factor = hessian.rows() == 0 ? null : factor(hessian, order, options);
         Int4Codes codes = new Int4Codes(weights.dim(0), k, scheme, arena);
         double[] losses = new double[Math.toIntExact(Math.ceilDiv(weights.dim(0), LANES))];
         int threads = Parallel.threadsFor(options.threads(), weights.data(), codes.codes().data());
@@ -68,8 +69,8 @@ public final class Gptq {
         for (boolean d : dead) {
             deadColumns += d ? 1 : 0;
         }
-        return new GptqResult(codes.matrix(walkGroups ? groups(position, codes.groupSize()) : null), hessian.rows(), factor == null ? Double.NaN : factor.damping,
-                hessian.rows() == 0 ? 0 : deadColumns, Arrays.stream(losses).sum());
+        return new GptqResult(codes.matrix(walkGroups ? groups(position, codes.groupSize()) : null), factor == null ? 0 : hessian.rows(),
+                factor == null ? Double.NaN : factor.damping, deadColumns, Arrays.stream(losses).sum());
     }
 
     /** The walk over the columns of a matrix. */
