@@ -90,7 +90,7 @@ public final class DispatchCost {
                     String what = "launch, " + path.name();
                     try (LaunchPath.Launch launch = path.prepare(stream, ptx, kernel, 1, 256, x.address(), 2, (long) K, word)) {
                         costs.add(new Cost(what, time(stream, launch::run, 1), null));
-                    } catch (BackendUnavailableException e) {
+                    } catch (BackendUnavailableException | IllegalStateException e) {
                         costs.add(new Cost(what, null, e.getMessage()));
                     }
                 });
