@@ -24,6 +24,7 @@ import java.util.stream.IntStream;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** Products on the card keep the bound that the CPU keeps, for every scheme, kernel, type and odd shape. */
@@ -115,11 +116,10 @@ class LinearGpuTest {
         }
     }
 
-    /** One matrix of more than 2^31 weights, whose offsets leave 32 bits. */
-    @Test
-    void moreThan2To31Weights() {
-        long n = 66_000;
-        long k = 32_800;
+    /** Matrices of more than 2^31 weights, whose offsets leave 32 bits: one in the canonical layout, one as the table likes it. */
+    @ParameterizedTest(name = "[{0}, {1}], seed 3")
+    @CsvSource({"66000, 32800", "262400, 8192"})
+    void moreThan2To31Weights(long n, long k) {
         assertTrue(n * k > 1L << 31);
         try (CudaBackend backend = Gpu.open(); Arena arena = Arena.ofShared()) {
             if (backend.context().freeBytes() < 4L << 30) {
@@ -142,7 +142,11 @@ class LinearGpuTest {
                 for (long m : new long[] {2, 12}) {
                     Tensor y = Tensor.allocate(arena, DType.F32, m, n);
                     layer.forward(x.rows(0, m), y);
-                    for (long row : new long[] {0, 1, 40_000, 65_471, 65_472, n - 2, n - 1}) {
+                    ProductKernel kernel = layer.kernel(m, DType.BF16, DType.F32);
+                    System.out.println(w + " in layout " + layer.layout().name() + ", M=" + m + ": " + kernel.name());
+                    // The first and last rows, and those around the 2^31st weight.
+                    long middle = (1L << 31) / k;
+                    for (long row : new long[] {0, 1, n / 2, middle - 1, middle, middle + 1, n - 2, n - 1}) {
                         double[][] one = new double[1][(int) k];
                         for (int i = 0; i < k; i++) {
                             one[0][i] = w.value(row, i);
@@ -150,7 +154,8 @@ class LinearGpuTest {
                         for (long r = 0; r < m; r++) {
                             Tensor single = Tensor.allocate(arena, DType.F32, 1, 1);
                             single.setFloat(0, y.getFloat(r * n + row));
-                            Products.check("row " + row + " of " + w + " seed 3", one, Products.rows(x.rows(r, r + 1)), null, single);
+                            Products.check(kernel.name() + " row " + row + " of " + w + " seed 3", one, Products.rows(x.rows(r, r + 1)), null, single,
+                                    kernel.operandRounding(scheme, DType.BF16));
                         }
                     }
                 }
