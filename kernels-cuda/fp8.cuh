@@ -30,8 +30,10 @@ struct Fp8Product {
     uint32_t yType;         // 68
     uint32_t copyOut;       // 72  1: y is written by the copy engine through its map (16-bit types, rows a multiple of 16 bytes)
     uint32_t raster;        // 76  rows of tiles that are walked together
+    uint32_t prefetch;      // 80
+    uint32_t tiled;         // 84
 };
-static_assert(sizeof(Fp8Product) == 80, "Java writes 80 bytes");
+static_assert(sizeof(Fp8Product) == 88, "Java writes 88 bytes");
 
 __device__ __forceinline__ uint32_t pack16(float low, float high, uint32_t type) {
     uint32_t r;

@@ -35,6 +35,16 @@ __device__ __forceinline__ void fp8_few(const TensorMap& xMap, const TensorMap& 
     const uint32_t allSteps = (p.k + STEP_K - 1) / STEP_K;
     const uint32_t first = allSteps * split / SPLIT, steps = allSteps * (split + 1) / SPLIT - first;
 
+    const auto load_w = [&](uint32_t to, uint32_t s, uint32_t bar) {
+        if (p.tiled) {
+#pragma unroll
+            for (int i = 0; i < WARPGROUPS; i++) {
+                load_box(to + i * 8192, &wMap, 0, ((n0 / 64 + i) * allSteps + first + s) * 64, bar, EVICT_FIRST);
+            }
+        } else {
+            load_box(to, &wMap, (first + s) * STEP_K, n0, bar, EVICT_FIRST);
+        }
+    };
     if (threadIdx.x == CONSUMERS) {
         prefetch_map(&xMap);
         prefetch_map(&wMap);
@@ -47,7 +57,7 @@ __device__ __forceinline__ void fp8_few(const TensorMap& xMap, const TensorMap& 
         if (SHARE == 1) {
             for (uint32_t s = 0; s < min(steps, uint32_t(STAGES)); s++) {
                 barrier_expect(full + 8 * s, S::STAGE_BYTES);
-                load_box(base + s * S::STAGE_BYTES, &wMap, (first + s) * STEP_K, n0, full + 8 * s, EVICT_FIRST);
+                load_w(base + s * S::STAGE_BYTES, s, full + 8 * s);
             }
         }
     }
@@ -63,20 +73,25 @@ __device__ __forceinline__ void fp8_few(const TensorMap& xMap, const TensorMap& 
             if (SHARE > 1) {
                 for (uint32_t s = 0; s < min(steps, uint32_t(STAGES)); s++) {
                     barrier_expect(full + 8 * s, S::STAGE_BYTES);
-                    load_box(base + s * S::STAGE_BYTES, &wMap, (first + s) * STEP_K, n0, full + 8 * s, EVICT_FIRST);
+                    load_w(base + s * S::STAGE_BYTES, s, full + 8 * s);
+                }
+            }
+            for (uint32_t s = STAGES; s < min(steps, STAGES + p.prefetch); s++) {
+                if (p.tiled) {
+                    for (int i = 0; i < WARPGROUPS; i++) {
+                        prefetch_box(&wMap, 0, ((n0 / 64 + i) * allSteps + first + s) * 64);
+                    }
+                } else {
+                    prefetch_box(&wMap, (first + s) * STEP_K, n0);
                 }
             }
             wait_for_predecessors();
             for (uint32_t s = 0; s < steps; s++) {
                 const uint32_t stage = s % STAGES, w = base + stage * S::STAGE_BYTES, bar = full + 8 * stage;
                 if (s >= STAGES) {
-                    if (SHARE > 1) {
-                        barrier_wait_cluster(empty + 8 * stage, s / STAGES - 1 & 1);
-                    } else {
-                        barrier_wait(empty + 8 * stage, s / STAGES - 1 & 1);
-                    }
+                    barrier_wait(empty + 8 * stage, s / STAGES - 1 & 1);
                     barrier_expect(bar, S::STAGE_BYTES);
-                    load_box(w, &wMap, (first + s) * STEP_K, n0, bar, EVICT_FIRST);
+                    load_w(w, s, bar);
                 }
                 if (SHARE > 1) {
                     constexpr int PART = TILE_M / SHARE;

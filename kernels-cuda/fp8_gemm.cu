@@ -19,7 +19,8 @@ template <int MR, int TILE_N, int STAGES, int CLUSTER>
 struct GemmShape {
     static constexpr int TILE_M = 128 * MR;
     static constexpr int X_BYTES = TILE_M * STEP_K, W_BYTES = TILE_N * STEP_K, STAGE_BYTES = X_BYTES + W_BYTES;
-    static constexpr int STAGING_BYTES = 64 * MR * TILE_N * 2;
+    static constexpr int PANELS = (TILE_N + 63) / 64;  // of 64 columns; the last one overlaps its neighbour where 64 does not divide TILE_N
+    static constexpr int STAGING_BYTES = MR * PANELS * 8192;
     static constexpr int STAGING = STAGES * STAGE_BYTES;
     static constexpr int SCALES = STAGING + STAGING_BYTES;          // of w, for each consumer
     static constexpr int BARRIERS = SCALES + 2 * TILE_N * 4;
@@ -39,6 +40,43 @@ struct TileWalk {
         m = first + i - n * rows;
     }
 };
+
+// The sums become values of y: scaled (but in BLOCK mode) and with the bias added.
+template <int MR, int TILE_N, Fp8Mode MODE, bool BIAS>
+__device__ __forceinline__ void scaled(float (&sum)[MR][TILE_N / 2], const float (&xs)[MR][2], const float* wScales, const Fp8Product& p,
+                                       uint32_t n0, int t) {
+#pragma unroll
+    for (int j = 0; j < TILE_N / 8; j++) {
+        const int c = j * 8 + 2 * t;
+        const float2 ws = MODE == BLOCK ? make_float2(1.f, 1.f) : *reinterpret_cast<const float2*>(wScales + c);
+        float2 bias = make_float2(0.f, 0.f);
+        if (BIAS && p.bias) {
+            bias = make_float2(__ldg(p.bias + min(n0 + c, p.n - 1)), __ldg(p.bias + min(n0 + c + 1, p.n - 1)));
+        }
+#pragma unroll
+        for (int mr = 0; mr < MR; mr++) {
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                float& v = sum[mr][4 * j + i];
+                if (MODE != BLOCK) {
+                    v = __fmul_rn(v, __fmul_rn(xs[mr][i / 2], i % 2 ? ws.y : ws.x));
+                }
+                if (BIAS) {
+                    v = __fadd_rn(v, i % 2 ? bias.y : bias.x);
+                }
+            }
+        }
+    }
+}
+
+template <int MR, int TILE_N, uint32_t TYPE>
+__device__ __forceinline__ void pack_sums(uint32_t (&packed)[MR][TILE_N / 4], const float (&sum)[MR][TILE_N / 2]) {
+#pragma unroll
+    for (int i = 0; i < MR * TILE_N / 4; i++) {
+        const int mr = i / (TILE_N / 4), j = i % (TILE_N / 4);
+        packed[mr][j] = pack16(sum[mr][2 * j], sum[mr][2 * j + 1], TYPE);
+    }
+}
 
 template <Fp8Types T, int MR, int TILE_N, int STAGES, int CLUSTER, Fp8Mode MODE>
 __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap& wMap, const TensorMap& yMap, const Fp8Product& p) {
@@ -77,8 +115,23 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
     const uint32_t steps = (p.k + STEP_K - 1) / STEP_K;
 
     if (warp < 4) {
-        registers_down<40>();
+        registers_down<32>();
         if (warp == 0 && lane == 0) {
+            const auto load_w = [&](uint32_t w, uint32_t s, int32_t n0, uint32_t bar) {
+                if (CLUSTER > 1) {
+                    constexpr int PART = TILE_N / CLUSTER;
+                    load_box_multicast(w + rank * PART * STEP_K, &wMap, s * STEP_K, n0 + rank * PART, bar, (1 << CLUSTER) - 1, EVICT_NORMAL);
+                } else {
+                    load_box(w, &wMap, s * STEP_K, n0, bar, EVICT_NORMAL);
+                }
+            };
+            const uint32_t early = walk.more() ? min(steps, uint32_t(STAGES)) : 0;
+            for (uint32_t s = 0; s < early; s++) {
+                uint32_t um, un;
+                walk.at(um, un);
+                barrier_expect(full + 8 * s, S::STAGE_BYTES);
+                load_w(base + s * S::STAGE_BYTES + S::X_BYTES, s, un * TILE_N, full + 8 * s);
+            }
             wait_for_predecessors();
             uint32_t it = 0;
             for (; walk.more(); walk.unit += walk.step) {
@@ -88,20 +141,12 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                 for (uint32_t s = 0; s < steps; s++, it++) {
                     const uint32_t stage = it % STAGES, parity = it / STAGES & 1;
                     const uint32_t x = base + stage * S::STAGE_BYTES, w = x + S::X_BYTES, bar = full + 8 * stage;
-                    if (CLUSTER > 1) {
-                        barrier_wait_cluster(empty + 8 * stage, parity ^ 1);
-                    } else {
+                    if (it >= early) {
                         barrier_wait(empty + 8 * stage, parity ^ 1);
+                        barrier_expect(bar, S::STAGE_BYTES);
+                        load_w(w, s, n0, bar);
                     }
-                    barrier_expect(bar, S::STAGE_BYTES);
                     load_box(x, &xMap, s * STEP_K, m0, bar, EVICT_NORMAL);
-                    if (CLUSTER > 1) {
-                        constexpr int PART = TILE_N / CLUSTER;
-                        load_box_multicast(w + rank * PART * STEP_K, &wMap, s * STEP_K, n0 + rank * PART, bar, (1 << CLUSTER) - 1,
-                                           EVICT_NORMAL);
-                    } else {
-                        load_box(w, &wMap, s * STEP_K, n0, bar, EVICT_NORMAL);
-                    }
                 }
             }
             launch_dependents();
@@ -114,8 +159,9 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                 for (int c = 0; c < 2; c++) {
                     barrier_wait(staged + 8 * c, parity);
                     for (int mr = 0; mr < MR; mr++) {
-                        for (int col = 0; col < TILE_N; col += 64) {
-                            store_box(&yMap, n0 + col, m0 + (c * MR + mr) * 64, base + S::STAGING + (mr * TILE_N + col) * 128);
+                        for (int panel = 0; panel < S::PANELS; panel++) {
+                            store_box(&yMap, n0 + min(panel * 64, TILE_N - 64), m0 + (c * MR + mr) * 64,
+                                      base + S::STAGING + (mr * S::PANELS + panel) * 8192);
                         }
                     }
                     store_commit();
@@ -125,7 +171,7 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
             }
         }
     } else {
-        registers_up<232>();
+        registers_up<240>();
         const int consumer = warp / 4 - 1, row = warp % 4 * 16, g = lane / 4, t = lane % 4;
         const uint32_t staging = base + S::STAGING;
         float* const wScales = reinterpret_cast<float*>(smem + S::SCALES) + consumer * TILE_N;
@@ -192,29 +238,45 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                         sum[mr][i] = 0.f;
                     }
                 }
-                float next[MR][2], nextW = 0.f;
+                // BLOCK: the scales of the next step are read during this one.
+                constexpr int BAND = TILE_N % 128 == 0 ? 128 : 64, BANDS = TILE_N / BAND;  // columns with one scale
+                const float *xAt[MR][2], *wAt[BANDS];
+                float nextX[MR][2], nextW[BANDS];
                 if (MODE == BLOCK) {
 #pragma unroll
                     for (int i = 0; i < 2 * MR; i++) {
-                        next[i / 2][i % 2] = p.xScales[uint64_t(min(m0 + i / 2 * 64 + i % 2 * 8, p.m - 1)) * p.xScaleRow];
+                        xAt[i / 2][i % 2] = p.xScales + uint64_t(min(m0 + i / 2 * 64 + i % 2 * 8, p.m - 1)) * p.xScaleRow;
+                        nextX[i / 2][i % 2] = *xAt[i / 2][i % 2];
                     }
-                    nextW = p.wScales[uint64_t(n0 / p.wGroupRows) * p.wScaleRow];
+#pragma unroll
+                    for (int i = 0; i < BANDS; i++) {
+                        wAt[i] = p.wScales + uint64_t(min(n0 + i * BAND, p.n - 1) / 128) * p.wScaleRow;
+                        nextW[i] = *wAt[i];
+                    }
                 }
                 for (uint32_t s = 0; s < steps; s++, it++) {
                     const uint32_t stage = it % STAGES;
-                    float scale[MR][2];
+                    float scale[MR][2][BANDS];
                     if (MODE == BLOCK) {
+                        const bool more = s + 1 < steps;
 #pragma unroll
                         for (int i = 0; i < 2 * MR; i++) {
-                            scale[i / 2][i % 2] = __fmul_rn(next[i / 2][i % 2], nextW);
-                        }
-                        const uint32_t ahead = min(s + 1, steps - 1);
 #pragma unroll
-                        for (int i = 0; i < 2 * MR; i++) {
-                            next[i / 2][i % 2] = p.xScales[uint64_t(min(m0 + i / 2 * 64 + i % 2 * 8, p.m - 1)) * p.xScaleRow +
-                                                           uint64_t(ahead) * p.xScaleCol];
+                            for (int j = 0; j < BANDS; j++) {
+                                scale[i / 2][i % 2][j] = __fmul_rn(nextX[i / 2][i % 2], nextW[j]);
+                            }
+                            if (more) {
+                                xAt[i / 2][i % 2] += p.xScaleCol;
+                                nextX[i / 2][i % 2] = *xAt[i / 2][i % 2];
+                            }
                         }
-                        nextW = p.wScales[uint64_t(n0 / p.wGroupRows) * p.wScaleRow + uint64_t(ahead * STEP_K / p.wGroupCols) * p.wScaleCol];
+#pragma unroll
+                        for (int j = 0; j < BANDS; j++) {
+                            if (more) {
+                                wAt[j] += p.wScaleCol;
+                                nextW[j] = *wAt[j];
+                            }
+                        }
                     }
                     barrier_wait(full + 8 * stage, it / STAGES & 1);
                     const uint32_t x = base + stage * S::STAGE_BYTES;
@@ -233,7 +295,7 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                         }
 #pragma unroll
                         for (int i = 0; i < TILE_N / 2; i++) {
-                            sum[mr][i] = MODE == BLOCK ? __fmaf_rn(part[i], scale[mr][i / 2 % 2], sum[mr][i]) : __fadd_rn(part[i], sum[mr][i]);
+                            sum[mr][i] = MODE == BLOCK ? __fmaf_rn(part[i], scale[mr][i / 2 % 2][i / 4 * 8 / BAND], sum[mr][i]) : __fadd_rn(part[i], sum[mr][i]);
                         }
                     }
                 }
@@ -244,54 +306,48 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                 named_sync(1 + consumer, 128);
             }
             if (p.copyOut) {
+                // Packed first, so that the turn with the staging buffer is short.
+                uint32_t packed[MR][TILE_N / 4];
+                if (p.bias) {
+                    scaled<MR, TILE_N, MODE, true>(sum, xs, wScales, p, n0, t);
+                } else {
+                    scaled<MR, TILE_N, MODE, false>(sum, xs, wScales, p, n0, t);
+                }
+                if (p.yType == BF16) {
+                    pack_sums<MR, TILE_N, BF16>(packed, sum);
+                } else {
+                    pack_sums<MR, TILE_N, F16>(packed, sum);
+                }
                 barrier_wait(turn + 8 * consumer, tile ^ 1 ^ consumer);
-            }
 #pragma unroll
-            for (int mr = 0; mr < MR; mr++) {
+                for (int mr = 0; mr < MR; mr++) {
 #pragma unroll
-                for (int col = 0; col < TILE_N; col += 16) {
-                    uint32_t r[4];
-                    float v[2][4];
-#pragma unroll
-                    for (int h = 0; h < 2; h++) {
-                        const int c = col + 8 * h + 2 * t;
-                        const float* d = &sum[mr][(col + 8 * h) / 2];
-                        float bias[2] = {0.f, 0.f};
-                        if (p.bias) {
-                            bias[0] = __ldg(p.bias + min(n0 + c, p.n - 1));
-                            bias[1] = __ldg(p.bias + min(n0 + c + 1, p.n - 1));
-                        }
-                        float2 ws = MODE == BLOCK ? make_float2(1.f, 1.f) : *reinterpret_cast<const float2*>(wScales + c);
+                    for (int panel = 0; panel < S::PANELS; panel++) {
+                        const int first = panel * 64 < TILE_N - 64 ? panel * 64 : TILE_N - 64;
 #pragma unroll
                         for (int i = 0; i < 4; i++) {
-                            v[h][i] = MODE == BLOCK ? d[i] : __fmul_rn(d[i], __fmul_rn(xs[mr][i / 2], i % 2 ? ws.y : ws.x));
-                            v[h][i] = __fadd_rn(v[h][i], bias[i % 2]);
+                            const uint32_t sr = row + lane % 16, piece = i * 2 + lane / 16;
+                            const uint32_t* r = &packed[mr][(first + i * 16) / 4];
+                            store_matrices(staging + (mr * S::PANELS + panel) * 8192 + sr * 128 + ((piece ^ (sr & 7)) << 4), r[0], r[1], r[2], r[3]);
                         }
-                        if (!p.copyOut) {
-#pragma unroll
-                            for (int i = 0; i < 4; i++) {
-                                const uint32_t m = m0 + mr * 64 + i / 2 * 8, n = n0 + c + i % 2;
-                                if (m < p.m && n < p.n) {
-                                    store(p.y, p.yType, int64_t(m) * p.n + n, v[h][i]);
-                                }
-                            }
-                        }
-                    }
-                    if (p.copyOut) {
-                        r[0] = pack16(v[0][0], v[0][1], p.yType);
-                        r[1] = pack16(v[0][2], v[0][3], p.yType);
-                        r[2] = pack16(v[1][0], v[1][1], p.yType);
-                        r[3] = pack16(v[1][2], v[1][3], p.yType);
-                        const uint32_t sr = row + lane % 16, piece = col % 64 / 8 + lane / 16;
-                        store_matrices(staging + (mr * TILE_N + col / 64 * 64) * 128 + sr * 128 + ((piece ^ (sr & 7)) << 4), r);
                     }
                 }
-            }
-            if (p.copyOut) {
                 fence_async_shared();
                 __syncwarp();
                 if (lane == 0) {
                     barrier_arrive(staged + 8 * consumer);
+                }
+            } else {
+                scaled<MR, TILE_N, MODE, true>(sum, xs, wScales, p, n0, t);
+#pragma unroll
+                for (int mr = 0; mr < MR; mr++) {
+#pragma unroll
+                    for (int i = 0; i < TILE_N / 2; i++) {
+                        const uint32_t m = m0 + mr * 64 + i / 2 % 2 * 8, n = n0 + i / 4 * 8 + 2 * t + i % 2;
+                        if (m < p.m && n < p.n) {
+                            store(p.y, p.yType, int64_t(m) * p.n + n, sum[mr][i]);
+                        }
+                    }
                 }
             }
         }

@@ -29,12 +29,11 @@ __device__ __forceinline__ void barrier_arrive(uint32_t barrier) {
     asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
 }
 
-// The barrier at the same place in block `rank` of the cluster.
+// The barrier at the same place in block `rank` of the cluster. No fence at cluster scope (release.cluster costs more than a
+// stage): what the barriers of a pipeline hand over is written by the copy engine and read by the tensor cores.
 __device__ __forceinline__ void barrier_arrive_remote(uint32_t barrier, uint32_t rank) {
-    asm volatile(
-        "{ .reg .b32 a; mapa.shared::cluster.u32 a, %0, %1; mbarrier.arrive.release.cluster.shared::cluster.b64 _, [a]; }" ::"r"(barrier),
-        "r"(rank)
-        : "memory");
+    asm volatile("{ .reg .b32 a; mapa.shared::cluster.u32 a, %0, %1; mbarrier.arrive.shared::cluster.b64 _, [a]; }" ::"r"(barrier), "r"(rank)
+                 : "memory");
 }
 
 __device__ __forceinline__ void barrier_expect(uint32_t barrier, uint32_t bytes) {
@@ -46,17 +45,6 @@ __device__ __forceinline__ void barrier_wait(uint32_t barrier, uint32_t parity) 
     uint32_t done;
     do {
         asm volatile("{ .reg .pred p; mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2; selp.u32 %0, 1, 0, p; }"
-                     : "=r"(done)
-                     : "r"(barrier), "r"(parity)
-                     : "memory");
-    } while (!done);
-}
-
-// The same where other blocks of the cluster arrive.
-__device__ __forceinline__ void barrier_wait_cluster(uint32_t barrier, uint32_t parity) {
-    uint32_t done;
-    do {
-        asm volatile("{ .reg .pred p; mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 p, [%1], %2; selp.u32 %0, 1, 0, p; }"
                      : "=r"(done)
                      : "r"(barrier), "r"(parity)
                      : "memory");
@@ -77,6 +65,11 @@ __device__ __forceinline__ void load_box(uint32_t to, const TensorMap* map, int3
         "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1, {%2, %3}], [%4], %5;" ::"r"(to),
         "l"(map), "r"(x), "r"(y), "r"(barrier), "l"(policy)
         : "memory");
+}
+
+// Into the L2 cache only.
+__device__ __forceinline__ void prefetch_box(const TensorMap* map, int32_t x, int32_t y) {
+    asm volatile("cp.async.bulk.prefetch.tensor.2d.L2.global [%0, {%1, %2}];" ::"l"(map), "r"(x), "r"(y) : "memory");
 }
 
 // To the same place in every block of the cluster that has its bit in `blocks`; each one's barrier counts the bytes.
@@ -166,10 +159,9 @@ __device__ __forceinline__ uint64_t descriptor(uint32_t address) {
 }
 
 // Four 8×8 matrices of 16-bit elements; lane l gives the address of row l%8 of matrix l/8 and holds, of matrix i, elements
-// 2(l%4), 2(l%4)+1 of row l/4 in r[i].
-__device__ __forceinline__ void store_matrices(uint32_t address, const uint32_t (&r)[4]) {
-    asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1,%2,%3,%4};" ::"r"(address), "r"(r[0]), "r"(r[1]), "r"(r[2]), "r"(r[3])
-                 : "memory");
+// 2(l%4), 2(l%4)+1 of row l/4 in ri.
+__device__ __forceinline__ void store_matrices(uint32_t address, uint32_t r0, uint32_t r1, uint32_t r2, uint32_t r3) {
+    asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1,%2,%3,%4};" ::"r"(address), "r"(r0), "r"(r1), "r"(r2), "r"(r3) : "memory");
 }
 
 // ---- dependent launches
