@@ -30,7 +30,7 @@ struct Fp8Product {
     uint32_t yType;         // 68
     uint32_t copyOut;       // 72  1: y is written by the copy engine through its map (16-bit types, rows a multiple of 16 bytes)
     uint32_t raster;        // 76  rows of tiles that are walked together
-    uint32_t prefetch;      // 80
+    uint32_t policy;        // 80
     uint32_t tiled;         // 84
 };
 static_assert(sizeof(Fp8Product) == 88, "Java writes 88 bytes");

@@ -14,16 +14,19 @@
 namespace lowbit {
 
 constexpr int STEP_K = 128;
+constexpr int ORDER = 4;  // named barriers 4 and 5
 
-template <int MR, int TILE_N, int STAGES, int CLUSTER>
+template <int MR, int TILE_N, int STAGES, Fp8Mode MODE>
 struct GemmShape {
     static constexpr int TILE_M = 128 * MR;
     static constexpr int X_BYTES = TILE_M * STEP_K, W_BYTES = TILE_N * STEP_K, STAGE_BYTES = X_BYTES + W_BYTES;
     static constexpr int PANELS = (TILE_N + 63) / 64;  // of 64 columns; the last one overlaps its neighbour where 64 does not divide TILE_N
     static constexpr int STAGING_BYTES = MR * PANELS * 8192;
     static constexpr int STAGING = STAGES * STAGE_BYTES;
-    static constexpr int SCALES = STAGING + STAGING_BYTES;          // of w, for each consumer
-    static constexpr int BARRIERS = SCALES + 2 * TILE_N * 4;
+    static constexpr int BAND = TILE_N % 128 == 0 ? 128 : 64, BANDS = (TILE_N + BAND - 1) / BAND;  // columns with one scale in BLOCK mode
+    // BLOCK: scale of x times scale of w, for each stage, band and row of x. Else the scales of w, for each consumer.
+    static constexpr int SCALES = STAGING + STAGING_BYTES;
+    static constexpr int BARRIERS = SCALES + (MODE == BLOCK ? STAGES * BANDS * TILE_M : 2 * TILE_N) * 4;
     static constexpr int BYTES = BARRIERS + (2 * STAGES + 4) * 8;
     static_assert(BYTES <= 232448, "shared memory of a block");
 };
@@ -80,7 +83,7 @@ __device__ __forceinline__ void pack_sums(uint32_t (&packed)[MR][TILE_N / 4], co
 
 template <Fp8Types T, int MR, int TILE_N, int STAGES, int CLUSTER, Fp8Mode MODE>
 __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap& wMap, const TensorMap& yMap, const Fp8Product& p) {
-    using S = GemmShape<MR, TILE_N, STAGES, CLUSTER>;
+    using S = GemmShape<MR, TILE_N, STAGES, MODE>;
     extern __shared__ __align__(1024) uint8_t smem[];
     const uint32_t base = shared_address(smem);
     const uint32_t full = base + S::BARRIERS, empty = full + 8 * STAGES, staged = empty + 8 * STAGES, turn = staged + 16;
@@ -91,7 +94,7 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
         prefetch_map(&xMap);
         prefetch_map(&wMap);
         for (int i = 0; i < STAGES; i++) {
-            barrier_init(full + 8 * i, 1);
+            barrier_init(full + 8 * i, MODE == BLOCK ? 2 : 1);
             barrier_init(empty + 8 * i, 8 * CLUSTER);
         }
         for (int i = 0; i < 2; i++) {
@@ -115,7 +118,7 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
     const uint32_t steps = (p.k + STEP_K - 1) / STEP_K;
 
     if (warp < 4) {
-        registers_down<32>();
+        registers_down<40>();
         if (warp == 0 && lane == 0) {
             const auto load_w = [&](uint32_t w, uint32_t s, int32_t n0, uint32_t bar) {
                 if (CLUSTER > 1) {
@@ -169,9 +172,55 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                     barrier_arrive(turn + 8 * (1 - c));
                 }
             }
+        } else if (MODE == BLOCK && warp == 2) {
+            // The scales of a stage, read one step ahead.
+            wait_for_predecessors();
+            uint32_t it = 0;
+            for (; walk.more(); walk.unit += walk.step) {
+                uint32_t um, un;
+                walk.at(um, un);
+                const uint32_t m0 = (um * CLUSTER + rank) * S::TILE_M, n0 = un * TILE_N;
+                constexpr int LANES = S::TILE_M / 32;
+                const float *x = p.xScales + uint64_t(min(m0 + lane, p.m - 1)) * p.xScaleRow, *w[S::BANDS];
+                float nextX[LANES], nextW[S::BANDS];
+#pragma unroll
+                for (int i = 0; i < S::BANDS; i++) {
+                    w[i] = p.wScales + uint64_t(min(n0 + i * S::BAND, p.n - 1) / 128) * p.wScaleRow;
+                    nextW[i] = __ldg(w[i]);
+                }
+#pragma unroll
+                for (int i = 0; i < LANES; i++) {
+                    nextX[i] = m0 + lane + 32 * i < p.m ? x[uint64_t(32 * i) * p.xScaleRow] : 0.f;
+                }
+                for (uint32_t s = 0; s < steps; s++, it++) {
+                    const uint32_t stage = it % STAGES;
+                    float* const scales = reinterpret_cast<float*>(smem + S::SCALES) + stage * S::BANDS * S::TILE_M + lane;
+                    barrier_wait(empty + 8 * stage, (it / STAGES & 1) ^ 1);
+#pragma unroll
+                    for (int i = 0; i < S::BANDS * LANES; i++) {
+                        scales[i / LANES * S::TILE_M + i % LANES * 32] = __fmul_rn(nextX[i % LANES], nextW[i / LANES]);
+                    }
+                    __syncwarp();
+                    if (lane == 0) {
+                        barrier_arrive(full + 8 * stage);
+                    }
+                    if (s + 1 < steps) {
+                        x += p.xScaleCol;
+#pragma unroll
+                        for (int i = 0; i < LANES; i++) {
+                            nextX[i] = m0 + lane + 32 * i < p.m ? x[uint64_t(32 * i) * p.xScaleRow] : 0.f;
+                        }
+#pragma unroll
+                        for (int i = 0; i < S::BANDS; i++) {
+                            w[i] += p.wScaleCol;
+                            nextW[i] = __ldg(w[i]);
+                        }
+                    }
+                }
+            }
         }
     } else {
-        registers_up<240>();
+        registers_up<232>();
         const int consumer = warp / 4 - 1, row = warp % 4 * 16, g = lane / 4, t = lane % 4;
         const uint32_t staging = base + S::STAGING;
         float* const wScales = reinterpret_cast<float*>(smem + S::SCALES) + consumer * TILE_N;
@@ -187,6 +236,7 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
         }
         wait_for_predecessors();
         uint32_t it = 0, tile = 0;
+        bool ordered = consumer == 1;  // the first product of all waits for nobody
         for (; walk.more(); walk.unit += walk.step, tile ^= 1) {
             uint32_t um, un;
             walk.at(um, un);
@@ -238,64 +288,44 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                         sum[mr][i] = 0.f;
                     }
                 }
-                // BLOCK: the scales of the next step are read during this one.
-                constexpr int BAND = TILE_N % 128 == 0 ? 128 : 64, BANDS = TILE_N / BAND;  // columns with one scale
-                const float *xAt[MR][2], *wAt[BANDS];
-                float nextX[MR][2], nextW[BANDS];
-                if (MODE == BLOCK) {
-#pragma unroll
-                    for (int i = 0; i < 2 * MR; i++) {
-                        xAt[i / 2][i % 2] = p.xScales + uint64_t(min(m0 + i / 2 * 64 + i % 2 * 8, p.m - 1)) * p.xScaleRow;
-                        nextX[i / 2][i % 2] = *xAt[i / 2][i % 2];
-                    }
-#pragma unroll
-                    for (int i = 0; i < BANDS; i++) {
-                        wAt[i] = p.wScales + uint64_t(min(n0 + i * BAND, p.n - 1) / 128) * p.wScaleRow;
-                        nextW[i] = *wAt[i];
-                    }
-                }
                 for (uint32_t s = 0; s < steps; s++, it++) {
                     const uint32_t stage = it % STAGES;
-                    float scale[MR][2][BANDS];
-                    if (MODE == BLOCK) {
-                        const bool more = s + 1 < steps;
-#pragma unroll
-                        for (int i = 0; i < 2 * MR; i++) {
-#pragma unroll
-                            for (int j = 0; j < BANDS; j++) {
-                                scale[i / 2][i % 2][j] = __fmul_rn(nextX[i / 2][i % 2], nextW[j]);
-                            }
-                            if (more) {
-                                xAt[i / 2][i % 2] += p.xScaleCol;
-                                nextX[i / 2][i % 2] = *xAt[i / 2][i % 2];
-                            }
-                        }
-#pragma unroll
-                        for (int j = 0; j < BANDS; j++) {
-                            if (more) {
-                                wAt[j] += p.wScaleCol;
-                                nextW[j] = *wAt[j];
-                            }
-                        }
-                    }
                     barrier_wait(full + 8 * stage, it / STAGES & 1);
                     const uint32_t x = base + stage * S::STAGE_BYTES;
                     const uint64_t a = descriptor(x + consumer * 64 * MR * STEP_K), b = descriptor(x + S::X_BYTES);
 #pragma unroll
                     for (int mr = 0; mr < MR; mr++) {
+                        // The consumers' products take turns, so that one adds while the other multiplies.
+                        if (ordered) {
+                            named_sync(ORDER + consumer, 256);
+                        }
+                        ordered = true;
                         wgmma_fence();
 #pragma unroll
                         for (int i = 0; i < STEP_K / 32; i++) {
                             Wgmma<TILE_N>::template add<T>(part, a + 2 * i + 512 * mr, b + 2 * i, i);
                         }
                         wgmma_commit();
+                        if (consumer == 0 || mr < MR - 1 || s < steps - 1 || walk.unit + walk.step < walk.unitsM * walk.unitsN) {
+                            named_arrive(ORDER + 1 - consumer, 256);
+                        }
+                        float scale[2][S::BANDS];
+                        if (MODE == BLOCK) {
+                            const float* scales = reinterpret_cast<const float*>(smem + S::SCALES) + stage * S::BANDS * S::TILE_M +
+                                                  (consumer * MR + mr) * 64 + row + g;
+#pragma unroll
+                            for (int i = 0; i < 2 * S::BANDS; i++) {
+                                scale[i % 2][i / 2] = scales[i / 2 * S::TILE_M + i % 2 * 8];
+                            }
+                        }
                         wgmma_wait<0>();
                         if (mr == MR - 1) {
+                            __syncwarp();
                             release<CLUSTER>(empty + 8 * stage, lane);
                         }
 #pragma unroll
                         for (int i = 0; i < TILE_N / 2; i++) {
-                            sum[mr][i] = MODE == BLOCK ? __fmaf_rn(part[i], scale[mr][i / 2 % 2][i / 4 * 8 / BAND], sum[mr][i]) : __fadd_rn(part[i], sum[mr][i]);
+                            sum[mr][i] = MODE == BLOCK ? __fmaf_rn(part[i], scale[i / 2 % 2][i / 4 * 8 / S::BAND], sum[mr][i]) : __fadd_rn(part[i], sum[mr][i]);
                         }
                     }
                 }
