@@ -12,28 +12,23 @@ namespace lowbit {
 //   BLOCK    the same with a scale for every 128 of K
 enum Fp8Mode { FAST, PRECISE, BLOCK };
 
-// Passed by value; io.lowbit.cuda.kernels writes the same bytes.
+constexpr int STEP_K = 128;  // bytes along K of a stage: one row of the 128-byte swizzle
+
+// One product.
 struct Fp8Product {
-    const float* xScales;   //  0  scale of x[row, col]: xScales[row·xScaleRow + col/128·xScaleCol]
-    const float* wScales;   //  8  scale of w[row, col]: wScales[row/wGroupRows·wScaleRow + col/wGroupCols·wScaleCol]
-    void* y;                // 16
-    const float* bias;      // 24  null for none
-    uint32_t m;             // 32
-    uint32_t n;             // 36
-    uint32_t k;             // 40
-    uint32_t xScaleRow;     // 44
-    uint32_t xScaleCol;     // 48
-    uint32_t wScaleRow;     // 52
-    uint32_t wScaleCol;     // 56
-    uint32_t wGroupRows;    // 60
-    uint32_t wGroupCols;    // 64
-    uint32_t yType;         // 68
-    uint32_t copyOut;       // 72  1: y is written by the copy engine through its map (16-bit types, rows a multiple of 16 bytes)
-    uint32_t raster;        // 76  rows of tiles that are walked together
-    uint32_t policy;        // 80
-    uint32_t tiled;         // 84
+    const float* xScales;  // of x[row, col]: xScales[row·xScaleRow + col/128·xScaleCol]; the step along K counts in BLOCK mode alone
+    const float* wScales;  // of w[row, col]: wScales[row·wScaleRow], in BLOCK mode wScales[row/128·wScaleRow + col/128·wScaleCol]
+    const float* bias;     // null for none
+    void* y;
+    uint32_t yType;
+    uint32_t m;
+    uint32_t n;
+    uint32_t k;
+    uint32_t xScaleRow;
+    uint32_t xScaleCol;
+    uint32_t wScaleRow;
+    uint32_t wScaleCol;
 };
-static_assert(sizeof(Fp8Product) == 88, "Java writes 88 bytes");
 
 __device__ __forceinline__ uint32_t pack16(float low, float high, uint32_t type) {
     uint32_t r;
@@ -58,3 +53,7 @@ __device__ __forceinline__ void release(uint32_t empty, int lane) {
 }
 
 }  // namespace lowbit
+
+// Kernel names are arch_op_types_scaling. ARCH is sm90.
+#define LOWBIT_PASTE(a, b) a##_##b
+#define LOWBIT_NAME(arch, name) LOWBIT_PASTE(arch, name)

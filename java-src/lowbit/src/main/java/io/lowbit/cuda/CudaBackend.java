@@ -6,6 +6,7 @@ import io.lowbit.cuda.driver.DeviceMemory;
 import io.lowbit.cuda.driver.Owner;
 import io.lowbit.cuda.driver.Stream;
 import io.lowbit.cuda.kernels.Architecture;
+import io.lowbit.cuda.kernels.Fp8Activations;
 import io.lowbit.cuda.kernels.KernelChoice;
 import io.lowbit.cuda.kernels.Kernels;
 import io.lowbit.cuda.kernels.MatrixShape;
@@ -32,6 +33,7 @@ public final class CudaBackend extends Owner implements Backend {
     private final Lanes lanes;
     /** Layers and matrices that are open. */
     private final Set<Owner> things = ConcurrentHashMap.newKeySet();
+    private volatile Fp8Activations activations;
 
     private CudaBackend(Context context, Kernels kernels, KernelChoice choice, Lanes lanes) {
         super("the CUDA backend");
@@ -99,12 +101,22 @@ public final class CudaBackend extends Owner implements Backend {
         return lanes;
     }
 
+    /** The quantizers of activations, loaded when first asked for. */
+    Fp8Activations activations() {
+        Fp8Activations known = activations;
+        if (known == null) {
+            known = new Fp8Activations(kernels);
+            activations = known;
+        }
+        return known;
+    }
+
     @Override
     public CudaLinear load(QuantizedMatrix weights, Tensor bias) {
         check(MatrixShape.of(weights), bias);
         LoadEvent event = new LoadEvent();
         event.begin();
-        CudaLinear layer = add(() -> CudaLinear.of(this, weights, bias));
+        CudaLinear layer = add(() -> CudaLinear.of(this, weights, floats(bias)));
         event.finish(name(), weights.scheme().label(), weights.n(), weights.k(), layer.bytes());
         return layer;
     }
@@ -121,10 +133,22 @@ public final class CudaBackend extends Owner implements Backend {
         check(weights.shape(), bias);
         weights.acquire();
         try {
-            return add(() -> CudaLinear.of(this, weights.shape(), weights.address(), bias));
+            return add(() -> CudaLinear.of(this, weights.shape(), weights.address(), floats(bias)));
         } finally {
             weights.release();
         }
+    }
+
+    /** A bias as F32, exactly. */
+    private static Tensor floats(Tensor bias) {
+        if (bias == null || bias.dtype() == DType.F32) {
+            return bias;
+        }
+        Tensor out = Tensor.allocate(Arena.ofAuto(), DType.F32, bias.dim(0));
+        for (long i = 0; i < bias.dim(0); i++) {
+            out.setFloat(i, bias.getFloat(i));
+        }
+        return out;
     }
 
     private static void check(MatrixShape weights, Tensor bias) {

@@ -7,6 +7,7 @@ import io.lowbit.cuda.driver.Owner;
 import io.lowbit.cuda.driver.Stream;
 import io.lowbit.cuda.kernels.CanonicalLayout;
 import io.lowbit.cuda.kernels.ElementTypes;
+import io.lowbit.cuda.kernels.Fp8Activations;
 import io.lowbit.cuda.kernels.LayerWeights;
 import io.lowbit.cuda.kernels.MatrixArgument;
 import io.lowbit.cuda.kernels.MatrixShape;
@@ -16,6 +17,7 @@ import io.lowbit.cuda.kernels.SchemeKernels;
 import io.lowbit.cuda.kernels.Selection;
 import io.lowbit.cuda.kernels.WeightLayout;
 import io.lowbit.events.RepackEvent;
+import io.lowbit.quant.Accumulation;
 import io.lowbit.quant.ActivationScaling;
 import io.lowbit.quant.QuantizedMatrix;
 import io.lowbit.quant.Scheme;
@@ -190,21 +192,23 @@ public final class CudaLinear extends Owner implements Linear {
     /** {@inheritDoc} Copies x to the device and y back; returns when y is there. */
     @Override
     public void forward(Tensor x, Tensor y) {
-        host(x, y, null);
+        host(x, y, null, Accumulation.EXACT);
     }
 
     /**
-     * y = x · Wᵀ (+ bias) with x quantized to E4M3 on the device and multiplied in FP8: W8A8. Per element
-     * |y − y₆₄| ≤ (K+2)·2⁻²⁴·Σ|x||w| against the product of the quantized operands.
+     * y = x · Wᵀ (+ bias) with x quantized to E4M3 on the device and multiplied in FP8: W8A8. Against the product of the
+     * quantized operands, |y − y₆₄| ≤ ((K+2)·2⁻²⁴ + r)·Σ|x||w| per element, where r is what the kernel's
+     * {@link ProductKernel#operandRounding} says: 0 with {@link Accumulation#EXACT}.
      *
+     * @param accumulation what may be lost in summing; a kernel that loses less may serve
      * @throws IllegalArgumentException when the scheme is not FP8, or scaled in blocks whose width is no multiple of 128
      */
-    public void forwardQuantized(Tensor x, Tensor y, ActivationScaling scaling) {
+    public void forwardQuantized(Tensor x, Tensor y, ActivationScaling scaling, Accumulation accumulation) {
         requireFp8();
-        host(x, y, scaling);
+        host(x, y, scaling, accumulation);
     }
 
-    private void host(Tensor x, Tensor y, ActivationScaling scaling) {
+    private void host(Tensor x, Tensor y, ActivationScaling scaling, Accumulation accumulation) {
         acquire();
         try {
             long m = ProductArguments.check(scheme, n, k, x.dtype(), x.shape(), y.dtype(), y.shape());
@@ -214,7 +218,7 @@ public final class CudaLinear extends Owner implements Linear {
             }
             Lane lane = backend.lanes().take();
             try {
-                lane.forward(this, x, y, scaling);
+                lane.forward(this, x, y, scaling, accumulation);
             } finally {
                 backend.lanes().give(lane);
             }
@@ -231,55 +235,105 @@ public final class CudaLinear extends Owner implements Linear {
      * @param y {@code [M, N]}, apart from x
      */
     public void forward(Stream stream, DeviceTensor x, DeviceTensor y) {
-        device(stream, x, y, null, null);
+        device(stream, x, y, null, Accumulation.EXACT, null);
     }
 
     /**
-     * Adds the product in FP8 to {@code stream}, as {@link #forwardQuantized(Tensor, Tensor, ActivationScaling)}.
+     * Adds the quantization of x and the product in FP8 to {@code stream}, as
+     * {@link #forwardQuantized(Tensor, Tensor, ActivationScaling, Accumulation)}: {@link #quantize}, then {@link #multiply}.
      *
      * @param workspace at least {@link #workspaceBytes} bytes that nobody else uses until the product has run
      */
-    public void forwardQuantized(Stream stream, DeviceTensor x, DeviceTensor y, ActivationScaling scaling, DeviceMemory workspace) {
+    public void forwardQuantized(Stream stream, DeviceTensor x, DeviceTensor y, ActivationScaling scaling, Accumulation accumulation,
+            DeviceMemory workspace) {
         requireFp8();
-        long needed = workspaceBytes(x.shape().rank() == 2 ? x.shape().dim(0) : 0);
-        if (workspace.bytes() < needed) {
-            throw new IllegalArgumentException("workspace of " + workspace.bytes() + " bytes: expected at least " + needed);
-        }
-        device(stream, x, y, scaling, workspace);
+        requireWorkspace(workspace, x.shape().rank() == 2 ? x.shape().dim(0) : 0);
+        device(stream, x, y, scaling, accumulation, workspace);
     }
 
-    private void device(Stream stream, DeviceTensor x, DeviceTensor y, ActivationScaling scaling, DeviceMemory workspace) {
+    /**
+     * Adds the quantization of x to E4M3 to {@code stream}. Any layer of the same K may {@link #multiply} the result.
+     *
+     * @param x {@code [M, K]}
+     * @param activations at least {@link #workspaceBytes} bytes, overwritten
+     */
+    public void quantize(Stream stream, DeviceTensor x, ActivationScaling scaling, DeviceMemory activations) {
+        requireFp8();
         acquire();
         try {
-            if (stream.context() != backend.context()) {
-                throw new IllegalArgumentException("the stream belongs to another context than the layer; open it from the layer's backend");
+            requireStream(stream);
+            if (x.shape().rank() != 2 || x.shape().dim(1) != k) {
+                throw new IllegalArgumentException(scheme.label() + " [" + n + ", " + k + "]: expected x [M, " + k + "], got " + x.shape());
             }
-            long m = ProductArguments.check(scheme, n, k, x.dtype(), x.shape(), y.dtype(), y.shape());
-            ProductArguments.checkApart(x.address(), x.bytes(), y.address(), y.bytes());
-            if (m > 0 && n > 0) {
-                enqueue(stream, m, m, x.address(), x.dtype(), y.address(), y.dtype(), scaling, workspace == null ? 0 : workspace.address());
+            long m = x.shape().dim(0);
+            requireWorkspace(activations, m);
+            if (m > 0) {
+                backend.activations().quantize(stream, scaling, x.address(), ElementTypes.of(x.dtype()), m, k, activations.address());
             }
         } finally {
             release();
         }
     }
 
-    /** Device bytes that {@code forwardQuantized} needs for M rows, whatever the types and the scaling. */
-    public long workspaceBytes(long m) {
-        long most = 0;
-        for (ActivationScaling scaling : ActivationScaling.values()) {
-            for (DType x : TYPES) {
-                for (DType y : TYPES) {
-                    Product product = selection.pick(Math.max(m, 1), x, y, scaling);
-                    most = Math.max(most, product == null ? 0 : product.kernel().activationBytes(m, n, k, scaling));
-                }
+    /**
+     * Adds y = x · Wᵀ (+ bias) to {@code stream}, where x is what {@link #quantize} has made.
+     *
+     * @param y {@code [M, N]}
+     * @param scaling as x was quantized
+     */
+    public void multiply(Stream stream, DeviceMemory activations, DeviceTensor y, ActivationScaling scaling, Accumulation accumulation) {
+        requireFp8();
+        acquire();
+        try {
+            requireStream(stream);
+            if (y.shape().rank() != 2 || y.shape().dim(1) != n) {
+                throw new IllegalArgumentException(scheme.label() + " [" + n + ", " + k + "]: expected y [M, " + n + "], got " + y.shape());
             }
+            long m = y.shape().dim(0);
+            requireWorkspace(activations, m);
+            if (m > 0 && n > 0) {
+                selection.pick(m, y.dtype(), y.dtype(), scaling, accumulation).enqueue(stream, m, 0, 0, y.address(), ElementTypes.of(y.dtype()),
+                        activations.address());
+            }
+        } finally {
+            release();
         }
-        return most;
+    }
+
+    private void requireWorkspace(DeviceMemory workspace, long m) {
+        if (workspace.bytes() < workspaceBytes(m)) {
+            throw new IllegalArgumentException("workspace of " + workspace.bytes() + " bytes: expected at least " + workspaceBytes(m));
+        }
+    }
+
+    private void requireStream(Stream stream) {
+        if (stream.context() != backend.context()) {
+            throw new IllegalArgumentException("the stream belongs to another context than the layer; open it from the layer's backend");
+        }
+    }
+
+    private void device(Stream stream, DeviceTensor x, DeviceTensor y, ActivationScaling scaling, Accumulation accumulation, DeviceMemory workspace) {
+        acquire();
+        try {
+            requireStream(stream);
+            long m = ProductArguments.check(scheme, n, k, x.dtype(), x.shape(), y.dtype(), y.shape());
+            ProductArguments.checkApart(x.address(), x.bytes(), y.address(), y.bytes());
+            if (m > 0 && n > 0) {
+                enqueue(stream, m, m, x.address(), x.dtype(), y.address(), y.dtype(), scaling, accumulation,
+                        workspace == null ? 0 : workspace.address());
+            }
+        } finally {
+            release();
+        }
+    }
+
+    /** Device bytes that {@code forwardQuantized} needs for M rows: the quantized activations. */
+    public long workspaceBytes(long m) {
+        return Fp8Activations.bytes(m, k);
     }
 
     private void requireFp8() {
-        if (selection.pick(1, DType.F32, DType.F32, ActivationScaling.ROW) == null) {
+        if (selection.pick(1, DType.F32, DType.F32, ActivationScaling.ROW, Accumulation.EXACT) == null) {
             throw new IllegalArgumentException(scheme.label() + ": FP8 activations need FP8 weights, scaled per tensor, per channel or in "
                     + "blocks whose width is a multiple of 128; use forward");
         }
@@ -292,12 +346,12 @@ public final class CudaLinear extends Owner implements Linear {
 
     /** The kernel that makes a product of M rows. */
     public ProductKernel kernel(long m, DType x, DType y) {
-        return selection.pick(m, x, y, null).kernel();
+        return selection.pick(m, x, y, null, Accumulation.EXACT).kernel();
     }
 
     /** The kernel that makes a product of M rows with activations quantized so; null where there is none. */
-    public ProductKernel kernel(long m, DType x, DType y, ActivationScaling scaling) {
-        Product product = selection.pick(m, x, y, scaling);
+    public ProductKernel kernel(long m, DType x, DType y, ActivationScaling scaling, Accumulation accumulation) {
+        Product product = selection.pick(m, x, y, scaling, accumulation);
         return product == null ? null : product.kernel();
     }
 
@@ -307,8 +361,12 @@ public final class CudaLinear extends Owner implements Linear {
     }
 
     /** Adds the product of {@code rows} rows of a call with {@code m} rows, which decides the kernel. */
-    void enqueue(Stream stream, long m, long rows, long x, DType xType, long y, DType yType, ActivationScaling scaling, long activations) {
-        selection.pick(m, xType, yType, scaling).enqueue(stream, rows, x, ElementTypes.of(xType), y, ElementTypes.of(yType), activations);
+    void enqueue(Stream stream, long m, long rows, long x, DType xType, long y, DType yType, ActivationScaling scaling, Accumulation accumulation,
+            long activations) {
+        if (scaling != null) {
+            backend.activations().quantize(stream, scaling, x, ElementTypes.of(xType), rows, k, activations);
+        }
+        selection.pick(m, xType, yType, scaling, accumulation).enqueue(stream, rows, x, ElementTypes.of(xType), y, ElementTypes.of(yType), activations);
     }
 
     /**

@@ -4,6 +4,7 @@ import io.lowbit.cuda.driver.Context;
 import io.lowbit.cuda.driver.DeviceMemory;
 import io.lowbit.cuda.driver.PinnedMemory;
 import io.lowbit.cuda.driver.Stream;
+import io.lowbit.quant.Accumulation;
 import io.lowbit.quant.ActivationScaling;
 import io.lowbit.tensor.Tensor;
 import java.lang.foreign.MemorySegment;
@@ -33,7 +34,7 @@ final class Lane implements AutoCloseable {
     }
 
     /** y = x · Wᵀ; with {@code scaling}, on activations quantized to FP8. */
-    void forward(CudaLinear layer, Tensor xs, Tensor ys, ActivationScaling scaling) {
+    void forward(CudaLinear layer, Tensor xs, Tensor ys, ActivationScaling scaling, Accumulation accumulation) {
         long m = xs.dim(0);
         long xRow = xs.dtype().bits() / 8 * layer.inFeatures();
         long yRow = ys.dtype().bits() / 8 * layer.outFeatures();
@@ -45,7 +46,7 @@ final class Lane implements AutoCloseable {
             long rows = Math.min(portion, m - row);
             MemorySegment.copy(xs.data(), row * xRow, pinned, 0, rows * xRow);
             stream.upload(x.address(), pinned, rows * xRow);
-            layer.enqueue(stream, m, rows, x.address(), xs.dtype(), y.address(), ys.dtype(), scaling, workspace.address());
+            layer.enqueue(stream, m, rows, x.address(), xs.dtype(), y.address(), ys.dtype(), scaling, accumulation, workspace.address());
             stream.download(pinned, y.address(), rows * yRow);
             stream.synchronize();
             MemorySegment.copy(pinned, 0, ys.data(), row * yRow, rows * yRow);

@@ -1,5 +1,6 @@
 package io.lowbit.cuda.kernels;
 
+import io.lowbit.quant.Accumulation;
 import io.lowbit.quant.ActivationScaling;
 import io.lowbit.tensor.DType;
 import java.util.ArrayList;
@@ -20,6 +21,8 @@ public final class KernelChoice {
     public static final String PROPERTY = "lowbit.cuda.kernel";
 
     private static final DType[] TYPES = {DType.F32, DType.F16, DType.BF16};
+
+    private static final Accumulation[] EXACT = {Accumulation.EXACT};
 
     private final ProductKernel forced;
     private final KernelTable table;
@@ -129,16 +132,19 @@ public final class KernelChoice {
             for (DType y : TYPES) {
                 for (int s = 0; s <= ActivationScaling.values().length; s++) {
                     ActivationScaling scaling = scaling(s);
-                    if (forced != null && forced.runsOn(kernels.architecture()) && serves(forced, weights, x, y, scaling)) {
-                        builder.add(x, y, scaling, 1, forced.mostRows(), forced);
-                    }
-                    for (KernelTable.Rule rule : rules) {
-                        if (rule.fits(weights.shape(), x, scaling) && serves(rule.kernel(), weights, x, y, scaling)) {
-                            builder.add(x, y, scaling, rule.m().from(), Math.min(rule.m().to(), rule.kernel().mostRows()), rule.kernel());
+                    for (Accumulation accumulation : scaling == null ? EXACT : Accumulation.values()) {
+                        if (forced != null && forced.runsOn(kernels.architecture()) && serves(forced, weights, x, y, scaling, accumulation)) {
+                            builder.add(x, y, scaling, accumulation, 1, forced.mostRows(), forced);
+                        }
+                        for (KernelTable.Rule rule : rules) {
+                            if (rule.fits(weights.shape(), x, scaling) && serves(rule.kernel(), weights, x, y, scaling, accumulation)) {
+                                builder.add(x, y, scaling, accumulation, rule.m().from(), Math.min(rule.m().to(), rule.kernel().mostRows()),
+                                        rule.kernel());
+                            }
                         }
                     }
                     if (scaling == null) {
-                        builder.add(x, y, null, 1, Long.MAX_VALUE, ExactProduct.LINEAR);
+                        builder.add(x, y, null, Accumulation.EXACT, 1, Long.MAX_VALUE, ExactProduct.LINEAR);
                     }
                 }
             }
@@ -146,8 +152,9 @@ public final class KernelChoice {
         return builder.build();
     }
 
-    private static boolean serves(ProductKernel kernel, LayerWeights weights, DType x, DType y, ActivationScaling scaling) {
+    private static boolean serves(ProductKernel kernel, LayerWeights weights, DType x, DType y, ActivationScaling scaling,
+            Accumulation accumulation) {
         WeightLayout layout = kernel.layout(weights.shape());
-        return kernel.supports(weights.shape(), x, y, scaling) && (layout == null || layout == weights.layout());
+        return (scaling == null || accumulation.allows(kernel.accumulation())) && kernel.supports(weights.shape(), x, y, scaling) && (layout == null || layout == weights.layout());
     }
 }

@@ -11,12 +11,12 @@ public interface Product {
      * Adds y = x · Wᵀ (+ bias) to {@code stream}. Allocates nothing, on the device or in the Java heap, and may be captured.
      *
      * @param rows M: rows of x and y, at least 1
-     * @param x address of {@code [M, K]}
+     * @param x address of {@code [M, K]}; not looked at where activations are quantized
      * @param xType F32, F16 or BF16 as {@link ElementTypes} numbers them
      * @param y address of {@code [M, N]}
      * @param yType as {@code xType}
-     * @param activations address of {@link ProductKernel#activationBytes} bytes for the quantized activations; 0 where that
-     *     is 0
+     * @param activations address of the quantized activations, laid out as {@link Fp8Activations} says; 0 where x is not
+     *     quantized
      */
     void enqueue(Stream stream, long rows, long x, int xType, long y, int yType, long activations);
 }

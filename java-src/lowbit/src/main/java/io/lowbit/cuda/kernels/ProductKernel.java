@@ -1,5 +1,6 @@
 package io.lowbit.cuda.kernels;
 
+import io.lowbit.quant.Accumulation;
 import io.lowbit.quant.ActivationScaling;
 import io.lowbit.quant.Scheme;
 import io.lowbit.tensor.DType;
@@ -49,15 +50,16 @@ public interface ProductKernel {
 
     /**
      * The largest relative rounding of a product x·w before it is summed: 0 where operands count as they are, 2⁻⁸ where
-     * scaled weights are rounded to BF16, 2⁻¹¹ to F16.
+     * scaled weights are rounded to BF16, 2⁻¹¹ to F16. Where the tensor core's sums keep fewer bits than f32, what that loses
+     * counts here too.
      */
     default double operandRounding(Scheme scheme, DType x) {
         return 0;
     }
 
-    /** Device bytes for the quantized activations of M rows; 0 without {@code scaling}. */
-    default long activationBytes(long m, long n, long k, ActivationScaling scaling) {
-        return 0;
+    /** How it sums products of quantized activations; it serves where at least that is allowed. */
+    default Accumulation accumulation() {
+        return Accumulation.EXACT;
     }
 
     /**

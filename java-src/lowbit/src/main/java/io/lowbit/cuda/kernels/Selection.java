@@ -1,5 +1,6 @@
 package io.lowbit.cuda.kernels;
 
+import io.lowbit.quant.Accumulation;
 import io.lowbit.quant.ActivationScaling;
 import io.lowbit.tensor.DType;
 import java.util.ArrayList;
@@ -10,6 +11,7 @@ import java.util.Map;
 /** The kernels that may serve one layer, made ready: for each type of x and y and quantization of x, by M. */
 public final class Selection {
     private static final int TYPES = 3;
+    private static final int ACCUMULATIONS = Accumulation.values().length;
 
     /** Products in order of preference with the M they are for, by {@link #index}. */
     private final Entry[][] entries;
@@ -20,13 +22,13 @@ public final class Selection {
 
     private record Entry(long from, long to, Product product) {}
 
-    private static int index(DType x, DType y, ActivationScaling scaling) {
-        return ((scaling == null ? 0 : 1 + scaling.ordinal()) * TYPES + ElementTypes.of(x)) * TYPES + ElementTypes.of(y);
+    private static int index(DType x, DType y, ActivationScaling scaling, Accumulation accumulation) {
+        return ((scaling == null ? 0 : 1 + scaling.ordinal() * ACCUMULATIONS + accumulation.ordinal()) * TYPES + ElementTypes.of(x)) * TYPES + ElementTypes.of(y);
     }
 
     /** The product for M rows; null where no kernel quantizes activations for this scheme. */
-    public Product pick(long m, DType x, DType y, ActivationScaling scaling) {
-        for (Entry entry : entries[index(x, y, scaling)]) {
+    public Product pick(long m, DType x, DType y, ActivationScaling scaling, Accumulation accumulation) {
+        for (Entry entry : entries[index(x, y, scaling, accumulation)]) {
             if (m >= entry.from && m <= entry.to) {
                 return entry.product;
             }
@@ -46,13 +48,13 @@ public final class Selection {
         Builder(Kernels kernels, LayerWeights weights) {
             this.kernels = kernels;
             this.weights = weights;
-            for (int i = 0; i < (1 + ActivationScaling.values().length) * TYPES * TYPES; i++) {
+            for (int i = 0; i < (1 + ActivationScaling.values().length * ACCUMULATIONS) * TYPES * TYPES; i++) {
                 lists.add(new ArrayList<>());
             }
         }
 
-        void add(DType x, DType y, ActivationScaling scaling, long from, long to, ProductKernel kernel) {
-            List<Entry> list = lists.get(index(x, y, scaling));
+        void add(DType x, DType y, ActivationScaling scaling, Accumulation accumulation, long from, long to, ProductKernel kernel) {
+            List<Entry> list = lists.get(index(x, y, scaling, accumulation));
             // Whatever stands behind a product for any M is never asked for.
             if (list.isEmpty() || list.getLast().from > 1 || list.getLast().to < Long.MAX_VALUE) {
                 Product product = prepared.computeIfAbsent(new Key(kernel, scaling), key -> kernel.prepare(kernels, weights, scaling));

@@ -5,25 +5,20 @@ import io.lowbit.cuda.driver.Stream;
 import io.lowbit.quant.ActivationScaling;
 import io.lowbit.quant.Scheme;
 import io.lowbit.tensor.DType;
-import java.util.ArrayList;
 import java.util.List;
 
 /**
  * FP8 weights with activations quantized to E4M3 on the device, for every shape: {@code mma.sync}, 64 × 64 tiles, the
- * sums of each 128 along K scaled and added in f32.
- *
- * <p>Activation memory: codes {@code [M, pitch]} with pitch = K rounded up to 128, then scales, then the largest magnitude.
+ * sums of each 128 along K scaled and added in f32. On Hopper, which computes it in f16 with f32 sums, this is the one that
+ * sums exactly.
  */
 final class W8a8Product implements ProductKernel {
     static final W8a8Product INSTANCE = new W8a8Product();
 
     private static final String FILE = "w8a8";
-    private static final long ALIGNMENT = 256;
     private static final long MOST_BLOCKS = 65535;
-    private static final long MOST_ROWS = 1 << 20;
     private static final int TILE = 64;
     private static final int THREADS = 128;
-    private static final int QUANTIZE_THREADS = 256;
 
     private W8a8Product() {}
 
@@ -47,23 +42,11 @@ final class W8a8Product implements ProductKernel {
         if (!(scheme instanceof Scheme.Fp8 f)) {
             return List.of();
         }
-        List<String> entries = new ArrayList<>(List.of(product(f), "amax_x_tensor"));
-        for (ActivationScaling scaling : ActivationScaling.values()) {
-            entries.add(quantizer(scaling));
-        }
-        return entries;
+        return List.of(product(f));
     }
 
     private static String product(Scheme.Fp8 scheme) {
         return scheme.format() == Scheme.Fp8Format.E4M3 ? "linear_e4m3_e4m3_block" : "linear_e5m2_e4m3_block";
-    }
-
-    private static String quantizer(ActivationScaling scaling) {
-        return switch (scaling) {
-            case TENSOR -> "quantize_x_tensor";
-            case ROW -> "quantize_x_row";
-            case BLOCK128 -> "quantize_x_block128";
-        };
     }
 
     @Override
@@ -82,32 +65,11 @@ final class W8a8Product implements ProductKernel {
     }
 
     @Override
-    public long activationBytes(long m, long n, long k, ActivationScaling scaling) {
-        return scaling == null ? 0 : amaxOffset(m, k) + ALIGNMENT;
-    }
-
-    private static long pitch(long k) {
-        return Math.max(128, Math.ceilDiv(k, 128L) * 128);
-    }
-
-    private static long scalesOffset(long m, long k) {
-        return Math.ceilDiv(m * pitch(k), ALIGNMENT) * ALIGNMENT;
-    }
-
-    private static long amaxOffset(long m, long k) {
-        return scalesOffset(m, k) + Math.ceilDiv(4 * m * (pitch(k) / 128), ALIGNMENT) * ALIGNMENT;
-    }
-
-    @Override
     public Product prepare(Kernels kernels, LayerWeights weights, ActivationScaling scaling) {
-        Function amax = scaling == ActivationScaling.TENSOR ? kernels.function(FILE, "amax_x_tensor") : null;
-        Function quantize = kernels.function(FILE, quantizer(scaling));
-        Function product = kernels.function(FILE, product((Scheme.Fp8) weights.shape().scheme()));
-        return new Prepared(weights, scaling, amax, quantize, product);
+        return new Prepared(weights, scaling, kernels.function(FILE, product((Scheme.Fp8) weights.shape().scheme())));
     }
 
-    private record Prepared(LayerWeights weights, ActivationScaling scaling, Function amax, Function quantize, Function product)
-            implements Product {
+    private record Prepared(LayerWeights weights, ActivationScaling scaling, Function product) implements Product {
         @Override
         public ProductKernel kernel() {
             return INSTANCE;
@@ -117,31 +79,9 @@ final class W8a8Product implements ProductKernel {
         public void enqueue(Stream stream, long m, long x, int xType, long y, int yType, long activations) {
             long n = weights.shape().n();
             long k = weights.shape().k();
-            long pitch = pitch(k);
-            long blocks = pitch / 128;
-            long scales = activations + scalesOffset(m, k);
-            switch (scaling) {
-                case TENSOR -> {
-                    long largest = activations + amaxOffset(m, k);
-                    stream.fill(largest, (byte) 0, 4);
-                    stream.arguments().int64(x).int32(xType).int64(m * k).int64(largest);
-                    stream.launch(amax, Math.clamp(Math.ceilDiv(m * k, 1024L), 1, 1024), 1, QUANTIZE_THREADS, 0);
-                    stream.arguments().int64(x).int32(xType).int64(m).int64(k).int64(pitch).int64(largest).int64(activations).int64(scales);
-                    stream.launch(quantize, Math.min(m, MOST_ROWS), 1, QUANTIZE_THREADS, 0);
-                }
-                case ROW -> {
-                    stream.arguments().int64(x).int32(xType).int64(m).int64(k).int64(pitch).int64(activations).int64(scales);
-                    stream.launch(quantize, Math.min(m, MOST_ROWS), 1, QUANTIZE_THREADS, 0);
-                }
-                case BLOCK128 -> {
-                    stream.arguments().int64(x).int32(xType).int64(m).int64(k).int64(pitch).int64(activations).int64(scales);
-                    stream.launch(quantize, Math.min(Math.ceilDiv(m * blocks, 8L), MOST_ROWS), 1, QUANTIZE_THREADS, 0);
-                }
-            }
-            long rowStep = scaling == ActivationScaling.TENSOR ? 0 : scaling == ActivationScaling.ROW ? 1 : blocks;
-            long colStep = scaling == ActivationScaling.BLOCK128 ? 1 : 0;
-            stream.arguments().struct(weights.matrix()).int64(activations).int64(pitch).int64(scales).int64(rowStep).int64(colStep).int64(y)
-                    .int32(yType).int64(weights.bias()).int32(weights.biasType()).int64(m);
+            stream.arguments().struct(weights.matrix()).int64(activations).int64(Fp8Activations.pitch(k))
+                    .int64(activations + Fp8Activations.scalesOffset(m, k)).int64(Fp8Activations.scaleRow(scaling))
+                    .int64(Fp8Activations.scaleCol(scaling, m)).int64(y).int32(yType).int64(weights.bias()).int32(weights.biasType()).int64(m);
             stream.launch(product, Math.ceilDiv(n, (long) TILE), Math.min(MOST_BLOCKS, Math.ceilDiv(m, (long) TILE)), THREADS, 0);
         }
     }

@@ -1,0 +1,260 @@
+package io.lowbit.cuda.kernels;
+
+import io.lowbit.cuda.driver.Arguments;
+import io.lowbit.cuda.driver.Function;
+import io.lowbit.cuda.driver.LaunchConfig;
+import io.lowbit.cuda.driver.Stream;
+import io.lowbit.cuda.driver.TensorMap;
+import io.lowbit.quant.Accumulation;
+import io.lowbit.quant.ActivationScaling;
+import io.lowbit.quant.Grouping;
+import io.lowbit.quant.Scheme;
+import io.lowbit.tensor.DType;
+import java.lang.foreign.ValueLayout;
+import java.util.List;
+
+/**
+ * FP8 weights times FP8 activations on Hopper's tensor cores ({@code wgmma}), both read in boxes by the tensor memory
+ * accelerator. Weights lie in the canonical layout, rows of K bytes, which must be a multiple of 16; other matrices are
+ * left to {@link W8a8Product}.
+ */
+final class Fp8Kernel implements ProductKernel {
+    /** What is scaled when: one scale a row of x and a row of w at the end, or scales for every 128 along K in each step. */
+    enum Scales {
+        ROWS, BLOCKS
+    }
+
+    /** Which operand's rows are the tensor core's: those of x (many rows), or those of w (few rows of x). */
+    private enum Family {
+        GEMM("fp8_gemm"), FEW("fp8_few");
+
+        private final String file;
+
+        Family(String file) {
+            this.file = file;
+        }
+    }
+
+    private static final int STEP_K = 128;
+    private static final int SWIZZLE_ROWS = 64;
+    private static final int RASTER = 8;
+    private static final int GEMM_THREADS = 384;
+
+    /** All of them; {@code fp8_gemm.cu} and {@code fp8_few.cu} have the same lists. */
+    static final List<Fp8Kernel> ALL = List.of(
+            gemm(Accumulation.FAST, Scales.ROWS, 128, 256, 4, 1),
+            gemm(Accumulation.FAST, Scales.ROWS, 128, 256, 4, 2),
+            gemm(Accumulation.FAST, Scales.ROWS, 128, 224, 4, 2),
+            gemm(Accumulation.FAST, Scales.ROWS, 128, 192, 4, 1),
+            gemm(Accumulation.FAST, Scales.ROWS, 128, 128, 6, 1),
+            gemm(Accumulation.PRECISE, Scales.ROWS, 256, 128, 4, 1),
+            gemm(Accumulation.PRECISE, Scales.ROWS, 128, 192, 4, 1),
+            gemm(Accumulation.PRECISE, Scales.ROWS, 128, 128, 5, 1),
+            gemm(Accumulation.PRECISE, Scales.ROWS, 128, 64, 8, 1),
+            gemm(Accumulation.PRECISE, Scales.BLOCKS, 128, 192, 4, 1),
+            gemm(Accumulation.PRECISE, Scales.BLOCKS, 128, 128, 5, 1),
+            gemm(Accumulation.PRECISE, Scales.BLOCKS, 128, 64, 8, 1),
+            few(Scales.ROWS, 8, 1, 12, 1),
+            few(Scales.ROWS, 8, 1, 24, 1),
+            few(Scales.ROWS, 8, 1, 12, 2),
+            few(Scales.ROWS, 16, 1, 10, 1),
+            few(Scales.ROWS, 16, 1, 22, 1),
+            few(Scales.ROWS, 16, 1, 10, 2),
+            few(Scales.ROWS, 32, 1, 8, 1),
+            few(Scales.ROWS, 32, 1, 18, 1),
+            few(Scales.ROWS, 32, 1, 8, 2),
+            few(Scales.ROWS, 64, 1, 5, 1),
+            few(Scales.ROWS, 64, 1, 13, 1),
+            few(Scales.ROWS, 64, 1, 5, 2),
+            few(Scales.ROWS, 128, 1, 7, 1),
+            few(Scales.ROWS, 128, 1, 7, 2),
+            few(Scales.ROWS, 128, 2, 4, 1),
+            few(Scales.BLOCKS, 16, 1, 10, 1),
+            few(Scales.BLOCKS, 16, 1, 21, 1),
+            few(Scales.BLOCKS, 16, 1, 10, 2),
+            few(Scales.BLOCKS, 32, 1, 8, 1),
+            few(Scales.BLOCKS, 32, 1, 17, 1),
+            few(Scales.BLOCKS, 32, 1, 8, 2),
+            few(Scales.BLOCKS, 64, 1, 5, 1),
+            few(Scales.BLOCKS, 64, 1, 12, 1),
+            few(Scales.BLOCKS, 64, 1, 5, 2),
+            few(Scales.BLOCKS, 128, 1, 7, 1),
+            few(Scales.BLOCKS, 128, 1, 7, 2));
+
+    private final Family family;
+    private final Accumulation accumulation;
+    private final Scales scales;
+    private final int rows;
+    private final int columns;
+    private final int stages;
+    private final int cluster;
+    private final int split;
+    private final int shared;
+    private final int threads;
+
+    private Fp8Kernel(Family family, Accumulation accumulation, Scales scales, int rows, int columns, int stages, int cluster, int split,
+            int shared, int threads) {
+        this.family = family;
+        this.accumulation = accumulation;
+        this.scales = scales;
+        this.rows = rows;
+        this.columns = columns;
+        this.stages = stages;
+        this.cluster = cluster;
+        this.split = split;
+        this.shared = shared;
+        this.threads = threads;
+    }
+
+    /**
+     * A persistent kernel for many rows of x ({@code fp8_gemm.cuh}).
+     *
+     * @param rows of a tile of y: 128 or 256
+     * @param columns of a tile of y
+     * @param cluster blocks along M that load w together
+     */
+    static Fp8Kernel gemm(Accumulation accumulation, Scales scales, int rows, int columns, int stages, int cluster) {
+        int panels = Math.ceilDiv(columns, 64);
+        int bands = columns % 128 == 0 ? columns / 128 : Math.ceilDiv(columns, 64);
+        int shared = stages * (rows + columns) * STEP_K + rows / 128 * panels * 8192
+                + 4 * (scales == Scales.BLOCKS ? stages * bands * rows : 2 * columns) + 8 * (2 * stages + 4);
+        return new Fp8Kernel(Family.GEMM, accumulation, scales, rows, columns, stages, cluster, 1, shared, GEMM_THREADS);
+    }
+
+    /**
+     * A kernel for few rows of x ({@code fp8_few.cuh}).
+     *
+     * @param rows of x in a tile
+     * @param warpgroups of 64 rows of w each
+     * @param split blocks that each sum a part of K
+     */
+    static Fp8Kernel few(Scales scales, int rows, int warpgroups, int stages, int split) {
+        int columns = 64 * warpgroups;
+        int shared = stages * (rows + columns) * STEP_K + split * rows * (columns / split + 4) * 4
+                + (scales == Scales.BLOCKS ? 32 : 1) * rows * 4 + 16 * stages;
+        return new Fp8Kernel(Family.FEW, Accumulation.PRECISE, scales, rows, columns, stages, split, split, shared, 128 * warpgroups + 32);
+    }
+
+    @Override
+    public String name() {
+        return "fp8_" + tile();
+    }
+
+    /** Mode, tile, stages and cluster: the part of the entry's name that follows the types. */
+    private String tile() {
+        String mode = scales == Scales.BLOCKS ? "block" : accumulation == Accumulation.FAST ? "fast" : "precise";
+        return family == Family.GEMM
+                ? "%s_%dx%d_s%d_c%d".formatted(mode, rows, columns, stages, cluster)
+                : "few_%s_%dx%d_s%d_k%d".formatted(mode, rows, columns, stages, split);
+    }
+
+    @Override
+    public String file(Scheme scheme) {
+        return family.file;
+    }
+
+    @Override
+    public String description() {
+        return family == Family.GEMM
+                ? "%d x %d tile of y, K step 128 in %d stages, clusters of %d, persistent, wgmma e4m3, %s".formatted(rows, columns, stages, cluster, sums())
+                : "%d rows of w x %d rows of x, K step 128 in %d stages, K split among %d, wgmma e4m3, %s".formatted(columns, rows, stages, split, sums());
+    }
+
+    private String sums() {
+        return accumulation == Accumulation.FAST ? "one sum over K" : "f32 sums of every 128 of K";
+    }
+
+    @Override
+    public List<String> entries(Scheme scheme) {
+        return scheme instanceof Scheme.Fp8 f && f.format() == Scheme.Fp8Format.E4M3 ? List.of(entry()) : List.of();
+    }
+
+    private String entry() {
+        return "fp8_e4m3_e4m3_" + tile();
+    }
+
+    @Override
+    public boolean runsOn(Architecture architecture) {
+        return architecture == Architecture.SM90;
+    }
+
+    @Override
+    public WeightLayout layout(MatrixShape w) {
+        return CanonicalLayout.INSTANCE;
+    }
+
+    @Override
+    public Accumulation accumulation() {
+        return accumulation;
+    }
+
+    @Override
+    public boolean supports(MatrixShape w, DType x, DType y, ActivationScaling scaling) {
+        return scaling != null && w.scheme() instanceof Scheme.Fp8 f && f.format() == Scheme.Fp8Format.E4M3 && w.k() % 16 == 0 && w.k() > 0
+                && switch (f.grouping()) {
+                    case Grouping.PerTensor _ -> (scales == Scales.BLOCKS) == (scaling == ActivationScaling.BLOCK128);
+                    case Grouping.PerChannel _ -> scales == Scales.ROWS && scaling != ActivationScaling.BLOCK128;
+                    case Grouping.PerBlock b -> scales == Scales.BLOCKS && b.rows() == 128 && b.cols() == 128;
+                    case Grouping.PerGroup _ -> false;
+                };
+    }
+
+    @Override
+    public double operandRounding(Scheme scheme, DType x) {
+        return accumulation == Accumulation.FAST ? 0x1p-8 : 0x1p-11;
+    }
+
+    @Override
+    public Product prepare(Kernels kernels, LayerWeights weights, ActivationScaling scaling) {
+        Function function = kernels.function(family.file, entry()).allowShared(shared);
+        MatrixShape w = weights.shape();
+        long codes = weights.matrix().get(ValueLayout.JAVA_LONG, 0);
+        long wScales = weights.matrix().get(ValueLayout.JAVA_LONG, 8);
+        int part = family == Family.GEMM ? columns / cluster : columns;
+        TensorMap map = new TensorMap(weights.arena()).matrix(kernels.context(), TensorMap.Type.U8, TensorMap.Swizzle.B128,
+                TensorMap.Promotion.B256, codes, w.k(), w.n(), w.k(), STEP_K, part);
+        Grouping grouping = ((Scheme.Fp8) w.scheme()).grouping();
+        int scaleRow = grouping instanceof Grouping.PerTensor ? 0 : grouping instanceof Grouping.PerBlock ? Math.toIntExact(Math.ceilDiv(w.k(), 128L)) : 1;
+        int scaleCol = grouping instanceof Grouping.PerBlock ? 1 : 0;
+        LaunchConfig config = LaunchConfig.of(threads).withCluster(cluster, 1, 1).withShared(shared).withOverlap();
+        int clusters = kernels.context().device().multiprocessors() / cluster;
+        return new Prepared(this, weights, scaling, function, config, map, wScales, scaleRow, scaleCol, clusters);
+    }
+
+    private record Prepared(Fp8Kernel kernel, LayerWeights weights, ActivationScaling scaling, Function function, LaunchConfig config,
+            TensorMap wMap, long wScales, int wScaleRow, int wScaleCol, int clusters) implements Product {
+        @Override
+        public void enqueue(Stream stream, long m, long x, int xType, long y, int yType, long activations) {
+            long n = weights.shape().n();
+            long k = weights.shape().k();
+            boolean gemm = kernel.family == Family.GEMM;
+            Arguments arguments = stream.arguments();
+            try {
+                TensorMap xMap = arguments.map(0).matrix(stream.context(), TensorMap.Type.U8, TensorMap.Swizzle.B128, TensorMap.Promotion.B256,
+                        activations, k, m, Fp8Activations.pitch(k), STEP_K, kernel.rows);
+                arguments.struct(xMap).struct(wMap);
+                // The copy engine writes rows that begin on 16-byte boundaries.
+                boolean copyOut = gemm && yType != ElementTypes.of(DType.F32) && n % 8 == 0 && y % 16 == 0;
+                if (gemm) {
+                    arguments.struct(copyOut ? arguments.map(1).matrix(stream.context(), TensorMap.Type.U16, TensorMap.Swizzle.B128,
+                            TensorMap.Promotion.B256, y, n, m, 2 * n, 64, SWIZZLE_ROWS) : xMap);
+                }
+                arguments.int64(activations + Fp8Activations.scalesOffset(m, k)).int64(wScales).int64(weights.bias()).int64(y).int32(yType)
+                        .int32((int) m).int32((int) n).int32((int) k).int32(Fp8Activations.scaleRow(scaling))
+                        .int32(Fp8Activations.scaleCol(scaling, m)).int32(wScaleRow).int32(wScaleCol);
+                if (gemm) {
+                    arguments.int32(copyOut ? 1 : 0).int32(RASTER);
+                }
+            } catch (RuntimeException e) {
+                stream.abandon();
+                throw e;
+            }
+            if (gemm) {
+                long units = Math.ceilDiv(m, (long) kernel.rows * kernel.cluster) * Math.ceilDiv(n, (long) kernel.columns);
+                stream.launch(function, config, Math.min(units, clusters) * kernel.cluster, 1, 1);
+            } else {
+                stream.launch(function, config, Math.ceilDiv(n, (long) kernel.columns) * kernel.split, Math.ceilDiv(m, (long) kernel.rows), 1);
+            }
+        }
+    }
+}

@@ -1,0 +1,271 @@
+// FP8 products on Hopper for few rows of x, where reading w is what takes the time: y = (x · wᵀ) with scales.
+//
+// The operands are swapped: rows of w are the rows of the tensor cores' tile (64 for each of WARPGROUPS consumers), rows of x
+// its TILE_M columns, so that few rows of x waste little. A cluster of SPLIT·SHARE blocks makes SHARE tiles: SPLIT blocks each
+// sum a part of K, then add their sums in the order of K, each for a part of the tile, through distributed shared memory.
+// The SHARE blocks with the same part of K load x together.
+//
+// The weights do not depend on the kernels before this one: their first stages are loaded before waiting for those.
+#pragma once
+#include "fp8.cuh"
+
+namespace lowbit {
+
+
+// Shared memory: the stages, then what each block of a split receives of the sums of all of them, then scales and barriers.
+template <int WARPGROUPS, int TILE_M, int STAGES, int SPLIT, Fp8Mode MODE>
+struct FewShape {
+    static constexpr int TILE_N = 64 * WARPGROUPS;
+    static constexpr int W_BYTES = TILE_N * STEP_K, X_BYTES = TILE_M * STEP_K, STAGE_BYTES = W_BYTES + X_BYTES;
+    static constexpr int ROWS = TILE_N / SPLIT;  // of w that a block of a split finishes
+    static constexpr int PITCH = ROWS + 4;       // floats between rows of x in the sums: no bank conflicts
+    static constexpr int SUMS = STAGES * STAGE_BYTES;
+    static constexpr int SCALES = SUMS + SPLIT * TILE_M * PITCH * 4;
+    static constexpr int CHUNK = 16;  // steps whose scales of x are loaded together, in BLOCK mode
+    static constexpr int BARRIERS = SCALES + (MODE == BLOCK ? 2 * CHUNK : 1) * TILE_M * 4;
+    static constexpr int BYTES = BARRIERS + 2 * STAGES * 8;
+    static_assert(BYTES <= 232448, "shared memory of a block");
+};
+
+template <Fp8Types T, int WARPGROUPS, int TILE_M, int STAGES, int SHARE, int SPLIT, Fp8Mode MODE>
+__device__ __forceinline__ void fp8_few(const TensorMap& xMap, const TensorMap& wMap, const Fp8Product& p) {
+    using S = FewShape<WARPGROUPS, TILE_M, STAGES, SPLIT, MODE>;
+    constexpr int CLUSTER = SHARE * SPLIT, CONSUMERS = 128 * WARPGROUPS;
+    extern __shared__ __align__(1024) uint8_t smem[];
+    const uint32_t base = shared_address(smem);
+    const uint32_t full = base + S::BARRIERS, empty = full + 8 * STAGES;
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    const uint32_t rank = CLUSTER > 1 ? cluster_rank() : 0, share = rank % SHARE, split = rank / SHARE;
+    const int32_t n0 = (blockIdx.x / CLUSTER * SHARE + share) * S::TILE_N, m0 = blockIdx.y * TILE_M;
+    const uint32_t allSteps = (p.k + STEP_K - 1) / STEP_K;
+    const uint32_t first = allSteps * split / SPLIT, steps = allSteps * (split + 1) / SPLIT - first;
+
+    const auto load_w = [&](uint32_t s) {
+        const uint32_t to = base + s % STAGES * S::STAGE_BYTES, bar = full + 8 * (s % STAGES);
+        barrier_expect(bar, S::STAGE_BYTES);
+        load_box(to, &wMap, (first + s) * STEP_K, n0, bar, EVICT_FIRST);
+    };
+
+    if (threadIdx.x == CONSUMERS) {
+        prefetch_map(&xMap);
+        prefetch_map(&wMap);
+        for (int i = 0; i < STAGES; i++) {
+            barrier_init(full + 8 * i, 1);
+            barrier_init(empty + 8 * i, 4 * WARPGROUPS * SHARE);
+        }
+        barrier_init_done();
+        launch_dependents();
+        for (uint32_t s = 0; s < min(steps, uint32_t(STAGES)); s++) {
+            load_w(s);
+        }
+    }
+    __syncwarp();
+    if (CLUSTER > 1) {
+        cluster_arrive();
+    }
+    if (SHARE > 1) {
+        cluster_wait();
+    } else {
+        __syncthreads();
+    }
+
+    if (warp == 4 * WARPGROUPS) {
+        if (lane == 0) {
+            wait_for_predecessors();
+            for (uint32_t s = 0; s < steps; s++) {
+                const uint32_t stage = s % STAGES, x = base + stage * S::STAGE_BYTES + S::W_BYTES, bar = full + 8 * stage;
+                if (s >= STAGES) {
+                    barrier_wait(empty + 8 * stage, s / STAGES - 1 & 1);
+                    load_w(s);
+                }
+                if (SHARE > 1) {
+                    constexpr int PART = TILE_M / SHARE;
+                    load_box_multicast(x + share * PART * STEP_K, &xMap, (first + s) * STEP_K, m0 + share * PART, bar,
+                                       ((1 << SHARE) - 1) << (split * SHARE), EVICT_LAST);
+                } else {
+                    load_box(x, &xMap, (first + s) * STEP_K, m0, bar, EVICT_LAST);
+                }
+            }
+        }
+        __syncwarp();
+        if (CLUSTER > 1) {
+            if (SHARE == 1) {
+                cluster_wait();
+            }
+            if (SPLIT > 1) {
+                cluster_arrive();
+                cluster_wait();
+            }
+        }
+        return;
+    }
+
+    const int consumer = warp / 4, g = lane / 4, t = lane % 4;
+    float* const scales = reinterpret_cast<float*>(smem + S::SCALES);
+    // This thread finishes four rows of w, for every row of x that is its own.
+    constexpr int VECTORS = S::ROWS / 4;
+    const uint32_t col = threadIdx.x % VECTORS * 4, n = n0 + split * S::ROWS + col;
+    float ws[4], bias[4];
+#pragma unroll
+    for (int j = 0; j < 4; j++) {
+        const uint32_t row = min(n + j, p.n - 1);
+        ws[j] = MODE == BLOCK ? 1.f : __ldg(p.wScales + uint64_t(row) * p.wScaleRow);
+        bias[j] = p.bias ? __ldg(p.bias + row) : 0.f;
+    }
+    wait_for_predecessors();
+
+    const auto load_scales = [&](uint32_t s) {  // of CHUNK steps from s, to the half that is theirs
+        for (int i = threadIdx.x; i < S::CHUNK * TILE_M; i += CONSUMERS) {
+            const uint32_t step = min(first + s + i / TILE_M, allSteps - 1), m = min(m0 + i % TILE_M, p.m - 1);
+            asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(shared_address(scales + (s / S::CHUNK & 1) * S::CHUNK * TILE_M + i)),
+                         "l"(p.xScales + uint64_t(m) * p.xScaleRow + uint64_t(step) * p.xScaleCol)
+                         : "memory");
+        }
+    };
+    if (MODE == BLOCK) {
+        load_scales(0);
+    } else if (threadIdx.x < TILE_M) {
+        scales[threadIdx.x] = p.xScales[uint64_t(min(m0 + threadIdx.x, p.m - 1)) * p.xScaleRow];
+    }
+
+    const auto release_stage = [&](uint32_t s) {
+        const uint32_t bar = empty + 8 * (s % STAGES);
+        if (SHARE == 1) {
+            if (lane == 0) {
+                barrier_arrive(bar);
+            }
+        } else if (lane < SHARE) {
+            barrier_arrive_remote(bar, split * SHARE + lane);
+        }
+    };
+    float sum[TILE_M / 2], part[TILE_M / 2];
+#pragma unroll
+    for (int i = 0; i < TILE_M / 2; i++) {
+        sum[i] = 0.f;
+        part[i] = 0.f;
+    }
+    const float* wAt = p.wScales + uint64_t(min(n0 + consumer * 64, p.n - 1) / 128) * p.wScaleRow + uint64_t(first) * p.wScaleCol;
+    float nextW = MODE == BLOCK && steps > 0 ? __ldg(wAt) : 0.f;
+    for (uint32_t s = 0; s < steps; s++) {
+        const uint32_t stage = s % STAGES, w = base + stage * S::STAGE_BYTES;
+        float stepW = nextW;
+        if (MODE == BLOCK) {
+            if (s % S::CHUNK == 0) {
+                asm volatile("cp.async.wait_all;" ::: "memory");
+                named_sync(1, CONSUMERS);
+                if (s + S::CHUNK < steps) {
+                    load_scales(s + S::CHUNK);
+                }
+            }
+            if (s + 1 < steps) {
+                wAt += p.wScaleCol;
+                nextW = __ldg(wAt);
+            }
+        }
+        barrier_wait(full + 8 * stage, s / STAGES & 1);
+        const uint64_t a = descriptor(w + consumer * 64 * STEP_K), b = descriptor(w + S::W_BYTES);
+        wgmma_fence();
+#pragma unroll
+        for (int i = 0; i < STEP_K / 32; i++) {
+            if (MODE == FAST) {
+                Wgmma<TILE_M>::template add<T>(sum, a + 2 * i, b + 2 * i, 1);
+            } else {
+                Wgmma<TILE_M>::template add<T>(part, a + 2 * i, b + 2 * i, i);
+            }
+        }
+        wgmma_commit();
+        if (MODE == FAST) {
+            wgmma_wait<1>();
+            if (s > 0 && s - 1 + STAGES < steps) {
+                release_stage(s - 1);
+            }
+        } else {
+            wgmma_wait<0>();
+            if (s + STAGES < steps) {
+                release_stage(s);
+            }
+#pragma unroll
+            for (int j = 0; j < TILE_M / 8; j++) {
+                float scale[2] = {1.f, 1.f};
+                if (MODE == BLOCK) {
+                    const float2 x = *reinterpret_cast<const float2*>(scales + s % (2 * S::CHUNK) * TILE_M + 8 * j + 2 * t);
+                    scale[0] = __fmul_rn(x.x, stepW);
+                    scale[1] = __fmul_rn(x.y, stepW);
+                }
+#pragma unroll
+                for (int i = 4 * j; i < 4 * j + 4; i++) {
+                    sum[i] = MODE == BLOCK ? __fmaf_rn(part[i], scale[i % 2], sum[i]) : __fadd_rn(part[i], sum[i]);
+                }
+            }
+        }
+    }
+    wgmma_wait<0>();
+
+    // Every sum to the block of the split that finishes its row of w; the rows of a warp have one such block.
+    const uint32_t row = consumer * 64 + warp % 4 * 16;
+    uint32_t to = base + S::SUMS + ((split * TILE_M + 2 * t) * S::PITCH + row % S::ROWS + g) * 4;
+    if (SPLIT > 1) {
+        if (SHARE == 1) {
+            cluster_wait();  // all blocks have started
+        }
+        to = remote_address(to, row / S::ROWS * SHARE + share);
+    }
+#pragma unroll
+    for (int i = 0; i < TILE_M / 2; i++) {
+        const uint32_t at = to + ((i / 4 * 8 + i % 2) * S::PITCH + i / 2 % 2 * 8) * 4;
+        if (SPLIT > 1) {
+            store_remote(at, sum[i]);
+        } else {
+            *reinterpret_cast<float*>(smem + (at - base)) = sum[i];
+        }
+    }
+    if (SPLIT > 1) {
+        cluster_arrive();
+        cluster_wait();
+    } else {
+        named_sync(1, CONSUMERS);
+    }
+
+    const uint32_t rows = min(TILE_M, int(p.m) - m0);
+    const bool whole = p.n % 4 == 0 && n < p.n;
+    for (uint32_t r = threadIdx.x / VECTORS; r < rows; r += CONSUMERS / VECTORS) {
+        float v[4] = {0.f, 0.f, 0.f, 0.f};
+#pragma unroll
+        for (int i = 0; i < SPLIT; i++) {
+            const float4 q = *reinterpret_cast<const float4*>(smem + S::SUMS + ((i * TILE_M + r) * S::PITCH + col) * 4);
+            v[0] = __fadd_rn(v[0], q.x);
+            v[1] = __fadd_rn(v[1], q.y);
+            v[2] = __fadd_rn(v[2], q.z);
+            v[3] = __fadd_rn(v[3], q.w);
+        }
+        const float xs = MODE == BLOCK ? 1.f : scales[r];
+#pragma unroll
+        for (int j = 0; j < 4; j++) {
+            v[j] = __fadd_rn(MODE == BLOCK ? v[j] : __fmul_rn(v[j], __fmul_rn(xs, ws[j])), bias[j]);
+        }
+        const int64_t at = int64_t(m0 + r) * p.n + n;
+        if (!whole) {
+#pragma unroll
+            for (int j = 0; j < 4; j++) {
+                if (n + j < p.n) {
+                    store(p.y, p.yType, at + j, v[j]);
+                }
+            }
+        } else if (p.yType == F32) {
+            *reinterpret_cast<float4*>(static_cast<float*>(p.y) + at) = make_float4(v[0], v[1], v[2], v[3]);
+        } else {
+            *reinterpret_cast<uint2*>(static_cast<uint16_t*>(p.y) + at) = make_uint2(pack16(v[0], v[1], p.yType), pack16(v[2], v[3], p.yType));
+        }
+    }
+}
+
+}  // namespace lowbit
+
+#define FP8_FEW(name, T, WARPGROUPS, TILE_M, STAGES, SHARE, SPLIT, MODE)                                                            \
+    extern "C" __global__ void __launch_bounds__(128 * WARPGROUPS + 32, 1) LOWBIT_NAME(ARCH, name)(                                 \
+        const __grid_constant__ lowbit::TensorMap xMap, const __grid_constant__ lowbit::TensorMap wMap, const float* xScales,       \
+        const float* wScales, const float* bias, void* y, uint32_t yType, uint32_t m, uint32_t n, uint32_t k, uint32_t xScaleRow,   \
+        uint32_t xScaleCol, uint32_t wScaleRow, uint32_t wScaleCol) {                                                               \
+        const lowbit::Fp8Product p = {xScales, wScales, bias, y, yType, m, n, k, xScaleRow, xScaleCol, wScaleRow, wScaleCol};       \
+        lowbit::fp8_few<lowbit::T, WARPGROUPS, TILE_M, STAGES, SHARE, SPLIT, lowbit::MODE>(xMap, wMap, p);                          \
+    }
