@@ -14,6 +14,7 @@ import io.lowbit.cuda.driver.Graph;
 import io.lowbit.cuda.driver.Module;
 import io.lowbit.cuda.driver.PinnedMemory;
 import io.lowbit.cuda.driver.Stream;
+import io.lowbit.quant.Accumulation;
 import io.lowbit.quant.ActivationScaling;
 import io.lowbit.quant.Grouping;
 import io.lowbit.quant.QuantizeOptions;
@@ -130,18 +131,18 @@ class DriverGpuTest {
                 DeviceTensor y = DeviceTensor.of(dy, DType.F32, 12, 200);
                 DeviceTensor y8 = DeviceTensor.of(dy8, DType.F32, 12, 200);
                 // Loads the kernels: that is not to be captured.
-                layer8.forwardQuantized(stream, x, y8, ActivationScaling.TENSOR, workspace);
+                layer8.forwardQuantized(stream, x, y8, ActivationScaling.TENSOR, Accumulation.FAST, workspace);
                 stream.synchronize();
                 try (Graph graph = Graph.capture(stream, () -> {
                     layer.forward(stream, x, y);
-                    layer8.forwardQuantized(stream, x, y8, ActivationScaling.TENSOR, workspace);
+                    layer8.forwardQuantized(stream, x, y8, ActivationScaling.TENSOR, Accumulation.FAST, workspace);
                 })) {
                     for (int seed = 0; seed < 3; seed++) {
                         Tensor hx = Schemes.normal(arena, DType.BF16, seed, 1, 12, 256);
                         Tensor expected = Tensor.allocate(arena, DType.F32, 12, 200);
                         Tensor expected8 = Tensor.allocate(arena, DType.F32, 12, 200);
                         layer.forward(hx, expected);
-                        layer8.forwardQuantized(hx, expected8, ActivationScaling.TENSOR);
+                        layer8.forwardQuantized(hx, expected8, ActivationScaling.TENSOR, Accumulation.FAST);
                         MemorySegment got = arena.allocate(dy.bytes());
                         MemorySegment got8 = arena.allocate(dy.bytes());
                         stream.upload(dx.address(), hx.data(), dx.bytes());

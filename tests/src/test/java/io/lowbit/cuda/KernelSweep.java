@@ -4,6 +4,7 @@ import io.lowbit.cuda.kernels.Architecture;
 import io.lowbit.cuda.kernels.Catalogue;
 import io.lowbit.cuda.kernels.KernelChoice;
 import io.lowbit.cuda.kernels.ProductKernel;
+import io.lowbit.quant.Accumulation;
 import io.lowbit.quant.ActivationScaling;
 import io.lowbit.quant.QuantizeOptions;
 import io.lowbit.quant.QuantizedMatrix;
@@ -32,7 +33,7 @@ final class KernelSweep {
                                 layer.forward(x, y);
                                 if (scheme instanceof Scheme.Fp8 f && !f.grouping().label().equals("block3x5")) {
                                     for (ActivationScaling scaling : ActivationScaling.values()) {
-                                        layer.forwardQuantized(x, y, scaling);
+                                        layer.forwardQuantized(x, y, scaling, Accumulation.EXACT);
                                     }
                                 }
                                 products++;

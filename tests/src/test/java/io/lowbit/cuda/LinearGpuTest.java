@@ -11,6 +11,7 @@ import io.lowbit.cuda.kernels.Catalogue;
 import io.lowbit.cuda.kernels.KernelChoice;
 import io.lowbit.cuda.kernels.MatrixShape;
 import io.lowbit.cuda.kernels.ProductKernel;
+import io.lowbit.quant.Accumulation;
 import io.lowbit.quant.ActivationScaling;
 import io.lowbit.quant.QuantizedMatrix;
 import io.lowbit.quant.Scheme;
@@ -198,7 +199,7 @@ class LinearGpuTest {
             assertEquals("mxfp4 [4, 6]: expected y [M, 4], got [2, 6]",
                     assertThrows(IllegalArgumentException.class, () -> layer.forward(x, x)).getMessage());
             assertThrows(IllegalArgumentException.class, () -> backend.load(w, Tensor.allocate(arena, DType.F32, 5)));
-            assertThrows(IllegalArgumentException.class, () -> layer.forwardQuantized(x, y, ActivationScaling.ROW));
+            assertThrows(IllegalArgumentException.class, () -> layer.forwardQuantized(x, y, ActivationScaling.ROW, Accumulation.EXACT));
             layer.forward(Tensor.allocate(arena, DType.F32, 0, 6), Tensor.allocate(arena, DType.F32, 0, 4));
             Arena shut = Arena.ofShared();
             Tensor gone = Tensor.allocate(shut, DType.F32, 2, 6);

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.lowbit.backend.BackendUnavailableException;
 import io.lowbit.cuda.driver.Driver;
 import io.lowbit.cuda.driver.Stream;
+import io.lowbit.quant.Accumulation;
 import io.lowbit.quant.ActivationScaling;
 import io.lowbit.quant.QuantizeOptions;
 import io.lowbit.quant.QuantizedMatrix;
@@ -66,12 +67,12 @@ class TwoDevicesGpuTest {
                             assertEquals(-1, run.get(), scheme.label() + " M=" + m);
                         }
                     }
-                    if (one.kernel(4, DType.BF16, DType.F32, ActivationScaling.ROW) != null) {
+                    if (one.kernel(4, DType.BF16, DType.F32, ActivationScaling.ROW, Accumulation.PRECISE) != null) {
                         Tensor x = Schemes.normal(arena, DType.BF16, 9, 1, 4, 512);
                         Tensor y = Tensor.allocate(arena, DType.F32, 4, 192);
                         Tensor again = Tensor.allocate(arena, DType.F32, 4, 192);
-                        one.forwardQuantized(x, y, ActivationScaling.ROW);
-                        two.forwardQuantized(x, again, ActivationScaling.ROW);
+                        one.forwardQuantized(x, y, ActivationScaling.ROW, Accumulation.PRECISE);
+                        two.forwardQuantized(x, again, ActivationScaling.ROW, Accumulation.PRECISE);
                         assertEquals(-1, y.data().mismatch(again.data()), scheme.label());
                     }
                 }

@@ -10,6 +10,7 @@ import io.lowbit.cuda.kernels.MatrixShape;
 import io.lowbit.cuda.kernels.ProductKernel;
 import io.lowbit.format.Float8;
 import io.lowbit.format.Overflow;
+import io.lowbit.quant.Accumulation;
 import io.lowbit.quant.ActivationScaling;
 import io.lowbit.quant.Grouping;
 import io.lowbit.quant.QuantizedMatrix;
@@ -71,9 +72,9 @@ class W8a8GpuTest {
                     y.data().fill((byte) 0xff);
                     String what = kernel.name() + " " + w + " M=" + m + " x " + xType + " scaled per " + scaling;
                     try (CudaLinear layer = backend.load(w, bias)) {
-                        assertEquals(kernel, layer.kernel(m, xType, yType, scaling), what);
-                        layer.forwardQuantized(x, y, scaling);
-                        layer.forwardQuantized(x, again, scaling);
+                        assertEquals(kernel, layer.kernel(m, xType, yType, scaling, kernel.accumulation()), what);
+                        layer.forwardQuantized(x, y, scaling, kernel.accumulation());
+                        layer.forwardQuantized(x, again, scaling, kernel.accumulation());
                     }
                     Products.check(what, Products.weights(w), quantized(x, scaling), bias, y, kernel.operandRounding(scheme, xType));
                     assertEquals(-1, y.data().mismatch(again.data()), () -> what + ": two runs differ");

@@ -11,6 +11,7 @@ import io.lowbit.cuda.DeviceMatrix;
 import io.lowbit.cuda.DeviceTensor;
 import io.lowbit.cuda.driver.Context;
 import io.lowbit.cuda.driver.DeviceOutOfMemoryException;
+import io.lowbit.quant.Accumulation;
 import io.lowbit.quant.ActivationScaling;
 import io.lowbit.quant.Grouping;
 import io.lowbit.quant.QuantizeOptions;
@@ -43,7 +44,6 @@ public final class GpuBench implements AutoCloseable {
     public static final int CACHES = 5;
 
     /** What a name ends in where the activations are FP8 too. */
-    public static final String W8A8 = " w8a8";
 
     private static final Scheme BF16 = new Scheme.Dense(DType.BF16);
     private static final Scheme FP8_TENSOR = new Scheme.Fp8(Scheme.Fp8Format.E4M3, Grouping.TENSOR);
@@ -184,6 +184,11 @@ public final class GpuBench implements AutoCloseable {
     /** A contender that is not there yet. */
     private record Maker(String name, DType dtype, Function<DeviceMatrix, Contender> make) {}
 
+    /** What follows the scheme in the name of a product of quantized activations. */
+    static String w8a8(Accumulation accumulation) {
+        return " w8a8 " + accumulation.name().toLowerCase(Locale.ROOT);
+    }
+
     /** All contenders that multiply weights of a scheme. */
     private List<Maker> makers(GpuPlan plan, Scheme scheme) {
         List<Maker> makers = new ArrayList<>();
@@ -196,10 +201,13 @@ public final class GpuBench implements AutoCloseable {
             }
         }
         if (plan.schemes().contains(scheme)) {
-            makers.add(new Maker(scheme.label(), plan.dtype(), matrix -> new LowbitContender(backend, matrix, null)));
+            makers.add(new Maker(scheme.label(), plan.dtype(), matrix -> new LowbitContender(backend, matrix, null, Accumulation.EXACT)));
             if (plan.onFp8(scheme)) {
-                makers.add(new Maker(scheme.label() + W8A8, plan.dtype(),
-                        matrix -> new LowbitContender(backend, matrix, scaling(((Scheme.Fp8) scheme).grouping()))));
+                ActivationScaling scaling = scaling(((Scheme.Fp8) scheme).grouping());
+                for (Accumulation accumulation : GpuPlan.ACCUMULATIONS) {
+                    makers.add(new Maker(scheme.label() + w8a8(accumulation), plan.dtype(),
+                            matrix -> new LowbitContender(backend, matrix, scaling, accumulation)));
+                }
             }
         }
         return makers;

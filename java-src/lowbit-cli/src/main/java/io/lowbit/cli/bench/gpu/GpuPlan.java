@@ -3,6 +3,7 @@ package io.lowbit.cli.bench.gpu;
 import io.lowbit.cli.bench.GemmShape;
 import io.lowbit.cli.bench.cublaslt.Operands;
 import io.lowbit.cuda.kernels.SchemeKernels;
+import io.lowbit.quant.Accumulation;
 import io.lowbit.quant.Scheme;
 import io.lowbit.tensor.DType;
 import java.util.List;
@@ -24,6 +25,9 @@ import java.util.List;
 public record GpuPlan(
         List<Scheme> schemes, List<GemmShape> shapes, List<Integer> ms, DType dtype, boolean peers, boolean fp8Activations,
         boolean dispatch, long coldBytes, TimingRule rule, long seed) {
+    /** How sums of FP8 products are timed. */
+    static final List<Accumulation> ACCUMULATIONS = List.of(Accumulation.PRECISE, Accumulation.FAST);
+
     public GpuPlan {
         schemes = List.copyOf(schemes);
         shapes = List.copyOf(shapes);
@@ -42,7 +46,7 @@ public record GpuPlan(
     public int size() {
         int contenders = peers ? Operands.values().length : 0;
         for (Scheme scheme : schemes) {
-            contenders += onFp8(scheme) ? 2 : 1;
+            contenders += onFp8(scheme) ? 1 + ACCUMULATIONS.size() : 1;
         }
         return contenders * shapes.size() * ms.size();
     }

@@ -36,7 +36,7 @@ public final class GpuText {
         }
         lines.add("peer     " + report.peers());
         lines.add("data     weights N(0, 0.02), x N(0, 1), seed " + plan.seed() + "; x and y " + plan.dtype()
-                + " (peers: y BF16); cuBLASLt's FP8 activations are quantized beforehand, Lowbit's w8a8 quantizes inside of the launch");
+                + " (peers: y BF16); FP8 activations are quantized beforehand, cuBLASLt's and Lowbit's");
         TimingRule rule = plan.rule();
         lines.add(text("timing   CUDA graph of launches one after the other, each on its own copy of weights, x and y: at least %d, together at least %.0f MB (%.0f x L2);",
                 2, GpuBench.coldBytes(plan, report.l2Bytes()) * 1e-6, (double) GpuBench.coldBytes(plan, report.l2Bytes()) / report.l2Bytes()));

@@ -8,31 +8,39 @@ import io.lowbit.cuda.driver.Stream;
 import io.lowbit.cuda.kernels.CanonicalLayout;
 import io.lowbit.cuda.kernels.MatrixShape;
 import io.lowbit.cuda.kernels.ProductKernel;
+import io.lowbit.quant.Accumulation;
 import io.lowbit.quant.ActivationScaling;
 import io.lowbit.tensor.DType;
 import java.util.ArrayList;
 import java.util.List;
 
-/** A layer of Lowbit, on activations as they come or, where a scaling is given, quantized to FP8 inside of the launch. */
+/**
+ * A layer of Lowbit, on activations as they come or, where a scaling is given, quantized to FP8 before the launches, as the
+ * peers' are.
+ */
 final class LowbitContender implements Contender {
     private final CudaBackend backend;
     private final MatrixShape shape;
     private final ActivationScaling scaling;
+    private final Accumulation accumulation;
     private final List<CudaLinear> layers = new ArrayList<>();
-    private DeviceMemory workspace;
+    /** Quantized copies of x. */
+    private final List<DeviceMemory> quantized = new ArrayList<>();
     private ProductKernel kernel;
     private DType dtype;
 
-    LowbitContender(CudaBackend backend, DeviceMatrix matrix, ActivationScaling scaling) {
+    /** @param scaling null for activations as they come */
+    LowbitContender(CudaBackend backend, DeviceMatrix matrix, ActivationScaling scaling, Accumulation accumulation) {
         this.backend = backend;
         this.shape = matrix.shape();
         this.scaling = scaling;
+        this.accumulation = accumulation;
         layers.add(backend.load(matrix, null));
     }
 
     @Override
     public String name() {
-        return shape.scheme().label() + (scaling == null ? "" : GpuBench.W8A8);
+        return shape.scheme().label() + (scaling == null ? "" : GpuBench.w8a8(accumulation));
     }
 
     @Override
@@ -52,7 +60,7 @@ final class LowbitContender implements Contender {
 
     @Override
     public boolean takesCodes() {
-        return false;
+        return scaling != null;
     }
 
     @Override
@@ -80,15 +88,16 @@ final class LowbitContender implements Contender {
     @Override
     public void prepare(GraphTimer timer, Activations a) {
         dtype = a.x(0).dtype();
-        kernel = layers.getFirst().kernel(a.m(), dtype, dtype, scaling);
-        if (scaling != null) {
-            long bytes = layers.getFirst().workspaceBytes(a.m());
-            if (workspace == null || workspace.bytes() < bytes) {
-                if (workspace != null) {
-                    workspace.close();
-                }
-                workspace = backend.context().allocate(bytes);
-            }
+        CudaLinear first = layers.getFirst();
+        if (scaling == null) {
+            kernel = first.kernel(a.m(), dtype, dtype);
+            return;
+        }
+        kernel = first.kernel(a.m(), dtype, dtype, scaling, accumulation);
+        release();
+        for (int i = 0; i < a.copies(); i++) {
+            quantized.add(backend.context().allocate(first.workspaceBytes(a.m())));
+            first.quantize(timer.stream(), a.x(i), scaling, quantized.get(i));
         }
     }
 
@@ -97,15 +106,18 @@ final class LowbitContender implements Contender {
         if (scaling == null) {
             layers.get(copy).forward(stream, a.x(copy), a.y(copy));
         } else {
-            layers.get(copy).forwardQuantized(stream, a.x(copy), a.y(copy), scaling, workspace);
+            layers.get(copy).multiply(stream, quantized.get(copy), a.y(copy), scaling, accumulation);
         }
     }
 
     @Override
     public void close() {
         layers.forEach(CudaLinear::close);
-        if (workspace != null) {
-            workspace.close();
-        }
+        release();
+    }
+
+    private void release() {
+        quantized.forEach(DeviceMemory::close);
+        quantized.clear();
     }
 }
