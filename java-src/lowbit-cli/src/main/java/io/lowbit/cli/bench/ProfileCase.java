@@ -8,7 +8,7 @@ import java.util.Optional;
 
 /**
  * One case by name, for a profiler: {@code CONTENDER/NxK/M}, for example {@code int4 sym g128/4096x4096/16}. A contender is a
- * scheme's label, one with {@code w8a8} behind it, or a peer's name.
+ * scheme's label, one with {@code w8a8 fast} or {@code w8a8 precise} behind it, or a peer's name.
  *
  * @param contender its name in the tables
  * @param scheme empty for a peer

@@ -43,7 +43,8 @@ public final class GpuBench implements AutoCloseable {
     /** Weights, activations and outputs of all launches together are at least so many L2 caches. */
     public static final int CACHES = 5;
 
-    /** What a name ends in where the activations are FP8 too. */
+    /** What follows the scheme in a name where the activations are FP8 too; how they are summed follows that. */
+    public static final String W8A8 = " w8a8";
 
     private static final Scheme BF16 = new Scheme.Dense(DType.BF16);
     private static final Scheme FP8_TENSOR = new Scheme.Fp8(Scheme.Fp8Format.E4M3, Grouping.TENSOR);
@@ -186,7 +187,7 @@ public final class GpuBench implements AutoCloseable {
 
     /** What follows the scheme in the name of a product of quantized activations. */
     static String w8a8(Accumulation accumulation) {
-        return " w8a8 " + accumulation.name().toLowerCase(Locale.ROOT);
+        return W8A8 + " " + accumulation.name().toLowerCase(Locale.ROOT);
     }
 
     /** All contenders that multiply weights of a scheme. */
