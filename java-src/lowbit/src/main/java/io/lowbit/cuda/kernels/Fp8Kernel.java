@@ -199,6 +199,7 @@ final class Fp8Kernel implements ProductKernel {
                 };
     }
 
+    /** {@inheritDoc} What is lost in the tensor core's sums on data of both signs: no bound, see {@link Accumulation}. */
     @Override
     public double operandRounding(Scheme scheme, DType x) {
         return accumulation == Accumulation.FAST ? 0x1p-8 : 0x1p-11;
