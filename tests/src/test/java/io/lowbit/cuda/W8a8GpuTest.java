@@ -18,7 +18,11 @@ import io.lowbit.quant.Scheme;
 import io.lowbit.tensor.DType;
 import io.lowbit.tensor.Tensor;
 import java.lang.foreign.Arena;
+import java.util.Arrays;
+import java.util.List;
+import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
@@ -29,14 +33,14 @@ class W8a8GpuTest {
     private static final long[] ROWS = {1, 3, 16, 70, 130};
     private static final DType[] TYPES = {DType.F32, DType.F16, DType.BF16};
 
-    /** Every kernel forced in turn, over all that it supports. */
+    /** Every kernel that sums exactly forced in turn, over all that it supports. */
     @ParameterizedTest(name = "{0}, seed 21")
     @MethodSource("io.lowbit.cuda.Gpu#architectures")
     void everyScalingKeepsTheBound(Architecture architecture) {
         Gpu.require();
         for (ProductKernel kernel : Catalogue.kernels(architecture)) {
-            if (!Products.takes(kernel, ActivationScaling.values())) {
-                continue;  // LinearGpuTest forces the others
+            if (!Products.takes(kernel, ActivationScaling.values()) || kernel.accumulation() != Accumulation.EXACT) {
+                continue;  // LinearGpuTest and the test below have the others
             }
             try (CudaBackend backend = Gpu.open(architecture, KernelChoice.always(kernel.name()))) {
                 int cases = 0;
@@ -49,6 +53,76 @@ class W8a8GpuTest {
                 assertTrue(cases > 0, kernel.name() + " supports no case of the table: add one");
             }
         }
+    }
+
+    /**
+     * Every other kernel, each at two M of its own in a table made for this test, so that one layer serves them all: odd N and
+     * M, K that no tile divides, every grouping and scaling it supports, with and without a bias, every type of x and y.
+     */
+    @Test
+    void everyKernelForHopperKeepsItsBound() {
+        Gpu.require();
+        List<Architecture> architectures = Gpu.architectures().toList();
+        Assumptions.assumeTrue(architectures.contains(Architecture.SM90), "needs a Hopper GPU");
+        List<ProductKernel> kernels = Catalogue.kernels(Architecture.SM90).stream()
+                .filter(k -> k.accumulation() != Accumulation.EXACT && Products.takes(k, ActivationScaling.values())).toList();
+        StringBuilder table = new StringBuilder();
+        for (int i = 0; i < kernels.size(); i++) {
+            for (int m : rows(i)) {
+                table.append("* fp8_* e4m3-* ").append(m).append(" * * ").append(kernels.get(i).name()).append('\n');
+            }
+        }
+        int[] cases = new int[kernels.size()];
+        int most = rows(kernels.size() - 1)[1];
+        try (CudaBackend backend = Gpu.open(Architecture.SM90, KernelChoice.byTable(table.toString()))) {
+            int turn = 0;
+            for (Grouping grouping : new Grouping[] {Grouping.TENSOR, Grouping.CHANNEL, Grouping.block(128, 128)}) {
+                Scheme.Fp8 scheme = new Scheme.Fp8(Scheme.Fp8Format.E4M3, grouping);
+                for (long[] shape : new long[][] {{131, 272}, {264, 400}}) {
+                    for (ActivationScaling scaling : ActivationScaling.values()) {
+                        DType xType = TYPES[turn % 3];
+                        DType yType = TYPES[turn / 2 % 3];
+                        turn++;
+                        try (Arena arena = Arena.ofShared()) {
+                            QuantizedMatrix w = Schemes.quantized(arena, scheme, shape[0], shape[1], 21);
+                            double[][] weights = Products.weights(w);
+                            Tensor all = Schemes.normal(arena, xType, 22 + turn, 3, most, shape[1]);
+                            all.setFloat(0, 20);  // the first row has the largest, so that the scale of all is that of any first rows
+                            double[][] x = quantized(all, scaling);
+                            Tensor bias = turn % 2 == 0 ? null : Schemes.normal(arena, DType.F32, 23, 1, shape[0]);
+                            try (CudaLinear layer = backend.load(w, bias)) {
+                                for (int i = 0; i < kernels.size(); i++) {
+                                    ProductKernel kernel = kernels.get(i);
+                                    if (!kernel.supports(MatrixShape.of(w), xType, yType, scaling)) {
+                                        continue;
+                                    }
+                                    int m = rows(i)[cases[i]++ % 2];
+                                    Tensor first = Tensor.allocate(arena, xType, m, shape[1]);
+                                    first.data().copyFrom(all.data().asSlice(0, first.data().byteSize()));
+                                    Tensor y = Tensor.allocate(arena, yType, m, shape[0]);
+                                    Tensor again = Tensor.allocate(arena, yType, m, shape[0]);
+                                    y.data().fill((byte) 0xff);
+                                    String what = kernel.name() + " " + w + " M=" + m + " x " + xType + " scaled per " + scaling;
+                                    assertEquals(kernel, layer.kernel(m, xType, yType, scaling, kernel.accumulation()), what);
+                                    layer.forwardQuantized(first, y, scaling, kernel.accumulation());
+                                    layer.forwardQuantized(first, again, scaling, kernel.accumulation());
+                                    Products.check(what, weights, Arrays.copyOf(x, m), bias, y, kernel.operandRounding(scheme, xType));
+                                    assertEquals(-1, y.data().mismatch(again.data()), () -> what + ": two runs differ");
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        for (int i = 0; i < kernels.size(); i++) {
+            assertTrue(cases[i] >= 4, kernels.get(i).name() + ": " + cases[i] + " cases");
+        }
+    }
+
+    /** The M of kernel {@code i}: one that few tiles hold, one that needs several. */
+    private static int[] rows(int i) {
+        return new int[] {1 + i, 101 + i};
     }
 
     private static int bound(CudaBackend backend, ProductKernel kernel, Scheme.Fp8 scheme) {

@@ -17,6 +17,7 @@ import io.lowbit.cuda.driver.Context;
 import io.lowbit.cuda.driver.DeviceMemory;
 import io.lowbit.quant.Grouping;
 import io.lowbit.quant.QuantizeOptions;
+import io.lowbit.quant.Accumulation;
 import io.lowbit.quant.Scheme;
 import io.lowbit.tensor.DType;
 import java.util.List;
@@ -72,7 +73,7 @@ class GpuBenchGpuTest {
                 kernels.normal(timer.stream(), weights, 5, 0.02f);
                 timer.stream().synchronize();
                 try (DeviceMatrix matrix = backend.quantize(weights, new Scheme.Mxfp4(), QuantizeOptions.DEFAULT);
-                        LowbitContender layer = new LowbitContender(backend, matrix, null)) {
+                        LowbitContender layer = new LowbitContender(backend, matrix, null, Accumulation.EXACT)) {
                     DeviceTensor values = DeviceTensor.of(decoded, DType.F32, n, k);
                     matrix.dequantize(values);
                     try (DeviceCheck check = new DeviceCheck(context, kernels, timer.stream(), values, 7)) {
