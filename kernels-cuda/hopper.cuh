@@ -1,7 +1,7 @@
-// Wrappers for what only Hopper has: the bulk copy engine and its barriers, clusters, warpgroup matrix instructions,
+// More wrappers for what only Hopper has: the bulk copy engine and its barriers, clusters, warpgroup matrix instructions,
 // dependent launches. One instruction each; nothing here decides anything.
 #pragma once
-#include <cstdint>
+#include "ptx.cuh"
 
 namespace lowbit {
 
@@ -9,10 +9,6 @@ namespace lowbit {
 struct alignas(64) TensorMap {
     uint64_t words[16];
 };
-
-__device__ __forceinline__ uint32_t shared_address(const void* p) {
-    return uint32_t(__cvta_generic_to_shared(p));
-}
 
 // ---- barriers in shared memory
 
@@ -67,11 +63,6 @@ __device__ __forceinline__ void load_box(uint32_t to, const TensorMap* map, int3
         : "memory");
 }
 
-// Into the L2 cache only.
-__device__ __forceinline__ void prefetch_box(const TensorMap* map, int32_t x, int32_t y) {
-    asm volatile("cp.async.bulk.prefetch.tensor.2d.L2.global [%0, {%1, %2}];" ::"l"(map), "r"(x), "r"(y) : "memory");
-}
-
 // To the same place in every block of the cluster that has its bit in `blocks`; each one's barrier counts the bytes.
 __device__ __forceinline__ void load_box_multicast(uint32_t to, const TensorMap* map, int32_t x, int32_t y, uint32_t barrier,
                                                    uint16_t blocks, uint64_t policy) {
@@ -109,16 +100,8 @@ __device__ __forceinline__ uint32_t cluster_rank() {
     return r;
 }
 
-// Arrive makes this thread's stores to shared memory of the cluster visible to who waits. All threads of all blocks do both,
-// in turn; a thread may end after its last arrive.
-__device__ __forceinline__ void cluster_arrive() {
-    asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
-}
-
-__device__ __forceinline__ void cluster_wait() {
-    asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
-}
-
+// cluster_arrive makes this thread's stores to shared memory of the cluster visible to who waits. All threads of all blocks do
+// both, in turn; a thread may end after its last arrive.
 __device__ __forceinline__ void cluster_sync() {
     cluster_arrive();
     cluster_wait();
@@ -150,11 +133,6 @@ __device__ __forceinline__ void registers_down() {
 // Barrier `id` (1–15) of `threads` threads of the block.
 __device__ __forceinline__ void named_sync(int id, int threads) {
     asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
-}
-
-// Counts for the barrier without waiting.
-__device__ __forceinline__ void named_arrive(int id, int threads) {
-    asm volatile("bar.arrive %0, %1;" ::"r"(id), "r"(threads) : "memory");
 }
 
 __device__ __forceinline__ void wgmma_fence() {
