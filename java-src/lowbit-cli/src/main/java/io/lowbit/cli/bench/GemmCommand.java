@@ -147,6 +147,12 @@ final class GemmCommand implements Callable<Integer> {
         private boolean peersOnly;
 
         @Option(
+                names = "--activations",
+                paramLabel = "fp8|native|both",
+                description = "What FP8 weights are multiplied with: activations quantized to FP8 beforehand, as they come, or both. Default: fp8.")
+        private String activations = "fp8";
+
+        @Option(
                 names = "--rest",
                 paramLabel = "S",
                 description = "Leave the device alone so long before the replays of a case: sustained work lowers the clock. Default: 0.1.")
@@ -158,8 +164,8 @@ final class GemmCommand implements Callable<Integer> {
         @Option(
                 names = "--cold",
                 paramLabel = "MIB",
-                description = "Weights, x and y of the launches of a replay together, at least (and five L2 caches). Default: 1024.")
-        private long coldMib = 1024;
+                description = "Weights, x and y of the launches of a replay together, at least (and five L2 caches). Default: 512.")
+        private long coldMib = 512;
 
         @Option(names = "--cublaslt", paramLabel = "FILE", description = "libcublasLt.so.12 or .13. Default: looked for by name, in CUDA toolkits and beside each Python.")
         private Path cublasLt;
@@ -217,6 +223,9 @@ final class GemmCommand implements Callable<Integer> {
             if (runs != null && (runs < 1 || runs > GemmPlan.MOST_RUNS)) {
                 throw new IllegalArgumentException("--runs " + runs + ": expected 1 to " + GemmPlan.MOST_RUNS);
             }
+            if (!List.of("fp8", "native", "both").contains(gpu.activations)) {
+                throw new IllegalArgumentException("--activations " + gpu.activations + ": expected fp8, native or both");
+            }
             if (gpu.coldMib < 0 || gpu.coldMib > 1 << 20) {
                 throw new IllegalArgumentException("--cold " + gpu.coldMib + ": expected 0 to " + (1 << 20) + " MiB");
             }
@@ -236,7 +245,8 @@ final class GemmCommand implements Callable<Integer> {
         }
         GpuPlan plan;
         try {
-            plan = new GpuPlan(gpuSchemes(), shapes(GPU_SHAPES), ms(GPU_MS), type(Activations.bf16), library != null, true, true,
+            plan = new GpuPlan(gpuSchemes(), shapes(GPU_SHAPES), ms(GPU_MS), type(Activations.bf16), library != null,
+                    profile != null ? GpuPlan.Inputs.BOTH : GpuPlan.Inputs.valueOf(gpu.activations.toUpperCase(Locale.ROOT)), true,
                     gpu.coldMib << 20, TimingRule.of(runs == null ? 50 : runs, seconds == null ? 0.6 : seconds, gpu.rest, gpu.apart), seed);
         } catch (IllegalArgumentException e) {
             throw new ParameterException(spec.commandLine(), e.getMessage());

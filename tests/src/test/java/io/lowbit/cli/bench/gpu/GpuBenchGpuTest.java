@@ -32,7 +32,7 @@ class GpuBenchGpuTest {
     @Test
     void aSmallRunTimesEveryContender() {
         GpuPlan plan = new GpuPlan(List.of(new Scheme.Int4(Grouping.group(128), true), new Scheme.Fp8(Scheme.Fp8Format.E4M3, Grouping.CHANNEL)),
-                List.of(new GemmShape(512, 256)), List.of(1, 16), DType.BF16, true, true, true, 0, SHORT, 3);
+                List.of(new GemmShape(512, 256)), List.of(1, 16), DType.BF16, true, GpuPlan.Inputs.BOTH, true, 0, SHORT, 3);
         try (CudaBackend backend = Gpu.open()) {
             CublasLtLibrary library = null;
             String why = "";

@@ -202,7 +202,9 @@ public final class GpuBench implements AutoCloseable {
             }
         }
         if (plan.schemes().contains(scheme)) {
-            makers.add(new Maker(scheme.label(), plan.dtype(), matrix -> new LowbitContender(backend, matrix, null, Accumulation.EXACT)));
+            if (plan.onPlain(scheme)) {
+                makers.add(new Maker(scheme.label(), plan.dtype(), matrix -> new LowbitContender(backend, matrix, null, Accumulation.EXACT)));
+            }
             if (plan.onFp8(scheme)) {
                 ActivationScaling scaling = scaling(((Scheme.Fp8) scheme).grouping());
                 for (Accumulation accumulation : GpuPlan.ACCUMULATIONS) {

@@ -16,15 +16,25 @@ import java.util.List;
  * @param ms rows of x, each at least 1
  * @param dtype F32, F16 or BF16: type of x and y of Lowbit's products; the peers' is BF16 always
  * @param peers true to time cuBLASLt too
- * @param fp8Activations true to time FP8 weights on FP8 activations too
+ * @param fp8Inputs what FP8 weights are multiplied with
  * @param dispatch true to measure what adding a product to a stream costs
  * @param coldBytes weights, activations and outputs of all launches together are at least so many bytes
  * @param rule how long
  * @param seed of all random data
  */
 public record GpuPlan(
-        List<Scheme> schemes, List<GemmShape> shapes, List<Integer> ms, DType dtype, boolean peers, boolean fp8Activations,
+        List<Scheme> schemes, List<GemmShape> shapes, List<Integer> ms, DType dtype, boolean peers, Inputs fp8Inputs,
         boolean dispatch, long coldBytes, TimingRule rule, long seed) {
+    /** Activations that FP8 weights are multiplied with. */
+    public enum Inputs {
+        /** As they come. */
+        NATIVE,
+        /** Quantized to FP8, where the weights' scales allow it; other weights have no such product and take them as they come. */
+        FP8,
+        /** The one and the other. */
+        BOTH
+    }
+
     /** How sums of FP8 products are timed. */
     static final List<Accumulation> ACCUMULATIONS = List.of(Accumulation.PRECISE, Accumulation.FAST);
 
@@ -46,14 +56,19 @@ public record GpuPlan(
     public int size() {
         int contenders = peers ? Operands.values().length : 0;
         for (Scheme scheme : schemes) {
-            contenders += onFp8(scheme) ? 1 + ACCUMULATIONS.size() : 1;
+            contenders += (onPlain(scheme) ? 1 : 0) + (onFp8(scheme) ? ACCUMULATIONS.size() : 0);
         }
         return contenders * shapes.size() * ms.size();
     }
 
-    /** True where the weights are also timed on FP8 activations. */
+    /** True where the weights are timed on activations as they come. */
+    boolean onPlain(Scheme scheme) {
+        return fp8Inputs != Inputs.FP8 || !onFp8(scheme);
+    }
+
+    /** True where the weights are timed on FP8 activations. */
     boolean onFp8(Scheme scheme) {
-        return fp8Activations && scheme instanceof Scheme.Fp8 fp8 && fp8.format() == Scheme.Fp8Format.E4M3
+        return fp8Inputs != Inputs.NATIVE && scheme instanceof Scheme.Fp8 fp8 && fp8.format() == Scheme.Fp8Format.E4M3
                 && SchemeKernels.takesFp8Activations(fp8);
     }
 }
