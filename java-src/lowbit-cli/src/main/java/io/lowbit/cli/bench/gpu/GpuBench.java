@@ -10,6 +10,7 @@ import io.lowbit.cuda.CudaBackend;
 import io.lowbit.cuda.DeviceMatrix;
 import io.lowbit.cuda.DeviceTensor;
 import io.lowbit.cuda.driver.Context;
+import io.lowbit.cuda.driver.CudaException;
 import io.lowbit.cuda.driver.DeviceOutOfMemoryException;
 import io.lowbit.quant.Accumulation;
 import io.lowbit.quant.ActivationScaling;
@@ -233,6 +234,13 @@ public final class GpuBench implements AutoCloseable {
                 done.accept(runCase(plan, contender, dtype, shape, m, bytes, activations, check));
             } catch (CublasLtException | DeviceOutOfMemoryException e) {
                 done.accept(new GpuResult(contender.name(), contender.peer(), null, contender.math(), shape, m, e.getMessage(), false, null, bytes, 0));
+            } catch (CudaException | IllegalStateException | IllegalArgumentException e) {
+                // A case that fails is a defect like a wrong product; the others can go on unless the context is lost.
+                if (context.broken() != null) {
+                    throw e;
+                }
+                done.accept(new GpuResult(contender.name(), contender.peer(), null, contender.math(), shape, m, "failed: " + e.getMessage(), true, null,
+                        bytes, Double.POSITIVE_INFINITY));
             }
         }
     }
