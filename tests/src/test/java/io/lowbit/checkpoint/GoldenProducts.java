@@ -14,7 +14,7 @@ import java.lang.foreign.ValueLayout;
 public final class GoldenProducts {
     private GoldenProducts() {}
 
-    /** y = x·Wᵀ + bias on {@code backend} lies within (K+2)·2⁻²⁴·Σ|x||w| of {@code y_f64}. */
+    /** y = x·Wᵀ + bias on {@code backend} lies within ((K+2)·2⁻²⁴ + r)·Σ|x||w| of {@code y_f64}, r as the layer states it. */
     public static void check(GoldenLayer golden, Backend backend, QuantizedMatrix m, Checkpoint c, SafetensorsFile expected) {
         Tensor bias = c.has(golden.layer() + ".bias") ? c.tensor(golden.layer() + ".bias") : null;
         Tensor x = expected.tensor(golden.prefix() + ".x");
@@ -23,6 +23,7 @@ public final class GoldenProducts {
         try (Arena arena = Arena.ofShared(); Linear linear = backend.load(m, bias)) {
             Tensor y = Tensor.allocate(arena, DType.F32, x.dim(0), m.n());
             linear.forward(x, y);
+            double relative = (k + 2) * 0x1p-24 + linear.operandRounding(x.dim(0), x.dtype(), y.dtype());
             for (long row = 0; row < x.dim(0); row++) {
                 for (long n = 0; n < m.n(); n++) {
                     double sum = bias == null ? 0 : Math.abs(bias.getFloat(n));
@@ -31,7 +32,7 @@ public final class GoldenProducts {
                     }
                     double want = exact.data().get(ValueLayout.JAVA_DOUBLE_UNALIGNED, 8 * (row * m.n() + n));
                     double got = y.getFloat(row * m.n() + n);
-                    assertTrue(Math.abs(got - want) <= (k + 2) * 0x1p-24 * sum + 1e-12 * Math.abs(want), golden + " [" + row + ", " + n + "] " + got + " for " + want);
+                    assertTrue(Math.abs(got - want) <= relative * sum + 1e-12 * Math.abs(want), golden + " [" + row + ", " + n + "] " + got + " for " + want);
                 }
             }
         }

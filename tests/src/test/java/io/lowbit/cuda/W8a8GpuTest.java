@@ -72,6 +72,7 @@ class W8a8GpuTest {
                 table.append("* fp8_* e4m3-* ").append(m).append(" * * ").append(kernels.get(i).name()).append('\n');
             }
         }
+        table.append("* fp8_* e4m3-* * * * w8a8\n");
         int[] cases = new int[kernels.size()];
         int most = rows(kernels.size() - 1)[1];
         try (CudaBackend backend = Gpu.open(Architecture.SM90, KernelChoice.byTable(table.toString()))) {
