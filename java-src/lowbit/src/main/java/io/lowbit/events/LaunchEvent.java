@@ -14,6 +14,9 @@ import jdk.jfr.StackTrace;
 @Description("A kernel was added to a CUDA stream; the duration is the host's")
 @StackTrace(false)
 public final class LaunchEvent extends Event {
+    /** Asked whether anybody records: an event of its own for each launch would be an object that the compiler may not remove. */
+    private static final LaunchEvent ASKED = new LaunchEvent();
+
     @Label("Kernel")
     private String kernel;
 
@@ -22,6 +25,16 @@ public final class LaunchEvent extends Event {
 
     @Label("Threads of a Block")
     private int threads;
+
+    /** An event that has begun; null where nobody records launches. */
+    public static LaunchEvent started() {
+        if (!ASKED.isEnabled()) {
+            return null;
+        }
+        LaunchEvent event = new LaunchEvent();
+        event.begin();
+        return event;
+    }
 
     /** Ends the event and hands it over where a recording wants it. */
     public void finish(String kernelName, long blockCount, int threadsOfABlock) {

@@ -210,8 +210,7 @@ public final class Stream extends Owner {
         try {
             requireOpen();
             function.module().requireOpenModule();
-            LaunchEvent event = new LaunchEvent();
-            event.begin();
+            LaunchEvent event = LaunchEvent.started();
             context.enter();
             try {
                 context.check(Cuda.cuLaunchKernel(function.segment(), Math.toIntExact(gridX), Math.toIntExact(gridY), 1, threads, 1, 1,
@@ -219,7 +218,9 @@ public final class Stream extends Owner {
             } finally {
                 context.exit();
             }
-            event.finish(function.name(), gridX * gridY, threads);
+            if (event != null) {
+                event.finish(function.name(), gridX * gridY, threads);
+            }
         } finally {
             lock.unlock();
         }
@@ -233,8 +234,7 @@ public final class Stream extends Owner {
         try {
             requireOpen();
             function.module().requireOpenModule();
-            LaunchEvent event = new LaunchEvent();
-            event.begin();
+            LaunchEvent event = LaunchEvent.started();
             launchConfig.set(config, Math.toIntExact(gridX), Math.toIntExact(gridY), Math.toIntExact(gridZ));
             context.enter();
             try {
@@ -245,7 +245,9 @@ public final class Stream extends Owner {
             } finally {
                 context.exit();
             }
-            event.finish(function.name(), gridX * gridY * gridZ, config.threadsX() * config.threadsY() * config.threadsZ());
+            if (event != null) {
+                event.finish(function.name(), gridX * gridY * gridZ, config.threadsX() * config.threadsY() * config.threadsZ());
+            }
         } finally {
             lock.unlock();
         }
