@@ -1,0 +1,87 @@
+package io.lowbit.cli;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.lowbit.checkpoint.json.JsonObject;
+import io.lowbit.checkpoint.json.JsonReader;
+import io.lowbit.format.GoldenFile;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import org.junit.jupiter.api.DisplayName;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+@DisplayName("lowbit quantize --algorithm, compare and advise")
+class CalibrateCommandsTest {
+    private static final String MODEL =
+            Path.of(System.getProperty("lowbit.root"), "java-src/lowbit-cli/src/main/resources/io/lowbit/cli/demo-model").toString();
+    private static final String TEXT = GoldenFile.folder().resolve("model/calibration.jsonl").toString();
+
+    /** Two runs give the same bytes; AWQ's folded file runs as well as the model it was folded from. */
+    @Test
+    void calibratedCheckpointsAreRepeatableAndRunAsStored(@TempDir Path folder) throws IOException {
+        for (String layout : new String[] {"gptq", "awq"}) {
+            byte[][] files = new byte[2][];
+            for (int i = 0; i < 2; i++) {
+                Path out = folder.resolve(layout + i);
+                Cli run = Cli.run("quantize", MODEL, out.toString(), "--scheme", "int4", "--asymmetric", "--algorithm", layout, "--layout", layout, "--calibration",
+                        TEXT, "--samples", "1", "--backend", "cpu", "--threads", i == 0 ? "1" : "2");
+                assertEquals(0, run.exit(), run.err());
+                assertFalse(Files.exists(folder.resolve(layout + i + ".calibration")));
+                files[i] = Files.readAllBytes(out.resolve("model.safetensors"));
+            }
+            assertArrayEquals(files[0], files[1]);
+            Cli measured = Cli.run("perplexity", folder.resolve(layout + 0).toString(), "--backend", "cpu", "--windows", "1", "--json");
+            assertEquals(0, measured.exit(), measured.err());
+            double perplexity = ((JsonObject) JsonReader.parseObject(measured.out()).list("results").getFirst()).number("perplexity");
+            Cli plain = Cli.run("perplexity", MODEL, "--backend", "cpu", "--windows", "1", "--json");
+            double stored = ((JsonObject) JsonReader.parseObject(plain.out()).list("results").getFirst()).number("perplexity");
+            assertTrue(Math.abs(perplexity / stored - 1) < 0.1, layout + ": " + perplexity + ", as stored " + stored);
+        }
+    }
+
+    @Test
+    void compareMeasuresEveryPairThatThereIs(@TempDir Path folder) throws IOException {
+        Path page = folder.resolve("compare.html");
+        Cli run = Cli.run("compare", MODEL, "--backend", "cpu", "--calibration", TEXT, "--samples", "1", "--windows", "1", "--scheme", "int4,nf4", "--algorithm",
+                "rtn,hqq", "--report", page.toString(), "--json");
+        assertEquals(0, run.exit(), run.err());
+        JsonObject document = JsonReader.parseObject(run.out());
+        assertEquals(java.util.List.of("as stored", "int4 sym g128 rtn", "int4 sym g128 hqq", "nf4 b64"),
+                document.list("results").stream().map(r -> text((JsonObject) r)).toList());
+        assertTrue(Files.readString(page).contains("class='front'"));
+    }
+
+    private static String text(JsonObject result) {
+        return result.text("name");
+    }
+
+    @Test
+    void adviceKeepsTheBudgetAndItsRecipeCanBeAppliedAgain(@TempDir Path folder) throws IOException {
+        Path recipe = folder.resolve("recipe.json");
+        Cli run = Cli.run("advise", MODEL, "--backend", "cpu", "--bits", "4.5", "--calibration", TEXT, "--samples", "1", "--scheme", "int4 sym g128,fp8-e4m3",
+                "--recipe", recipe.toString(), "--apply", folder.resolve("mixed").toString(), "--text", TEXT, "--json");
+        assertEquals(0, run.exit(), run.err());
+        JsonObject document = JsonReader.parseObject(run.out());
+        assertTrue(document.number("bits_per_weight") <= 4.5, run.out());
+        assertEquals(56, document.object("layers").keys().size());
+        Cli again = Cli.run("quantize", MODEL, folder.resolve("again").toString(), "--recipe", recipe.toString());
+        assertEquals(0, again.exit(), again.err());
+        assertArrayEquals(tail(folder.resolve("mixed/model.safetensors")), tail(folder.resolve("again/model.safetensors")));
+        Cli small = Cli.run("advise", MODEL, "--backend", "cpu", "--bits", "2", "--calibration", TEXT, "--samples", "1", "--scheme", "int4", "--recipe",
+                recipe.toString());
+        assertEquals(1, small.exit());
+        assertTrue(small.err().contains("the smallest schemes take"), small.err());
+    }
+
+    /** What lies behind the header: the manifests differ. */
+    private static byte[] tail(Path file) throws IOException {
+        byte[] all = Files.readAllBytes(file);
+        int header = (int) java.nio.ByteBuffer.wrap(all).order(java.nio.ByteOrder.LITTLE_ENDIAN).getLong(0);
+        return java.util.Arrays.copyOfRange(all, 8 + header, all.length);
+    }
+}
