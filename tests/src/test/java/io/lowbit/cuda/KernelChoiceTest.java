@@ -4,8 +4,9 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.lowbit.cuda.kernels.Catalogue;
+import io.lowbit.cuda.kernels.Architecture;
 import io.lowbit.cuda.kernels.CanonicalLayout;
+import io.lowbit.cuda.kernels.Catalogue;
 import io.lowbit.cuda.kernels.KernelChoice;
 import io.lowbit.cuda.kernels.MatrixShape;
 import io.lowbit.cuda.kernels.ProductKernel;
@@ -49,6 +50,25 @@ class KernelChoiceTest {
             assertTrue(names.add(layout.name()), layout.name());
         }
         assertThrows(IllegalArgumentException.class, () -> KernelChoice.always("nonesuch"));
+    }
+
+    /** What the device tests force: no kernel of the catalogue is forgotten, none shares its rows with another. */
+    @Test
+    void everyKernelIsForcedInSomeLayout() {
+        for (Architecture architecture : Architecture.values()) {
+            Set<ProductKernel> forced = new HashSet<>();
+            for (LayoutChoice layout : LayoutChoice.all(architecture)) {
+                Set<Integer> rows = new HashSet<>();
+                for (ProductKernel kernel : layout.kernels()) {
+                    for (int m : layout.rows(kernel)) {
+                        assertTrue(rows.add(m), layout + " " + kernel.name() + " M=" + m);
+                    }
+                }
+                forced.addAll(layout.kernels());
+                layout.choice();
+            }
+            assertEquals(new HashSet<>(Catalogue.kernels(architecture)), forced);
+        }
     }
 
     /** The canonical layout's sizes are computed, not read from the matrix: both must agree for every scheme. */

@@ -1,10 +1,9 @@
 package io.lowbit.cuda;
 
 import io.lowbit.cuda.kernels.Architecture;
-import io.lowbit.cuda.kernels.Catalogue;
 import io.lowbit.cuda.kernels.KernelChoice;
+import io.lowbit.cuda.kernels.MatrixShape;
 import io.lowbit.cuda.kernels.ProductKernel;
-import io.lowbit.quant.Accumulation;
 import io.lowbit.quant.ActivationScaling;
 import io.lowbit.quant.QuantizeOptions;
 import io.lowbit.quant.QuantizedMatrix;
@@ -12,49 +11,140 @@ import io.lowbit.quant.Scheme;
 import io.lowbit.tensor.DType;
 import io.lowbit.tensor.Tensor;
 import java.lang.foreign.Arena;
+import java.util.LinkedHashMap;
+import java.util.Map;
 
-/** Runs every kernel once on odd shapes: a program for compute-sanitizer, which is too slow for the tests themselves. */
+/**
+ * Forces every kernel of the catalogue over every scheme it takes, in one process: a program for compute-sanitizer. Rows
+ * beyond a tile, K beyond every ring of stages, N and K that no tile divides. What comes out is compared with products in
+ * double precision, a few rows of each. With the argument {@code quick}, two products of each kernel and scheme: few rows of x with long rows of W,
+ * and many with short ones.
+ */
 final class KernelSweep {
-    private KernelSweep() {}
+    private static final DType[] TYPES = {DType.BF16, DType.F32, DType.F16};
+    private static final long[] ODD = {67, 131};
+    /** {@code [N, K]}: long rows, the same for nested scales, which need whole records; several tiles of columns; what suits no tile. */
+    private static final long[][] SHAPES = {{72, 4160}, {72, 4224}, {200, 384}, ODD};
+
+    private final boolean quick;
+    private final Map<String, Integer> products = new LinkedHashMap<>();
+    private int turn;
+
+    private KernelSweep(boolean quick) {
+        this.quick = quick;
+    }
 
     public static void main(String[] args) {
-        int products = 0;
-        DType[] types = {DType.F32, DType.F16, DType.BF16};
+        KernelSweep sweep = new KernelSweep(args.length > 0 && args[0].equals("quick"));
         for (Architecture architecture : Gpu.architectures().toList()) {
-            for (ProductKernel kernel : Catalogue.kernels(architecture)) {
-                try (CudaBackend backend = CudaBackend.open(0, architecture, KernelChoice.always(kernel.name())); Arena arena = Arena.ofShared()) {
+            for (LayoutChoice choice : LayoutChoice.all(architecture)) {
+                try (CudaBackend backend = CudaBackend.open(0, architecture, choice.choice())) {
                     for (Scheme scheme : Schemes.ALL) {
-                        QuantizedMatrix w = Schemes.quantized(arena, scheme, 67, 131, 1);
-                        Tensor bias = Schemes.normal(arena, types[products % 3], 2, 1, 67);
-                        try (CudaLinear layer = backend.load(w, bias)) {
-                            for (long m : new long[] {1, 9, 70}) {
-                                Tensor x = Schemes.normal(arena, types[products % 3], 3, 1, m, 131);
-                                Tensor y = Tensor.allocate(arena, types[products / 3 % 3], m, 67);
-                                layer.forward(x, y);
-                                if (scheme instanceof Scheme.Fp8 f && !f.grouping().label().equals("block3x5")) {
-                                    for (ActivationScaling scaling : ActivationScaling.values()) {
-                                        layer.forwardQuantized(x, y, scaling, Accumulation.EXACT);
-                                    }
-                                }
-                                products++;
+                        sweep.products(architecture, choice, backend, scheme);
+                    }
+                    for (ProductKernel kernel : choice.kernels()) {
+                        String key = key(architecture, choice, kernel);
+                        int count = sweep.products.getOrDefault(key, 0);
+                        if (count == 0) {
+                            throw new AssertionError(key + ": takes no matrix of the sweep: add one");
+                        }
+                        System.out.println(key + ": " + count + " products");
+                    }
+                }
+            }
+            sweep.quantize(architecture);
+        }
+        System.out.println(sweep.products.values().stream().mapToInt(i -> i).sum() + " products swept, all within the bound");
+    }
+
+    private void products(Architecture architecture, LayoutChoice choice, CudaBackend backend, Scheme scheme) {
+        boolean longRows = false;
+        for (long[] shape : SHAPES) {
+            boolean isLong = shape[1] > 1000;
+            if (quick && (isLong && longRows || shape == ODD)) {
+                continue;
+            }
+            try (Arena arena = Arena.ofShared()) {
+                QuantizedMatrix w = Schemes.quantized(arena, scheme, shape[0], shape[1], 1);
+                Tensor bias = Schemes.normal(arena, DType.F32, 2, 1, shape[0]);
+                try (CudaLinear layer = backend.load(w, bias)) {
+                    if (layer.layout() != choice.layout()) {
+                        continue;
+                    }
+                    longRows |= isLong;
+                    double[][] weights = Products.weights(w);
+                    for (ProductKernel kernel : choice.kernels()) {
+                        int[] rows = choice.rows(kernel);
+                        for (int i = 0; i < rows.length; i++) {
+                            if (!quick || i == (isLong ? 0 : rows.length - 1)) {
+                                products.merge(key(architecture, choice, kernel), product(kernel, layer, w, weights, bias, rows[i]), Integer::sum);
                             }
-                            layer.dequantize(Tensor.allocate(arena, types[products % 3], 67, 131));
                         }
                     }
+                    layer.dequantize(Tensor.allocate(arena, TYPES[turn % TYPES.length], shape[0], shape[1]));
                 }
             }
         }
-        int quantized = 0;
-        for (Architecture architecture : Gpu.architectures().toList()) {
-            try (CudaBackend backend = CudaBackend.open(0, architecture, KernelChoice.byTable()); Arena arena = Arena.ofShared()) {
-                for (Scheme scheme : Schemes.ALL) {
-                    for (DType type : types) {
-                        backend.quantize(Schemes.normal(arena, type, 4, 1, 67, 131), scheme, QuantizeOptions.DEFAULT, arena);
-                        quantized++;
+    }
+
+    private static String key(Architecture architecture, LayoutChoice choice, ProductKernel kernel) {
+        return architecture + " " + kernel.name() + ", " + choice;
+    }
+
+    /** One product with activations as they come and one with each quantization of them, where the kernel takes it; how many. */
+    private int product(ProductKernel kernel, CudaLinear layer, QuantizedMatrix w, double[][] weights, Tensor bias, int m) {
+        int count = 0;
+        for (int s = -1; s < ActivationScaling.values().length; s++) {
+            ActivationScaling scaling = s < 0 ? null : ActivationScaling.values()[s];
+            DType xType = type(kernel, w, scaling);
+            if (xType == null) {
+                continue;
+            }
+            DType yType = TYPES[turn / 2 % TYPES.length];
+            try (Arena arena = Arena.ofShared()) {
+                Tensor x = Schemes.normal(arena, xType, 3, 1, m, w.k());
+                Tensor y = Tensor.allocate(arena, yType, m, w.n());
+                String what = kernel.name() + " " + w + " M=" + m + " x " + xType + " y " + yType + (scaling == null ? "" : " scaled per " + scaling);
+                ProductKernel used = scaling == null ? layer.kernel(m, xType, yType) : layer.kernel(m, xType, yType, scaling, kernel.accumulation());
+                if (used != kernel) {
+                    throw new AssertionError(what + ": made by " + used.name());
+                }
+                if (scaling == null) {
+                    layer.forward(x, y);
+                } else {
+                    layer.forwardQuantized(x, y, scaling, kernel.accumulation());
+                }
+                double[][] rows = scaling == null ? Products.rows(x) : W8a8GpuTest.quantized(x, scaling);
+                for (int row : new int[] {0, m - 1}) {
+                    Products.check(what + " row " + row, weights, new double[][] {rows[row]}, bias, y.rows(row, row + 1),
+                            kernel.operandRounding(w.scheme(), xType));
+                }
+            }
+            count++;
+        }
+        return count;
+    }
+
+    /** A type of x that the kernel takes, in turn; null where it takes none. */
+    private DType type(ProductKernel kernel, QuantizedMatrix w, ActivationScaling scaling) {
+        for (int i = 0; i < TYPES.length; i++) {
+            DType type = TYPES[turn++ % TYPES.length];
+            if (kernel.supports(MatrixShape.of(w), type, TYPES[turn / 2 % TYPES.length], scaling)) {
+                return type;
+            }
+        }
+        return null;
+    }
+
+    private void quantize(Architecture architecture) {
+        try (CudaBackend backend = CudaBackend.open(0, architecture, KernelChoice.byTable())) {
+            for (Scheme scheme : Schemes.ALL) {
+                for (DType type : quick ? new DType[] {TYPES[turn++ % TYPES.length]} : TYPES) {
+                    try (Arena arena = Arena.ofShared()) {
+                        backend.quantize(Schemes.normal(arena, type, 4, 1, ODD), scheme, QuantizeOptions.DEFAULT, arena);
                     }
                 }
             }
         }
-        System.out.println(products + " products and " + quantized + " quantizations swept");
     }
 }

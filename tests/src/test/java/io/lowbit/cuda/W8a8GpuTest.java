@@ -161,7 +161,7 @@ class W8a8GpuTest {
     }
 
     /** What the card's activations should count as: E4M3(x / s) · s. */
-    private static double[][] quantized(Tensor x, ActivationScaling scaling) {
+    static double[][] quantized(Tensor x, ActivationScaling scaling) {
         int m = (int) x.dim(0);
         int k = (int) x.dim(1);
         double[][] out = new double[m][k];
