@@ -17,6 +17,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 resources=$here/../java-src/lowbit/src/main/resources/io/lowbit/cuda/kernels
 # The harness's own kernels are no part of the library: they ride with the command line.
 harness=$here/../java-src/lowbit-cli/src/main/resources/io/lowbit/cli/bench/gpu
+# Nor are the kernels that tests launch: they lie beside their source.
+probes=$here/../tests/src/test/resources/io/lowbit/cuda
 nvcc=${NVCC:-nvcc}
 ptxas=${PTXAS:-ptxas}
 release=13.0.88
@@ -42,7 +44,7 @@ build() {
     own=$work/$file.tmp
     mkdir "$own"
     # No FMA contraction and no fast-math: what is fused is written as fused.
-    "$nvcc" -std=c++17 -O3 -fmad=false -DARCH="sm${arch%a}" -gencode "arch=compute_$arch,code=compute_$arch" \
+    "$nvcc" -std=c++17 -O3 -fmad=false -I"$here" -DARCH="sm${arch%a}" -gencode "arch=compute_$arch,code=compute_$arch" \
         --ptx -o "$own/raw.ptx" "$source" || return 1
     for version in "${versions[@]}"; do
         # Comments name the compiler's build, nothing a reader needs.
@@ -68,7 +70,7 @@ build() {
 
 printf '%-16s %-8s %-5s %-46s %5s %7s %7s\n' file arch PTX kernel regs shared spills
 jobs=()
-for source in "$here"/*.cu; do
+for source in "$here"/*.cu "$probes"/*.cu; do
     architectures=$(sed -n 's|^// architectures: ||p' "$source")
     for arch in ${architectures:-89 90a}; do
         while (($(jobs -rp | wc -l) >= $(nproc))); do
@@ -90,6 +92,7 @@ for job in "${jobs[@]}"; do
     ((status == 0)) || failed=1
     folder=$resources
     [[ $name == bench ]] && folder=$harness
+    [[ -f $probes/$name.cu ]] && folder=$probes
     if $check; then
         cmp -s "$work/$file" "$folder/$file" || { echo "build.sh: $file is not what the sources give: run kernels-cuda/build.sh" >&2; failed=1; }
     else
@@ -98,7 +101,7 @@ for job in "${jobs[@]}"; do
     fi
 done
 if $check; then
-    for file in "$resources"/*.ptx "$harness"/*.ptx; do
+    for file in "$resources"/*.ptx "$harness"/*.ptx "$probes"/*.ptx; do
         [[ -f $work/$(basename "$file") ]] || { echo "build.sh: $(basename "$file") has no source" >&2; failed=1; }
     done
 fi
