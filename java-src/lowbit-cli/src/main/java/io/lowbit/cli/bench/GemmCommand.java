@@ -263,9 +263,10 @@ final class GemmCommand implements Callable<Integer> {
         }
         try (Progress progress = out.progress("bench", plan.size());
                 GpuBench bench = new GpuBench(backend, library, peer, options)) {
-            report = bench.run(plan, result -> progress.step(1, result.name() + " " + result.shape() + " M=" + result.m()));
+            report = bench.run(plan, new GpuProgress(out, progress, files));
         }
-        GpuText.print(report, out);
+        out.line("");
+        GpuText.notes(report).forEach(out::line);
         Map<String, Object> document = GpuJson.document(report);
         files.finish(GpuSheet.of(report), document, out);
         out.document(document);

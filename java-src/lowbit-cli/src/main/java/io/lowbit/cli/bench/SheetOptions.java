@@ -20,10 +20,10 @@ import picocli.CommandLine.Option;
 
 /** Where a finished benchmark goes beside the table. Use as {@code @Mixin SheetOptions files}. */
 final class SheetOptions {
-    @Option(names = "--save", paramLabel = "FILE", description = "Write the result as JSON, for --compare.")
+    @Option(names = "--save", paramLabel = "FILE", description = "Write the result as JSON, for --compare; on a GPU also while it grows.")
     private Path save;
 
-    @Option(names = "--csv", paramLabel = "FILE", description = "Write one line a case.")
+    @Option(names = "--csv", paramLabel = "FILE", description = "Write one line a case; on a GPU also while they come.")
     private Path csv;
 
     @Option(names = "--html", paramLabel = "FILE", description = "Write one page with the roofline, the plots over M and the table.")
@@ -44,6 +44,21 @@ final class SheetOptions {
         }
         if (plots != null) {
             Files.createDirectories(plots);
+        }
+    }
+
+    /** True where an unfinished result has a file to go to. */
+    boolean keepsUnfinished() {
+        return csv != null || save != null;
+    }
+
+    /** Writes what there is so far, so that whoever ends the run early keeps it. */
+    void unfinished(Sheet sheet, Map<String, Object> document) throws IOException {
+        if (csv != null) {
+            TextFile.write(csv, Csv.text(sheet));
+        }
+        if (save != null) {
+            TextFile.write(save, Json.write(document) + "\n");
         }
     }
 

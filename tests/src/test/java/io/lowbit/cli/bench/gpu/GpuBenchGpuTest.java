@@ -42,7 +42,7 @@ class GpuBenchGpuTest {
                 why = e.getMessage();
             }
             try (GpuBench bench = new GpuBench(backend, library, why, QuantizeOptions.DEFAULT)) {
-                GpuReport report = bench.run(plan, _ -> {});
+                GpuReport report = bench.run(plan, new GpuBench.Listener() {});
                 assertTrue(report.right(), GpuText.notes(report).toString());
                 for (GpuResult r : report.results()) {
                     assertTrue(r.timed() || r.peer(), r.toString());

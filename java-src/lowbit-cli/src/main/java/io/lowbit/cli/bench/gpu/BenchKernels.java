@@ -123,9 +123,8 @@ final class BenchKernels implements AutoCloseable {
         stream.launch(reference, columnCount, rowCount, REFERENCE_THREADS, 0);
     }
 
-    /** Puts the index of y's first NaN into the 8 bytes at {@code word}, or −1. */
+    /** Lowers the 8 bytes at {@code word}, unsigned, to the index of y's first NaN; without a NaN they stay. */
     void firstNan(Stream stream, DeviceTensor y, long word) {
-        stream.fill(word, (byte) 0xff, 8);
         stream.arguments().int64(y.address()).int32(ElementTypes.of(y.dtype())).int64(y.shape().elements()).int64(word);
         stream.launch(firstNan, blocks, 1, THREADS, 0);
     }

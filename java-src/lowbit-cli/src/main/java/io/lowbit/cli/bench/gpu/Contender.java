@@ -35,6 +35,15 @@ interface Contender extends AutoCloseable {
     /** Gets ready to multiply {@code activations}, choosing among several ways to do so where there are several. */
     void prepare(GraphTimer timer, Activations activations);
 
+    /**
+     * Whether launches run the library's first suggestion or, as after {@link #prepare}, the fastest of them. Only for peers.
+     *
+     * @return what runs from now on
+     */
+    default String suggestion(boolean first) {
+        throw new UnsupportedOperationException(name() + " is no library's");
+    }
+
     /** Adds one launch to {@code stream}: copy {@code copy} of the weights and of the activations prepared for. */
     void launch(Stream stream, Activations activations, int copy);
 

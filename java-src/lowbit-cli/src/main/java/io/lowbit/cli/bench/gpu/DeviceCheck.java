@@ -47,36 +47,40 @@ final class DeviceCheck implements AutoCloseable {
 
     /** Looks for a NaN in the first {@code copies} of y, and holds copy {@code copy} to the reference. */
     ProductCheck.Verdict checkAll(Activations activations, int copies, int copy, Tolerance tolerance) {
-        for (int i = 0; i < copies; i++) {
-            ProductCheck.Verdict nan = written(activations, i);
-            if (nan != null) {
-                return nan;
-            }
-        }
-        return check(activations, copy, tolerance);
+        ProductCheck.Verdict nan = written(activations, 0, copies);
+        return nan != null ? nan : compare(activations, copy, tolerance);
     }
 
-    /** Null where no element of a copy of y is NaN. */
-    private ProductCheck.Verdict written(Activations activations, int copy) {
-        long at = scratch.reserve(256);
-        kernels.firstNan(stream, activations.y(copy), at);
+    /** Holds copy {@code copy} of y to the reference; none of its elements may be NaN. */
+    ProductCheck.Verdict check(Activations activations, int copy, Tolerance tolerance) {
+        ProductCheck.Verdict nan = written(activations, copy, 1);
+        return nan != null ? nan : compare(activations, copy, tolerance);
+    }
+
+    /** Null where no element of copies {@code from} and following of y is NaN. */
+    private ProductCheck.Verdict written(Activations activations, int from, int count) {
+        long words = scratch.reserve(8L * count);
+        stream.fill(words, (byte) 0xff, 8L * count);
+        for (int i = 0; i < count; i++) {
+            kernels.firstNan(stream, activations.y(from + i), words + 8L * i);
+        }
         stream.synchronize();
         try (Arena arena = Arena.ofConfined()) {
-            MemorySegment host = arena.allocate(8, 8);
-            stream.download(host, at, 8);
+            MemorySegment host = arena.allocate(8L * count, 8);
+            stream.download(host, words, 8L * count);
             stream.synchronize();
-            long nan = host.get(ValueLayout.JAVA_LONG, 0);
-            return nan < 0 ? null : new ProductCheck.Verdict(Double.POSITIVE_INFINITY,
-                    "y[" + nan / activations.n() + ", " + nan % activations.n() + "] is NaN or was not written");
+            for (int i = 0; i < count; i++) {
+                long nan = host.getAtIndex(ValueLayout.JAVA_LONG, i);
+                if (nan >= 0) {
+                    return new ProductCheck.Verdict(Double.POSITIVE_INFINITY,
+                            "y[" + nan / activations.n() + ", " + nan % activations.n() + "] is NaN or was not written");
+                }
+            }
+            return null;
         }
     }
 
-    /** Holds copy {@code copy} of y to the reference. */
-    ProductCheck.Verdict check(Activations activations, int copy, Tolerance tolerance) {
-        ProductCheck.Verdict nan = written(activations, copy);
-        if (nan != null) {
-            return nan;
-        }
+    private ProductCheck.Verdict compare(Activations activations, int copy, Tolerance tolerance) {
         long[] rows = ProductCheck.sample(activations.m(), ROWS, ~seed);
         int pairs = rows.length * columns.length;
         long listBytes = 8L * (rows.length + columns.length);

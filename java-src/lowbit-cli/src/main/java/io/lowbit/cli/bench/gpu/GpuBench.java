@@ -28,6 +28,7 @@ import java.util.Set;
 import java.util.function.Consumer;
 import java.util.function.Function;
 import java.util.function.Predicate;
+import java.util.function.Supplier;
 
 /**
  * The engine on a CUDA device: runs a {@link GpuPlan}.
@@ -63,6 +64,7 @@ public final class GpuBench implements AutoCloseable {
     private final GpuMonitor monitor;
     private final CublasLtHandle peers;
     private final String peerText;
+    private PhaseClock clock = new PhaseClock(System::nanoTime);
 
     /**
      * @param backend loads and multiplies; stays open
@@ -83,30 +85,62 @@ public final class GpuBench implements AutoCloseable {
         this.peerText = peerText;
     }
 
-    /** Runs every case of the plan; {@code done} hears each result as it comes. */
-    public GpuReport run(GpuPlan plan, Consumer<GpuResult> done) {
+    /** Hears how a run goes on. */
+    public interface Listener {
+        /** The ceilings are known, and nothing else. */
+        default void began(GpuReport sofar) {}
+
+        /** One more case. */
+        default void done(GpuResult result, Supplier<GpuReport> sofar) {}
+
+        /** Every case of a shape. */
+        default void finished(GemmShape shape, GpuReport sofar) {}
+    }
+
+    /** Runs every case of the plan, shape after shape. */
+    public GpuReport run(GpuPlan plan, Listener listener) {
+        clock = new PhaseClock(System::nanoTime);
+        clock.enter(PhaseClock.Phase.CEILINGS);
         Instant when = Instant.now();
         long start = System.nanoTime();
         GpuMonitor.State before = monitor.read();
         DeviceLimits limits = DeviceLimits.measure(backend, kernels, timer, peers);
         List<GpuResult> results = new ArrayList<>();
+        Supplier<GpuReport> sofar = () -> new GpuReport(when, (System.nanoTime() - start) * 1e-9, clock.seconds(), false, plan, backend.description(),
+                monitor.driver(), context.device().l2Bytes(), peerText, raised(limits, results), before, null, monitor.absence(), List.of(),
+                List.copyOf(results));
+        report(() -> listener.began(sofar.get()));
         try (Activations activations = new Activations(context, kernels)) {
             for (GemmShape shape : plan.shapes()) {
                 runShape(plan, shape, activations, result -> {
                     results.add(result);
-                    done.accept(result);
+                    report(() -> listener.done(result, sofar));
                 });
+                report(() -> listener.finished(shape, sofar.get()));
             }
         }
         GpuMonitor.State after = monitor.read();
+        clock.enter(PhaseClock.Phase.DISPATCH);
         List<DispatchCost.Cost> dispatch = plan.dispatch() ? DispatchCost.measure(backend) : List.of();
+        GpuReport last = sofar.get();
+        return new GpuReport(when, last.seconds(), last.phases(), true, plan, last.device(), last.driver(), last.l2Bytes(), peerText, last.limits(),
+                before, after, last.monitor(), dispatch, results);
+    }
+
+    private void report(Runnable text) {
+        PhaseClock.Phase before = clock.enter(PhaseClock.Phase.REPORT);
+        text.run();
+        clock.enter(before);
+    }
+
+    /** A peer that was faster than the ceiling is the ceiling. */
+    private static DeviceLimits raised(DeviceLimits limits, List<GpuResult> results) {
         for (GpuResult r : results) {
             if (r.timed() && r.peer()) {
                 limits = limits.raised(r.math(), r.flops() / r.timing().seconds());
             }
         }
-        return new GpuReport(when, (System.nanoTime() - start) * 1e-9, plan, backend.description(), monitor.driver(), context.device().l2Bytes(),
-                peerText, limits, before, after, monitor.absence(), dispatch, results);
+        return limits;
     }
 
     /** A peer's name in all tables. */
@@ -156,6 +190,7 @@ public final class GpuBench implements AutoCloseable {
             schemes.addAll(List.of(BF16, FP8_TENSOR, FP8_CHANNEL));
         }
         schemes.addAll(plan.schemes());
+        clock.enter(PhaseClock.Phase.WEIGHTS);
         DeviceTensor floats = new DeviceTensor(DType.F32, Shape.of(shape.n(), shape.k()), weights.reserve(4 * shape.n() * shape.k()));
         kernels.normal(timer.stream(), floats, plan.seed(), DEVIATION);
         timer.stream().synchronize();
@@ -164,10 +199,13 @@ public final class GpuBench implements AutoCloseable {
             if (makers.isEmpty()) {
                 continue;
             }
+            clock.enter(PhaseClock.Phase.WEIGHTS);
             try (DeviceMatrix matrix = backend.quantize(floats, scheme, options); DeviceCheck check = check(plan, matrix)) {
                 for (Maker maker : makers) {
+                    clock.enter(PhaseClock.Phase.WEIGHTS);
                     try (Contender contender = maker.make.apply(matrix)) {
                         turn.take(contender, maker.dtype, check);
+                        clock.enter(PhaseClock.Phase.COPIES);
                     }
                 }
             }
@@ -253,10 +291,13 @@ public final class GpuBench implements AutoCloseable {
 
     /** Puts copies of weights and activations on the device and lets the contender choose how it multiplies them. */
     private void prepare(GpuPlan plan, Contender contender, DType dtype, GemmShape shape, int m, Activations activations) {
+        clock.enter(PhaseClock.Phase.COPIES);
         long cold = coldBytes(plan, context.device().l2Bytes());
         int copies = Math.clamp(Math.ceilDiv(cold, bytes(contender, dtype, shape, m)), 2, MOST_COPIES);
         contender.copies(copies);
         activations.prepare(timer.stream(), dtype, m, shape.n(), shape.k(), copies, plan.seed(), contender.scaling(), contender.takesCodes());
+        timer.stream().synchronize();
+        clock.enter(contender.peer() ? PhaseClock.Phase.CHOICE : PhaseClock.Phase.COPIES);
         contender.prepare(timer, activations);
     }
 
@@ -264,6 +305,7 @@ public final class GpuBench implements AutoCloseable {
             DeviceCheck check) {
         prepare(plan, contender, dtype, shape, m, activations);
         int copies = activations.copies();
+        clock.enter(PhaseClock.Phase.CHECK);
         activations.poison(timer.stream());
         double nanos = timer.once(copy -> contender.launch(timer.stream(), activations, copy));
         ProductCheck.Verdict first = check.check(activations, 0, contender.tolerance());
@@ -276,16 +318,35 @@ public final class GpuBench implements AutoCloseable {
             return new GpuResult(contender.name(), contender.peer(), contender.kernel(), contender.math(), shape, m, reason, false, null, bytes,
                     first.worst());
         }
+        GpuResult.Brief brief = contender.peer() ? brief(plan, contender, activations, bytes, nanos, check) : null;
         activations.poison(timer.stream());
-        Timing timing = timer.time(plan.rule(), copies, copy -> contender.launch(timer.stream(), activations, copy));
-        // quantized activations: the codes and scales that the reference needs are those of copy 0
-        ProductCheck.Verdict last = check.checkAll(activations, timing.copies(), contender.scaling() == null ? timing.copies() - 1 : 0,
-                contender.tolerance());
+        Timing timing = timer.time(plan.rule(), nanos, copies, copy -> contender.launch(timer.stream(), activations, copy), clock);
+        ProductCheck.Verdict last = checkAll(contender, activations, timing, check);
         if (last.fault() != null) {
             return wrong(contender, shape, m, bytes, last);
         }
         return new GpuResult(contender.name(), contender.peer(), contender.kernel(), contender.math(), shape, m, null, false, timing, bytes,
-                Math.max(first.worst(), last.worst()));
+                Math.max(first.worst(), last.worst()), brief);
+    }
+
+    /** The library's first suggestion in brief replays; null where it does not run or is wrong. */
+    private GpuResult.Brief brief(GpuPlan plan, Contender peer, Activations activations, long bytes, double nanos, DeviceCheck check) {
+        int copies = Math.clamp(Math.ceilDiv(CACHES * context.device().l2Bytes(), bytes), 2, activations.copies());
+        try {
+            String kernel = peer.suggestion(true);
+            activations.poison(timer.stream());
+            Timing timing = timer.time(plan.rule().brief(), nanos, copies, copy -> peer.launch(timer.stream(), activations, copy), clock);
+            return checkAll(peer, activations, timing, check).fault() == null ? new GpuResult.Brief(kernel, timing) : null;
+        } catch (CublasLtException e) {
+            return null;
+        } finally {
+            peer.suggestion(false);
+        }
+    }
+
+    /** Quantized activations: the codes and scales that the reference needs are those of copy 0. */
+    private static ProductCheck.Verdict checkAll(Contender contender, Activations activations, Timing timing, DeviceCheck check) {
+        return check.checkAll(activations, timing.copies(), contender.scaling() == null ? timing.copies() - 1 : 0, contender.tolerance());
     }
 
     private static GpuResult wrong(Contender contender, GemmShape shape, int m, long bytes, ProductCheck.Verdict verdict) {

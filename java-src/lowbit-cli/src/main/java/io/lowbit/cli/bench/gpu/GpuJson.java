@@ -17,6 +17,8 @@ public final class GpuJson {
         d.put("benchmark", "gemm");
         d.put("when", report.when());
         d.put("seconds", report.seconds());
+        d.put("complete", report.complete());
+        d.put("phases", report.phases());
         d.put("backend", "cuda");
         d.put("backend_description", report.device());
         d.put("driver", report.driver());
@@ -80,6 +82,14 @@ public final class GpuJson {
         e.put("over_cublaslt_bf16", number(report.overBf16(r)));
         e.put("over_cublaslt_fp8", number(report.overFp8(r)));
         e.put("worst_error_of_allowed", r.worst());
+        if (r.brief() != null) {
+            Map<String, Object> brief = new LinkedHashMap<>();
+            brief.put("kernel", r.brief().kernel());
+            brief.put("nanos", ReportJson.samples(r.brief().timing().nanos()));
+            brief.put("noise", r.brief().timing().noise());
+            brief.put("launches", r.brief().timing().launches());
+            e.put("first_brief", brief);
+        }
         return e;
     }
 

@@ -2,12 +2,15 @@ package io.lowbit.cli.bench.gpu;
 
 import java.time.Instant;
 import java.util.List;
+import java.util.Map;
 
 /**
  * A whole run.
  *
  * @param when it began
  * @param seconds it took
+ * @param phases seconds of it that the harness spent on what, by name
+ * @param complete false while cases of the plan are missing
  * @param plan what was asked for
  * @param device hardware and kernels, in one line
  * @param driver the driver's own version; null where NVML is absent
@@ -21,7 +24,7 @@ import java.util.List;
  * @param results in the order they were measured
  */
 public record GpuReport(
-        Instant when, double seconds, GpuPlan plan, String device, String driver, long l2Bytes, String peers, DeviceLimits limits,
+        Instant when, double seconds, Map<String, Double> phases, boolean complete, GpuPlan plan, String device, String driver, long l2Bytes, String peers, DeviceLimits limits,
         GpuMonitor.State before, GpuMonitor.State after, String monitor,
         List<DispatchCost.Cost> dispatch, List<GpuResult> results) {
     /** True where no product was wrong. */

@@ -16,10 +16,25 @@ import io.lowbit.cli.bench.GemmShape;
  * @param timing null where it was not timed
  * @param bytes the fewest that one launch moves: weights as the scheme stores them, x and y once each
  * @param worst the largest error met, as a part of what is allowed
+ * @param brief a peer's first algorithm in brief replays; null for what is Lowbit's and where it was not timed
  */
 public record GpuResult(
         String name, boolean peer, String kernel, MathType math, GemmShape shape, int m, String reason, boolean wrong, Timing timing, long bytes,
-        double worst) {
+        double worst, Brief brief) {
+    /**
+     * What a program gets that takes the library's first suggestion, timed as most harnesses do: {@link TimingRule#brief}.
+     *
+     * @param kernel the algorithm
+     * @param timing of it
+     */
+    public record Brief(String kernel, Timing timing) {}
+
+    /** What was timed, or is Lowbit's and was not. */
+    public GpuResult(String name, boolean peer, String kernel, MathType math, GemmShape shape, int m, String reason, boolean wrong, Timing timing,
+            long bytes, double worst) {
+        this(name, peer, kernel, math, shape, m, reason, wrong, timing, bytes, worst, null);
+    }
+
     /** True where there is a time. */
     public boolean timed() {
         return timing != null;

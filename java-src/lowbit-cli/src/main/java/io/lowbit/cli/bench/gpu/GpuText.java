@@ -6,30 +6,26 @@ import io.lowbit.cli.bench.GemmShape;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import java.util.stream.Collectors;
 
 /** A report for people: the method, the ceilings, a table for each shape and what to be careful with. */
 public final class GpuText {
     private GpuText() {}
 
-    /** Prints it. */
-    public static void print(GpuReport report, Output out) {
-        method(report).forEach(out::line);
-        for (GemmShape shape : report.plan().shapes()) {
-            out.line("");
-            out.line("N x K = " + shape);
-            out.table(table(report, shape));
-        }
+    /** Prints a shape whose cases are all there. */
+    public static void print(GpuReport report, GemmShape shape, Output out) {
         out.line("");
-        notes(report).forEach(out::line);
+        out.line("N x K = " + shape + text(", %.0f s", report.seconds()));
+        out.table(table(report, shape));
     }
 
     /** How the figures came about. */
-    static List<String> method(GpuReport report) {
+    public static List<String> method(GpuReport report) {
         GpuPlan plan = report.plan();
         DeviceLimits limits = report.limits();
         List<String> lines = new ArrayList<>();
         lines.add("device   " + report.device() + (report.driver() == null ? "" : ", driver " + report.driver()));
-        lines.add("when     " + report.when() + text(", %.0f s in all", report.seconds()));
+        lines.add("when     " + report.when());
         lines.add("state    " + (report.before() == null ? report.monitor() : "at the start " + report.before()));
         if (report.after() != null) {
             lines.add("         at the end   " + report.after());
@@ -55,28 +51,29 @@ public final class GpuText {
     }
 
     private static Table table(GpuReport report, GemmShape shape) {
-        Table table = new Table("contender", ">M", ">µs", ">min", ">p95", ">GB/s", ">TFLOP/s", ">of roof", "", ">x bf16", ">x fp8", ">noise", "kernel");
+        Table table = new Table("contender", ">M", ">µs", ">min", ">p95", ">GB/s", ">TFLOP/s", ">of roof", "", ">first", ">x bf16", ">x fp8", ">noise", "kernel");
         for (int m : report.plan().ms()) {
             for (GpuResult r : report.results()) {
                 if (!r.shape().equals(shape) || r.m() != m) {
                     continue;
                 }
                 if (!r.timed()) {
-                    table.row(r.name(), m, r.wrong() ? "WRONG" : "skipped", null, null, null, null, null, null, null, null, null, r.kernel());
+                    table.row(r.name(), m, r.wrong() ? "WRONG" : "skipped", null, null, null, null, null, null, null, null, null, null, r.kernel());
                     continue;
                 }
                 Timing t = r.timing();
                 table.row(r.name(), m, micros(t.nanos().median()), micros(t.nanos().min()), micros(t.nanos().p95()),
                         text("%.0f", r.bytes() / t.seconds() * 1e-9), text("%.1f", r.flops() / t.seconds() * 1e-12),
                         text("%.2f", r.ofRoofline(report.limits())), r.boundByFlops(report.limits()) ? "f" : "b",
-                        ratio(report.overBf16(r)), ratio(report.overFp8(r)), text("%.1f %%%s", 100 * t.noise(), t.capped() ? " capped" : ""),
+                        r.brief() == null ? null : micros(r.brief().timing().nanos().median()), ratio(report.overBf16(r)), ratio(report.overFp8(r)), text("%.1f %%%s", 100 * t.noise(), t.capped() ? " capped" : ""),
                         r.kernel());
             }
         }
         return table;
     }
 
-    static List<String> notes(GpuReport report) {
+    /** What to be careful with, and where the time went. */
+    public static List<String> notes(GpuReport report) {
         List<String> notes = new ArrayList<>();
         for (GpuResult r : report.results()) {
             if (!r.timed()) {
@@ -91,6 +88,8 @@ public final class GpuText {
         if (capped > 0) {
             notes.add("capped   " + capped + " slow cases have fewer than " + report.plan().rule().replays() + " replays");
         }
+        notes.add(text("time     %.0f s:", report.seconds())
+                + report.phases().entrySet().stream().map(e -> text(" %s %.1f", e.getKey(), e.getValue())).collect(Collectors.joining(",")));
         return notes;
     }
 

@@ -30,30 +30,44 @@ final class GraphTimer implements AutoCloseable {
         return stream;
     }
 
+    /** Times what nobody asks the phases of. */
+    Timing time(TimingRule rule, int copies, IntConsumer launch) {
+        return time(rule, once(launch), copies, launch, new PhaseClock(System::nanoTime));
+    }
+
     /**
      * Times.
      *
+     * @param nanos about how long a launch takes, as {@link #once} says
      * @param launch adds one launch on copy 0 .. copies−1 to {@link #stream}; is captured
+     * @param clock is told what this is at
      */
-    Timing time(TimingRule rule, int copies, IntConsumer launch) {
-        int used = rule.copies(once(launch), copies);
-        double estimate = estimate(used, launch);
-        TimingRule.Counts counts = rule.counts(estimate, used);
-        try (Graph graph = Graph.capture(stream, () -> {
-            for (int i = 0; i < counts.launches(); i++) {
-                launch.accept(i % used);
+    Timing time(TimingRule rule, double nanos, int copies, IntConsumer launch, PhaseClock clock) {
+        PhaseClock.Phase before = clock.enter(PhaseClock.Phase.CAPTURE);
+        try {
+            int used = rule.copies(nanos, copies);
+            double estimate = estimate(used, launch);
+            TimingRule.Counts counts = rule.counts(estimate, used);
+            try (Graph graph = Graph.capture(stream, () -> {
+                for (int i = 0; i < counts.launches(); i++) {
+                    launch.accept(i % used);
+                }
+            })) {
+                clock.enter(PhaseClock.Phase.REST);
+                rest(estimate < RESTLESS_NANOS ? 0 : rule.restNanos());
+                clock.enter(PhaseClock.Phase.REPLAY);
+                int warm = Math.clamp((long) Math.ceil(rule.warmNanos() / (estimate * counts.launches())), 1, 1000);
+                for (int i = 0; i < warm; i++) {
+                    graph.launch(stream);
+                }
+                double[] samples = rule.apart() ? apart(graph, counts.replays()) : queued(graph, counts.replays());
+                for (int i = 0; i < samples.length; i++) {
+                    samples[i] /= counts.launches();
+                }
+                return Timing.of(samples, counts.launches(), used, counts.capped());
             }
-        })) {
-            rest(estimate < RESTLESS_NANOS ? 0 : rule.restNanos());
-            int warm = Math.clamp((long) Math.ceil(rule.warmNanos() / (estimate * counts.launches())), 1, 1000);
-            for (int i = 0; i < warm; i++) {
-                graph.launch(stream);
-            }
-            double[] nanos = rule.apart() ? apart(graph, counts.replays()) : queued(graph, counts.replays());
-            for (int i = 0; i < nanos.length; i++) {
-                nanos[i] /= counts.launches();
-            }
-            return Timing.of(nanos, counts.launches(), used, counts.capped());
+        } finally {
+            clock.enter(before);
         }
     }
 

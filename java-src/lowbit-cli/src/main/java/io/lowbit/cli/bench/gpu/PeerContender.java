@@ -29,6 +29,7 @@ final class PeerContender implements Contender {
     private final DeviceMemory scales;
     private CublasLtProduct product;
     private Algorithm used;
+    private Algorithm fastest;
     private String told;
 
     /**
@@ -100,7 +101,6 @@ final class PeerContender implements Contender {
         forget();
         product = new CublasLtProduct(library, operands, a.m(), a.n(), a.k(), scales == null ? 0 : scales.address(),
                 operands.fp8() ? a.scales(0) : 0);
-        Algorithm fastest = null;
         double least = Double.POSITIVE_INFINITY;
         double first = Double.NaN;
         for (Algorithm algorithm : product.algorithms()) {
@@ -128,6 +128,12 @@ final class PeerContender implements Contender {
     }
 
     @Override
+    public String suggestion(boolean first) {
+        used = first ? product.algorithms().getFirst() : fastest;
+        return used.name();
+    }
+
+    @Override
     public void launch(Stream stream, Activations a, int copy) {
         product.enqueue(stream, used, weights.at(copy), operands.fp8() ? a.codes(copy) : a.x(copy).address(), a.y(copy).address());
     }
@@ -138,6 +144,7 @@ final class PeerContender implements Contender {
             product = null;
         }
         used = null;
+        fastest = null;
         told = null;
     }
 

@@ -1,0 +1,62 @@
+package io.lowbit.cli.bench;
+
+import io.lowbit.cli.Output;
+import io.lowbit.cli.Progress;
+import io.lowbit.cli.bench.gpu.GpuBench;
+import io.lowbit.cli.bench.gpu.GpuJson;
+import io.lowbit.cli.bench.gpu.GpuReport;
+import io.lowbit.cli.bench.gpu.GpuResult;
+import io.lowbit.cli.bench.gpu.GpuSheet;
+import io.lowbit.cli.bench.gpu.GpuText;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.util.function.Supplier;
+
+/**
+ * Shows a run on a GPU as it goes on: the method first, a table as soon as a shape is measured, and the files of cases every
+ * few seconds, so that a run that is cut off leaves all but its last seconds.
+ */
+final class GpuProgress implements GpuBench.Listener {
+    private static final long SAVE_NANOS = 5_000_000_000L;
+
+    private final Output out;
+    private final Progress progress;
+    private final SheetOptions files;
+    private long saved = System.nanoTime();
+
+    GpuProgress(Output out, Progress progress, SheetOptions files) {
+        this.out = out;
+        this.progress = progress;
+        this.files = files;
+    }
+
+    @Override
+    public void began(GpuReport sofar) {
+        progress.clear();
+        GpuText.method(sofar).forEach(out::line);
+    }
+
+    @Override
+    public void done(GpuResult result, Supplier<GpuReport> sofar) {
+        progress.step(1, result.name() + " " + result.shape() + " M=" + result.m());
+        if (files.keepsUnfinished() && System.nanoTime() - saved > SAVE_NANOS) {
+            save(sofar.get());
+        }
+    }
+
+    @Override
+    public void finished(GemmShape shape, GpuReport sofar) {
+        progress.clear();
+        GpuText.print(sofar, shape, out);
+        save(sofar);
+    }
+
+    private void save(GpuReport sofar) {
+        try {
+            files.unfinished(GpuSheet.of(sofar), GpuJson.document(sofar));
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+        saved = System.nanoTime();
+    }
+}
