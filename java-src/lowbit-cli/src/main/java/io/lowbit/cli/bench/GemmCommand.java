@@ -9,6 +9,7 @@ import io.lowbit.cli.SchemeNames;
 import io.lowbit.cli.SchemeOptions;
 import io.lowbit.cli.bench.cublaslt.CublasLtLibrary;
 import io.lowbit.cli.bench.cublaslt.CublasLtMissingException;
+import io.lowbit.cli.bench.gpu.Agreement;
 import io.lowbit.cli.bench.gpu.GpuBench;
 import io.lowbit.cli.bench.gpu.GpuJson;
 import io.lowbit.cli.bench.gpu.GpuPlan;
@@ -24,6 +25,7 @@ import io.lowbit.quant.QuantizeOptions;
 import io.lowbit.quant.Quantizer;
 import io.lowbit.quant.Scheme;
 import io.lowbit.tensor.DType;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.EnumSet;
 import java.util.List;
@@ -167,6 +169,13 @@ final class GemmCommand implements Callable<Integer> {
                 description = "Weights, x and y of the launches of a replay together, at least (and five L2 caches). Default: 512.")
         private long coldMib = 512;
 
+        @Option(
+                names = "--against",
+                paramLabel = "FILE",
+                description = "Put another harness's figures of cuBLASLt through PyTorch beside the brief replays: CSV with the columns op, M, N, K, "
+                        + "median_us.")
+        private Path against;
+
         @Option(names = "--cublaslt", paramLabel = "FILE", description = "libcublasLt.so.12 or .13. Default: looked for by name, in CUDA toolkits and beside each Python.")
         private Path cublasLt;
     }
@@ -251,6 +260,7 @@ final class GemmCommand implements Callable<Integer> {
         } catch (IllegalArgumentException e) {
             throw new ParameterException(spec.commandLine(), e.getMessage());
         }
+        String theirs = gpu.against == null ? null : Files.readString(gpu.against);
         GpuReport report;
         QuantizeOptions options = schemes.options(backendOption.threads());
         if (profile != null) {
@@ -263,17 +273,33 @@ final class GemmCommand implements Callable<Integer> {
         }
         try (Progress progress = out.progress("bench", plan.size());
                 GpuBench bench = new GpuBench(backend, library, peer, options)) {
-            report = bench.run(plan, new GpuProgress(out, progress, files));
+            report = bench.run(plan, new GpuProgress(out::line, progress, files));
         }
         out.line("");
         GpuText.notes(report).forEach(out::line);
         Map<String, Object> document = GpuJson.document(report);
+        if (theirs != null) {
+            agreement(report, theirs, document);
+        }
         files.finish(GpuSheet.of(report), document, out);
         out.document(document);
         if (!report.right()) {
             throw wrong(report.results().stream().filter(GpuResult::wrong).count(), report.results().size());
         }
         return 0;
+    }
+
+    private void agreement(GpuReport report, String theirs, Map<String, Object> document) {
+        Agreement agreement;
+        try {
+            agreement = Agreement.of(report, theirs);
+        } catch (IllegalArgumentException e) {
+            throw new CliException("bench gemm: " + gpu.against + ": " + e.getMessage(), e);
+        }
+        out.line("");
+        out.line("against " + gpu.against);
+        agreement.text().forEach(out::line);
+        document.put("agreement", agreement.document());
     }
 
     private int onCpu(Backend backend) throws Exception {

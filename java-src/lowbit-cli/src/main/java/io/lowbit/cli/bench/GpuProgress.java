@@ -1,6 +1,5 @@
 package io.lowbit.cli.bench;
 
-import io.lowbit.cli.Output;
 import io.lowbit.cli.Progress;
 import io.lowbit.cli.bench.gpu.GpuBench;
 import io.lowbit.cli.bench.gpu.GpuJson;
@@ -10,6 +9,7 @@ import io.lowbit.cli.bench.gpu.GpuSheet;
 import io.lowbit.cli.bench.gpu.GpuText;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.util.function.Consumer;
 import java.util.function.Supplier;
 
 /**
@@ -19,12 +19,13 @@ import java.util.function.Supplier;
 final class GpuProgress implements GpuBench.Listener {
     private static final long SAVE_NANOS = 5_000_000_000L;
 
-    private final Output out;
+    private final Consumer<String> out;
     private final Progress progress;
     private final SheetOptions files;
     private long saved = System.nanoTime();
 
-    GpuProgress(Output out, Progress progress, SheetOptions files) {
+    /** @param out takes the lines of the result */
+    GpuProgress(Consumer<String> out, Progress progress, SheetOptions files) {
         this.out = out;
         this.progress = progress;
         this.files = files;
@@ -33,7 +34,7 @@ final class GpuProgress implements GpuBench.Listener {
     @Override
     public void began(GpuReport sofar) {
         progress.clear();
-        GpuText.method(sofar).forEach(out::line);
+        GpuText.method(sofar).forEach(out);
     }
 
     @Override
@@ -47,7 +48,7 @@ final class GpuProgress implements GpuBench.Listener {
     @Override
     public void finished(GemmShape shape, GpuReport sofar) {
         progress.clear();
-        GpuText.print(sofar, shape, out);
+        GpuText.shape(sofar, shape).forEach(out);
         save(sofar);
     }
 

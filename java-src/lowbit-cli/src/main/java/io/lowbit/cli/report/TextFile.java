@@ -12,7 +12,8 @@ public final class TextFile {
     /** Writes UTF-8 beside the final name and renames it when whole. */
     public static void write(Path file, String text) throws IOException {
         Path target = file.toAbsolutePath();
-        Path part = Files.createTempFile(target.getParent(), "." + target.getFileName() + ".", ".part");
+        // not a temporary file of the JDK's: that would be readable for its owner only
+        Path part = target.resolveSibling("." + target.getFileName() + "." + ProcessHandle.current().pid() + ".part");
         try {
             Files.writeString(part, text);
             Files.move(part, target, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);

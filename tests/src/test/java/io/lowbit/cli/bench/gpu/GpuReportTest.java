@@ -1,5 +1,11 @@
 package io.lowbit.cli.bench.gpu;
 
+import static io.lowbit.cli.bench.gpu.MadeUpRun.LIMITS;
+import static io.lowbit.cli.bench.gpu.MadeUpRun.SHAPE;
+import static io.lowbit.cli.bench.gpu.MadeUpRun.brief;
+import static io.lowbit.cli.bench.gpu.MadeUpRun.report;
+import static io.lowbit.cli.bench.gpu.MadeUpRun.timed;
+import static io.lowbit.cli.bench.gpu.MadeUpRun.whole;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -7,45 +13,13 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.lowbit.checkpoint.json.JsonObject;
 import io.lowbit.checkpoint.json.JsonReader;
 import io.lowbit.cli.Json;
-import io.lowbit.cli.bench.GemmShape;
-import io.lowbit.cli.bench.Samples;
+import io.lowbit.cli.bench.cublaslt.Operands;
 import io.lowbit.cli.bench.sheet.Comparison;
 import io.lowbit.cli.bench.sheet.Sheet;
-import io.lowbit.quant.Scheme;
-import io.lowbit.tensor.DType;
-import java.time.Instant;
-import java.util.List;
-import java.util.Map;
 import org.junit.jupiter.api.Test;
 
 /** A made-up run on a GPU: ratios, text and JSON. */
 class GpuReportTest {
-    private static final GemmShape SHAPE = new GemmShape(4096, 4096);
-    private static final DeviceLimits LIMITS = new DeviceLimits(2.4e12, 3e12, 800e12, 1500e12, "made up");
-
-    private static GpuResult timed(String name, boolean peer, MathType math, int m, double micros) {
-        double[] nanos = new double[50];
-        java.util.Arrays.fill(nanos, micros * 1e3);
-        return new GpuResult(name, peer, "k", math, SHAPE, m, null, false, Timing.of(nanos, 100, 50, false), 30_000_000, 0.5);
-    }
-
-    private static GpuReport report(GpuMonitor.State state, GpuResult... results) {
-        GpuPlan plan = new GpuPlan(List.of(new Scheme.Mxfp4()), List.of(SHAPE), List.of(1, 64), DType.BF16, true, GpuPlan.Inputs.BOTH, true, 1 << 30,
-                TimingRule.of(50, 0.6, 0.1, false), 1);
-        return new GpuReport(Instant.parse("2026-11-25T10:00:00Z"), 9, Map.of("replay", 6.0), true, plan, "a GPU", "580.1", 50 << 20, "cuBLASLt 13", LIMITS, state, state,
-                state == null ? "no NVML: clocks are not known" : null,
-                List.of(new DispatchCost.Cost("forward", Samples.of(1500), null), new DispatchCost.Cost("launch, X", null, "no native library")),
-                List.of(results));
-    }
-
-    private static GpuReport whole() {
-        return report(new GpuMonitor.State(1980, 2619, 41, 218_000, 700_000),
-                timed("cublasLt bf16", true, MathType.BF16, 1, 20), timed("cublasLt fp8 row fast", true, MathType.FP8, 1, 12),
-                timed("cublasLt fp8 tensor fast", true, MathType.FP8, 1, 10), timed("mxfp4", false, MathType.BF16, 1, 5),
-                new GpuResult("mxfp4", false, "k", MathType.BF16, SHAPE, 64, "y[0, 0] is NaN or was not written", true, null, 1, Double.POSITIVE_INFINITY),
-                new GpuResult("cublasLt fp8 row precise", true, null, MathType.FP8, SHAPE, 1, "no algorithm", false, null, 1, 0));
-    }
-
     @Test
     void speedsAreOverThePeersOfTheSameCase() {
         GpuReport report = whole();
@@ -84,6 +58,14 @@ class GpuReportTest {
         assertTrue(notes.contains("skipped  cublasLt fp8 row precise 4096x4096 M=1: no algorithm"), notes);
         assertTrue(notes.contains("dispatch forward: 1500 ns"), notes);
         assertTrue(notes.contains("dispatch launch, X: no native library"), notes);
+    }
+
+    @Test
+    void aTableShowsTheBriefReplaysToo() {
+        String table = String.join("\n", GpuText.shape(report(null, brief(Operands.BF16, 1, 16, 18.25)), SHAPE));
+        assertTrue(table.contains("18.25"), table);
+        assertTrue(table.contains("N x K = 4096x4096, 9 s"), table);
+        assertTrue(String.join("\n", GpuText.notes(whole())).contains("time     9 s: replay 6.0"));
     }
 
     @Test

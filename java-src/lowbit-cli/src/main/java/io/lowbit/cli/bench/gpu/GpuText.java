@@ -1,6 +1,5 @@
 package io.lowbit.cli.bench.gpu;
 
-import io.lowbit.cli.Output;
 import io.lowbit.cli.Table;
 import io.lowbit.cli.bench.GemmShape;
 import java.util.ArrayList;
@@ -12,11 +11,11 @@ import java.util.stream.Collectors;
 public final class GpuText {
     private GpuText() {}
 
-    /** Prints a shape whose cases are all there. */
-    public static void print(GpuReport report, GemmShape shape, Output out) {
-        out.line("");
-        out.line("N x K = " + shape + text(", %.0f s", report.seconds()));
-        out.table(table(report, shape));
+    /** The table of a shape. */
+    public static List<String> shape(GpuReport report, GemmShape shape) {
+        List<String> lines = new ArrayList<>(List.of("", "N x K = " + shape + text(", %.0f s after the start", report.seconds())));
+        lines.addAll(table(report, shape).lines());
+        return lines;
     }
 
     /** How the figures came about. */
