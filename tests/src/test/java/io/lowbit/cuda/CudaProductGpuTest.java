@@ -13,9 +13,12 @@ import io.lowbit.quant.Grouping;
 import io.lowbit.quant.QuantizedMatrix;
 import io.lowbit.quant.Scheme;
 import io.lowbit.tensor.DType;
+import io.lowbit.tensor.Shape;
 import io.lowbit.tensor.Tensor;
 import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
 import java.util.List;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Tag;
@@ -58,7 +61,7 @@ class CudaProductGpuTest extends BackendProductCases {
                 double[][] xs = Products.rows(x);
                 double[] sums = new double[most * n];
                 double[] magnitudes = new double[most * n];
-                for (int row = 0; row < most; row++) {
+                IntStream.range(0, most).parallel().forEach(row -> {
                     for (int col = 0; col < n; col++) {
                         for (int i = 0; i < k; i++) {
                             double product = xs[row][i] * weights[col][i];
@@ -66,20 +69,20 @@ class CudaProductGpuTest extends BackendProductCases {
                             magnitudes[row * n + col] += Math.abs(product);
                         }
                     }
-                }
+                });
                 try (CudaLinear layer = backend.load(w)) {
-                    for (int m = 1; m <= most; m++) {
-                        Tensor y = Tensor.allocate(Arena.ofAuto(), DType.F32, m, n);
-                        layer.forward(x.rows(0, m), y);
+                    IntStream.rangeClosed(1, most).parallel().forEach(m -> {
+                        float[] y = new float[m * n];
+                        layer.forward(x.rows(0, m), new Tensor(DType.F32, Shape.of(m, n), MemorySegment.ofArray(y)));
                         double part = (k + 2) * 0x1p-24 + layer.operandRounding(m, DType.BF16, DType.F32);
                         for (int i = 0; i < m * n; i++) {
-                            double error = Math.abs(y.getFloat(i) - sums[i]);
+                            double error = Math.abs(y[i] - sums[i]);
                             if (!(error <= part * magnitudes[i] + Math.abs(sums[i]) * 0x1p-24)) {
                                 fail(layer.kernel(m, DType.BF16, DType.F32).name() + " " + w + " M=" + m + " y[" + i / n + ", " + i % n
                                         + "]: off by " + error);
                             }
                         }
-                    }
+                    });
                 }
             }
         }
