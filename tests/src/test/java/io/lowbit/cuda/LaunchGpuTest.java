@@ -197,7 +197,7 @@ class LaunchGpuTest {
         Function function = module.function("sm90_probe_box");
         for (TensorMap.Swizzle swizzle : TensorMap.Swizzle.values()) {
             int width = swizzle == TensorMap.Swizzle.NONE ? 48 : 16 << swizzle.ordinal();
-            for (int[] at : new int[][] {{0, 0}, {32, 5}, {250, 0}, {-16, -3}, {96, 15}}) {
+            for (int[] at : new int[][] {{0, 0}, {32, 5}, {240, 0}, {-16, -3}, {96, 15}}) {
                 stream.fill(to, (byte) 0x55, 8L * width);
                 Arguments arguments = stream.arguments();
                 arguments.struct(arguments.map(0).matrix(context, TensorMap.Type.U8, swizzle, TensorMap.Promotion.B128, from, COLUMNS, ROWS, PITCH,
