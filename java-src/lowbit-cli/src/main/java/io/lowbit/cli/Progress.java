@@ -30,16 +30,20 @@ public final class Progress implements AutoCloseable {
 
     /** {@code steps} more are done; {@code detail} says what is at work now. Any thread may call. */
     public synchronized void step(long steps, String detail) {
+        step(steps, total <= 0 ? 0 : (double) (done + steps) / total, detail);
+    }
+
+    /** The same for steps that are not alike: {@code part} of the whole work, 0 to 1, is done. */
+    public synchronized void step(long steps, double part, String detail) {
         done += steps;
         long now = System.nanoTime();
         if (visible && (now - drawn >= REDRAW_NANOS || done >= total)) {
             drawn = now;
-            draw(detail, now);
+            draw(Math.clamp(part, 0.0, 1.0), detail, now);
         }
     }
 
-    private void draw(String detail, long now) {
-        double part = total <= 0 ? 0 : Math.clamp((double) done / total, 0.0, 1.0);
+    private void draw(double part, String detail, long now) {
         int full = (int) Math.round(part * CELLS);
         double seconds = (now - start) * 1e-9;
         String left = part > 0 && part < 1 ? String.format(java.util.Locale.ROOT, ", %.0f s left", seconds / part - seconds) : "";

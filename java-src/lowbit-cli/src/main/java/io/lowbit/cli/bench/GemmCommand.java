@@ -101,7 +101,7 @@ final class GemmCommand implements Callable<Integer> {
     @Option(
             names = "--seconds",
             paramLabel = "S",
-            description = "Timed calls of a case: on the CPU at least (default 1), on a GPU at most about so long (default 0.6).")
+            description = "Timed calls of a case: on the CPU at least (default 1), on a GPU at most about so long (default 1).")
     private Double seconds;
 
     @Option(
@@ -256,7 +256,7 @@ final class GemmCommand implements Callable<Integer> {
         try {
             plan = new GpuPlan(gpuSchemes(), shapes(GPU_SHAPES), ms(GPU_MS), type(Activations.bf16), library != null,
                     profile != null ? GpuPlan.Inputs.BOTH : GpuPlan.Inputs.valueOf(gpu.activations.toUpperCase(Locale.ROOT)), true,
-                    gpu.coldMib << 20, TimingRule.of(runs == null ? 50 : runs, seconds == null ? 0.6 : seconds, gpu.rest, gpu.apart), seed);
+                    gpu.coldMib << 20, TimingRule.of(runs == null ? 50 : runs, seconds == null ? 1 : seconds, gpu.rest, gpu.apart), seed);
         } catch (IllegalArgumentException e) {
             throw new ParameterException(spec.commandLine(), e.getMessage());
         }
@@ -273,7 +273,7 @@ final class GemmCommand implements Callable<Integer> {
         }
         try (Progress progress = out.progress("bench", plan.size());
                 GpuBench bench = new GpuBench(backend, library, peer, options)) {
-            report = bench.run(plan, new GpuProgress(out::line, progress, files));
+            report = bench.run(plan, new GpuProgress(plan, out::line, progress, files));
         }
         out.line("");
         GpuText.notes(report).forEach(out::line);

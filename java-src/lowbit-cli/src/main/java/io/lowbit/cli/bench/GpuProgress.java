@@ -3,6 +3,7 @@ package io.lowbit.cli.bench;
 import io.lowbit.cli.Progress;
 import io.lowbit.cli.bench.gpu.GpuBench;
 import io.lowbit.cli.bench.gpu.GpuJson;
+import io.lowbit.cli.bench.gpu.GpuPlan;
 import io.lowbit.cli.bench.gpu.GpuReport;
 import io.lowbit.cli.bench.gpu.GpuResult;
 import io.lowbit.cli.bench.gpu.GpuSheet;
@@ -22,10 +23,13 @@ final class GpuProgress implements GpuBench.Listener {
     private final Consumer<String> out;
     private final Progress progress;
     private final SheetOptions files;
+    private final double whole;
+    private double spent;
     private long saved = System.nanoTime();
 
     /** @param out takes the lines of the result */
-    GpuProgress(Consumer<String> out, Progress progress, SheetOptions files) {
+    GpuProgress(GpuPlan plan, Consumer<String> out, Progress progress, SheetOptions files) {
+        this.whole = plan.weight();
         this.out = out;
         this.progress = progress;
         this.files = files;
@@ -39,7 +43,8 @@ final class GpuProgress implements GpuBench.Listener {
 
     @Override
     public void done(GpuResult result, Supplier<GpuReport> sofar) {
-        progress.step(1, result.name() + " " + result.shape() + " M=" + result.m());
+        spent += GpuPlan.weight(result.shape(), result.m());
+        progress.step(1, spent / whole, result.name() + " " + result.shape() + " M=" + result.m());
         if (files.keepsUnfinished() && System.nanoTime() - saved > SAVE_NANOS) {
             save(sofar.get());
         }

@@ -16,6 +16,7 @@ public final class Kernels implements AutoCloseable {
     private final Architecture architecture;
     private final Map<String, Module> modules = new HashMap<>();
     private final Map<String, Function> functions = new HashMap<>();
+    private long compileNanos;
 
     public Kernels(Context context, Architecture architecture) {
         this.context = context;
@@ -46,12 +47,19 @@ public final class Kernels implements AutoCloseable {
         Module module = modules.get(file);
         if (module == null) {
             String resource = resource(file, architecture);
+            long start = System.nanoTime();
             module = Module.load(context, resource, ptx(resource));
+            compileNanos += System.nanoTime() - start;
             modules.put(file, module);
         }
         Function function = module.function(name);
         functions.put(name, function);
         return function;
+    }
+
+    /** How long the driver compiled so far; it is short where the driver's own cache has a file from an earlier process. */
+    public synchronized long compileNanos() {
+        return compileNanos;
     }
 
     /** Name of the PTX of a source file. */

@@ -26,6 +26,16 @@ class PhaseClockTest {
     }
 
     @Test
+    void aPartOfAPhaseCanBeAnother() {
+        PhaseClock clock = new PhaseClock(() -> now);
+        clock.enter(Phase.WEIGHTS);
+        now += 3_000_000_000L;
+        clock.move(Phase.COMPILE, 2_000_000_000L);
+        now += 500_000_000L;
+        assertEquals(Map.of("compile", 2.0, "weights", 1.5), clock.seconds());
+    }
+
+    @Test
     void nothingIsSpentBeforeTheFirstPhase() {
         assertEquals(Map.of(), new PhaseClock(() -> now).seconds());
     }

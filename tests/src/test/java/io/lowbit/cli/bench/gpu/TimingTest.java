@@ -58,6 +58,24 @@ class TimingTest {
     }
 
     @Test
+    void briefReplaysLaunchOnEveryCopyOnce() {
+        TimingRule brief = RULE.brief();
+        assertTrue(brief.apart());
+        assertEquals(16, brief.counts(8_000, 16).launches());
+        assertEquals(2, brief.counts(5.2e6, 2).launches());
+        assertEquals(50, brief.counts(5.2e6, 2).replays());
+        assertEquals(RULE.restNanos(), brief.restNanos());
+        assertEquals(0, brief.restless().restNanos());
+    }
+
+    @Test
+    void aPlanWeighsItsCases() {
+        GpuPlan plan = MadeUpRun.whole().plan();
+        assertEquals(6 * 2, plan.size(), "five peers and MXFP4, which has no FP8 product");
+        assertEquals(6 * (GpuPlan.weight(MadeUpRun.SHAPE, 1) + GpuPlan.weight(MadeUpRun.SHAPE, 64)), plan.weight(), 1e-9);
+    }
+
+    @Test
     void senselessRulesAreRefused() {
         assertThrows(IllegalArgumentException.class, () -> TimingRule.of(0, 1, 0, false));
         assertThrows(IllegalArgumentException.class, () -> TimingRule.of(50, 0, 0, false));

@@ -60,7 +60,12 @@ class PageTest {
         Document svg = parse(new RooflinePlot(sheet, new Styles(sheet)).svg());
         long timed = sheet.rows().stream().filter(Row::timed).count();
         assertEquals(timed, svg.getElementsByTagName("title").getLength() - 1);
-        assertEquals(21 * 2, svg.getElementsByTagName("circle").getLength(), "Lowbit's are circles");
+        assertEquals(21 * 2 + 3, svg.getElementsByTagName("circle").getLength(), "Lowbit's are circles; three more in the legend");
+        String words = svg.getDocumentElement().getTextContent();
+        for (String family : List.of("INT4", "NF4, FP4", "FP8", "peers")) {
+            assertTrue(words.contains(family), words);
+        }
+        assertFalse(words.contains("MXFP4"), "none was measured");
         inside(svg, "circle", "cx", 1040);
         inside(svg, "circle", "cy", 560);
     }

@@ -54,6 +54,13 @@ public final class GpuBench implements AutoCloseable {
     private static final int MOST_COPIES = 512;
     private static final float DEVIATION = 0.02f;
 
+    /** Shorter launches, and those with fewer operations a second, draw too little power to lower the clock. */
+    private static final double HUNGRY_NANOS = 40_000;
+    private static final double HUNGRY_FLOPS_PER_NANO = 250_000;
+
+    /** Before a contender's first case: the first replays after allocating and freeing much memory were seen to be slower. */
+    private static final double SETTLE_NANOS = 30e6;
+
     private final CudaBackend backend;
     private final Context context;
     private final QuantizeOptions options;
@@ -65,6 +72,7 @@ public final class GpuBench implements AutoCloseable {
     private final CublasLtHandle peers;
     private final String peerText;
     private PhaseClock clock = new PhaseClock(System::nanoTime);
+    private long compiled;
 
     /**
      * @param backend loads and multiplies; stays open
@@ -125,6 +133,13 @@ public final class GpuBench implements AutoCloseable {
         GpuReport last = sofar.get();
         return new GpuReport(when, last.seconds(), last.phases(), true, plan, last.device(), last.driver(), last.l2Bytes(), peerText, last.limits(),
                 before, after, last.monitor(), dispatch, results);
+    }
+
+    /** Takes what the driver has compiled since the last call out of the phase that it happened in. */
+    private void compiled() {
+        long all = backend.kernels().compileNanos();
+        clock.move(PhaseClock.Phase.COMPILE, all - compiled);
+        compiled = all;
     }
 
     private void report(Runnable text) {
@@ -201,9 +216,11 @@ public final class GpuBench implements AutoCloseable {
             }
             clock.enter(PhaseClock.Phase.WEIGHTS);
             try (DeviceMatrix matrix = backend.quantize(floats, scheme, options); DeviceCheck check = check(plan, matrix)) {
+                compiled();
                 for (Maker maker : makers) {
                     clock.enter(PhaseClock.Phase.WEIGHTS);
                     try (Contender contender = maker.make.apply(matrix)) {
+                        compiled();
                         turn.take(contender, maker.dtype, check);
                         clock.enter(PhaseClock.Phase.COPIES);
                     }
@@ -266,6 +283,8 @@ public final class GpuBench implements AutoCloseable {
 
     private void runContender(GpuPlan plan, Contender contender, DType dtype, GemmShape shape, Activations activations, DeviceCheck check,
             Consumer<GpuResult> done) {
+        clock.enter(PhaseClock.Phase.REST);
+        timer.rest(SETTLE_NANOS);
         for (int m : plan.ms()) {
             long bytes = bytes(contender, dtype, shape, m);
             try {
@@ -299,6 +318,7 @@ public final class GpuBench implements AutoCloseable {
         timer.stream().synchronize();
         clock.enter(contender.peer() ? PhaseClock.Phase.CHOICE : PhaseClock.Phase.COPIES);
         contender.prepare(timer, activations);
+        compiled();
     }
 
     private GpuResult runCase(GpuPlan plan, Contender contender, DType dtype, GemmShape shape, int m, long bytes, Activations activations,
@@ -318,9 +338,10 @@ public final class GpuBench implements AutoCloseable {
             return new GpuResult(contender.name(), contender.peer(), contender.kernel(), contender.math(), shape, m, reason, false, null, bytes,
                     first.worst());
         }
-        GpuResult.Brief brief = contender.peer() ? brief(plan, contender, activations, bytes, nanos, check) : null;
+        TimingRule rule = hungry(shape, m, nanos) ? plan.rule() : plan.rule().restless();
+        GpuResult.Brief brief = contender.peer() ? brief(rule.brief(), contender, activations, bytes, nanos, check) : null;
         activations.poison(timer.stream());
-        Timing timing = timer.time(plan.rule(), nanos, copies, copy -> contender.launch(timer.stream(), activations, copy), clock);
+        Timing timing = timer.time(rule, nanos, copies, copy -> contender.launch(timer.stream(), activations, copy), clock);
         ProductCheck.Verdict last = checkAll(contender, activations, timing, check);
         if (last.fault() != null) {
             return wrong(contender, shape, m, bytes, last);
@@ -329,13 +350,18 @@ public final class GpuBench implements AutoCloseable {
                 Math.max(first.worst(), last.worst()), brief);
     }
 
+    /** True for what may reach the power limit: long launches with many operations a second. */
+    private static boolean hungry(GemmShape shape, int m, double nanos) {
+        return nanos > HUNGRY_NANOS && 2.0 * m * shape.n() * shape.k() / nanos > HUNGRY_FLOPS_PER_NANO;
+    }
+
     /** The library's first suggestion in brief replays; null where it does not run or is wrong. */
-    private GpuResult.Brief brief(GpuPlan plan, Contender peer, Activations activations, long bytes, double nanos, DeviceCheck check) {
+    private GpuResult.Brief brief(TimingRule rule, Contender peer, Activations activations, long bytes, double nanos, DeviceCheck check) {
         int copies = Math.clamp(Math.ceilDiv(CACHES * context.device().l2Bytes(), bytes), 2, activations.copies());
         try {
             String kernel = peer.suggestion(true);
             activations.poison(timer.stream());
-            Timing timing = timer.time(plan.rule().brief(), nanos, copies, copy -> peer.launch(timer.stream(), activations, copy), clock);
+            Timing timing = timer.time(rule, nanos, copies, copy -> peer.launch(timer.stream(), activations, copy), clock);
             return checkAll(peer, activations, timing, check).fault() == null ? new GpuResult.Brief(kernel, timing) : null;
         } catch (CublasLtException e) {
             return null;

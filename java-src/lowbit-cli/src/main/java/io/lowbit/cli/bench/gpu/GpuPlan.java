@@ -54,11 +54,25 @@ public record GpuPlan(
 
     /** Number of all cases. */
     public int size() {
+        return contenders() * shapes.size() * ms.size();
+    }
+
+    /** About how long a case takes beside others: the set-up is the same for all, the replays are longer for larger products. */
+    public static double weight(GemmShape shape, int m) {
+        return 0.06 + Math.min(0.6, 2.0 * m * shape.n() * shape.k() / 7e12);
+    }
+
+    /** Of all cases together. */
+    public double weight() {
+        return contenders() * shapes.stream().mapToDouble(shape -> ms.stream().mapToDouble(m -> weight(shape, m)).sum()).sum();
+    }
+
+    private int contenders() {
         int contenders = peers ? Operands.values().length : 0;
         for (Scheme scheme : schemes) {
             contenders += (onPlain(scheme) ? 1 : 0) + (onFp8(scheme) ? ACCUMULATIONS.size() : 0);
         }
-        return contenders * shapes.size() * ms.size();
+        return contenders;
     }
 
     /** True where the weights are timed on activations as they come. */

@@ -13,9 +13,6 @@ import java.util.function.IntConsumer;
  * with an event between each two, so the host's own time is in no figure.
  */
 final class GraphTimer implements AutoCloseable {
-    /** Shorter launches are bound by memory and draw too little power to lower the clock. */
-    private static final double RESTLESS_NANOS = 40_000;
-
     private final Context context;
     private final Stream stream;
     private final List<Event> events = new ArrayList<>();
@@ -54,7 +51,7 @@ final class GraphTimer implements AutoCloseable {
                 }
             })) {
                 clock.enter(PhaseClock.Phase.REST);
-                rest(estimate < RESTLESS_NANOS ? 0 : rule.restNanos());
+                rest(rule.restNanos());
                 clock.enter(PhaseClock.Phase.REPLAY);
                 int warm = Math.clamp((long) Math.ceil(rule.warmNanos() / (estimate * counts.launches())), 1, 1000);
                 for (int i = 0; i < warm; i++) {
@@ -99,7 +96,8 @@ final class GraphTimer implements AutoCloseable {
         return nanos;
     }
 
-    private void rest(double nanos) {
+    /** Leaves the device alone. */
+    void rest(double nanos) {
         stream.synchronize();
         long until = System.nanoTime() + (long) nanos;
         for (long left = (long) nanos; left > 0; left = until - System.nanoTime()) {

@@ -12,7 +12,9 @@ final class PhaseClock {
     enum Phase {
         /** Opening, and measuring the ceilings. */
         CEILINGS,
-        /** Random weights, quantized; a kernel's first use compiles its PTX. */
+        /** The driver compiles PTX at the first use of a file of kernels. */
+        COMPILE,
+        /** Random weights, quantized. */
         WEIGHTS,
         /** Copies of weights and activations. */
         COPIES,
@@ -51,6 +53,14 @@ final class PhaseClock {
         Phase before = now;
         now = phase;
         return before;
+    }
+
+    /** {@code part} of what was spent in this phase since it was entered was {@code phase} indeed. */
+    void move(Phase phase, long part) {
+        if (part > 0) {
+            since += part;
+            spent.merge(phase, part, Long::sum);
+        }
     }
 
     /** Seconds of each phase so far, in the order of their names above. */

@@ -5,8 +5,8 @@ package io.lowbit.cli.bench.gpu;
  *
  * @param replays of the graph, at least, unless the cap forbids it
  * @param replayNanos a replay has so many launches that it takes at least so long: the clock's steps are half a microsecond
- * @param restNanos the device is left alone so long before the warm-up: after sustained work on tensor cores the power limit holds
- *     the clock down for a while, and what ran before would be in the figures
+ * @param restNanos the device is left alone so long before the warm-up of what the power limit may bound: after sustained work on
+ *     tensor cores it holds the clock down for a while, and what ran before would be in the figures
  * @param warmNanos untimed replays take at least so long
  * @param apart true to wait after each replay, so that the host's launch of the graph is in its time; false to queue all of them
  * @param capNanos all replays of a case together take about so long at most
@@ -24,6 +24,11 @@ public record TimingRule(int replays, double replayNanos, double restNanos, doub
      */
     TimingRule brief() {
         return new TimingRule(replays, 0, restNanos, 1e6, true, capNanos);
+    }
+
+    /** The same without a rest. */
+    TimingRule restless() {
+        return new TimingRule(replays, replayNanos, 0, warmNanos, apart, capNanos);
     }
 
     public TimingRule {

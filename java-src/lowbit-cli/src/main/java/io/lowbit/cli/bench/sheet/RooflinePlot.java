@@ -57,17 +57,28 @@ final class RooflinePlot {
         for (Row row : rows) {
             out.append("<g><title>").append(Svg.escape(Svg.format("%s: %.2f µs, %.3g TFLOP/s, %.0f GB/s, %.0f %% of the roofline", row.key(),
                     row.median() * 1e-3, row.rate() * 1e-12, row.throughput() * 1e-9, 100 * row.ofRoofline()))).append("</title>");
-            out.append(mark(x.at(row.intensity()), y.at(row.rate() * 1e-12), row)).append("</g>\n");
+            out.append(mark(x.at(row.intensity()), y.at(row.rate() * 1e-12), styles.family(row))).append("</g>\n");
         }
+        legend(out);
         return out.append("</svg>\n").toString();
     }
 
     /** Lowbit's are filled circles, peers are crosses. */
-    private String mark(double x, double y, Row row) {
-        String family = styles.family(row);
-        return row.peer()
-                ? Svg.format("<path d='M%.1f %.1f l6 6 m0 -6 l-6 6' class='line peer l-%s'/>", x - 3, y - 3, family)
-                : Svg.format("<circle cx='%.1f' cy='%.1f' r='3.6' class='dot f-%s'/>", x, y, family);
+    private static String mark(double x, double y, Styles.Family family) {
+        return family == Styles.Family.PEER
+                ? Svg.format("<path d='M%.1f %.1f l6 6 m0 -6 l-6 6' class='line peer l-%s'/>", x - 3, y - 3, family.suffix())
+                : Svg.format("<circle cx='%.1f' cy='%.1f' r='3.6' class='dot f-%s'/>", x, y, family.suffix());
+    }
+
+    /** In the lower right corner: few operations a second of many a byte are rare. */
+    private void legend(StringBuilder out) {
+        List<Styles.Family> families = styles.used();
+        double y = HEIGHT - BOTTOM - 14 - 18 * (families.size() - 1);
+        for (Styles.Family family : families) {
+            out.append("<g>").append(mark(WIDTH - RIGHT - 120, y, family)).append(Svg.text(WIDTH - RIGHT - 108, y + 4, "tick", "start", family.label()))
+                    .append("</g>\n");
+            y += 18;
+        }
     }
 
     private static void slope(StringBuilder out, Axis x, Axis y, double bandwidth, String name) {

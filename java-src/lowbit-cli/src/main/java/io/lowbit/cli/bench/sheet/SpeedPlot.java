@@ -97,7 +97,11 @@ final class SpeedPlot {
             tip.append(Svg.format(", M=%d: %.2f", p.m, p.value));
         }
         out.append("<g><title>").append(Svg.escape(tip.toString())).append("</title>")
-                .append(Svg.format("<path d='%s' class='%s'/></g>%n", path.toString().strip(), styles.line(line.name)));
+                .append(Svg.format("<path d='%s' class='%s'/>", path.toString().strip(), styles.line(line.name)));
+        for (Point p : line.points) {
+            out.append(Svg.format("<circle cx='%.1f' cy='%.1f' r='2.6' class='%s'/>", x.at(p.m), y.at(p.value), styles.dot(line.name)));
+        }
+        out.append("</g>\n");
     }
 
     /** Names stand at the ends of their lines, pushed apart where they would overlap. */
