@@ -97,7 +97,7 @@ final class LayoutChoice {
                 }
             }
         });
-        // What no line above computes. Kernels for quantized activations are asked for whether there is an exact one.
+        // What no line above computes.
         return KernelChoice.byTable(table + "* * * * * * linear\n* fp8_* e4m3-* * * * w8a8\n");
     }
 

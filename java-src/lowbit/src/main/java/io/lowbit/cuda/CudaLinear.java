@@ -204,7 +204,6 @@ public final class CudaLinear extends Owner implements Linear {
      * @throws IllegalArgumentException when the scheme is not FP8, or scaled in blocks whose width is no multiple of 128
      */
     public void forwardQuantized(Tensor x, Tensor y, ActivationScaling scaling, Accumulation accumulation) {
-        requireFp8();
         host(x, y, scaling, accumulation);
     }
 
@@ -246,7 +245,6 @@ public final class CudaLinear extends Owner implements Linear {
      */
     public void forwardQuantized(Stream stream, DeviceTensor x, DeviceTensor y, ActivationScaling scaling, Accumulation accumulation,
             DeviceMemory workspace) {
-        requireFp8();
         requireWorkspace(workspace, x.shape().rank() == 2 ? x.shape().dim(0) : 0);
         device(stream, x, y, scaling, accumulation, workspace);
     }
@@ -258,7 +256,6 @@ public final class CudaLinear extends Owner implements Linear {
      * @param activations at least {@link #workspaceBytes} bytes, overwritten
      */
     public void quantize(Stream stream, DeviceTensor x, ActivationScaling scaling, DeviceMemory activations) {
-        requireFp8();
         acquire();
         try {
             requireStream(stream);
@@ -282,7 +279,6 @@ public final class CudaLinear extends Owner implements Linear {
      * @param scaling as x was quantized
      */
     public void multiply(Stream stream, DeviceMemory activations, DeviceTensor y, ActivationScaling scaling, Accumulation accumulation) {
-        requireFp8();
         acquire();
         try {
             requireStream(stream);
@@ -292,7 +288,7 @@ public final class CudaLinear extends Owner implements Linear {
             long m = y.shape().dim(0);
             requireWorkspace(activations, m);
             if (m > 0 && n > 0) {
-                selection.pick(m, y.dtype(), y.dtype(), scaling, accumulation).enqueue(stream, m, 0, 0, y.address(), ElementTypes.of(y.dtype()),
+                product(m, y.dtype(), y.dtype(), scaling, accumulation).enqueue(stream, m, 0, 0, y.address(), ElementTypes.of(y.dtype()),
                         activations.address());
             }
         } finally {
@@ -332,11 +328,18 @@ public final class CudaLinear extends Owner implements Linear {
         return Fp8Activations.bytes(m, k);
     }
 
-    private void requireFp8() {
-        if (selection.pick(1, DType.F32, DType.F32, ActivationScaling.ROW, Accumulation.EXACT) == null) {
+    /**
+     * What makes a product of M rows.
+     *
+     * @throws IllegalArgumentException where no kernel multiplies activations quantized so
+     */
+    private Product product(long m, DType x, DType y, ActivationScaling scaling, Accumulation accumulation) {
+        Product product = selection.pick(m, x, y, scaling, accumulation);
+        if (product == null) {
             throw new IllegalArgumentException(scheme.label() + ": FP8 activations need FP8 weights, scaled per tensor, per channel or in "
                     + "blocks whose width is a multiple of 128; use forward");
         }
+        return product;
     }
 
     /** The layout the weights lie in. */
@@ -363,10 +366,11 @@ public final class CudaLinear extends Owner implements Linear {
     /** Adds the product of {@code rows} rows of a call with {@code m} rows, which decides the kernel. */
     void enqueue(Stream stream, long m, long rows, long x, DType xType, long y, DType yType, ActivationScaling scaling, Accumulation accumulation,
             long activations) {
+        Product product = product(m, xType, yType, scaling, accumulation);
         if (scaling != null) {
             backend.activations().quantize(stream, scaling, x, ElementTypes.of(xType), rows, k, activations);
         }
-        selection.pick(m, xType, yType, scaling, accumulation).enqueue(stream, rows, x, ElementTypes.of(xType), y, ElementTypes.of(yType), activations);
+        product.enqueue(stream, rows, x, ElementTypes.of(xType), y, ElementTypes.of(yType), activations);
     }
 
     /**
