@@ -15,6 +15,7 @@ import io.lowbit.checkpoint.json.JsonReader;
 import io.lowbit.cli.Json;
 import io.lowbit.cli.bench.cublaslt.Operands;
 import io.lowbit.cli.bench.sheet.Comparison;
+import io.lowbit.cli.bench.sheet.Csv;
 import io.lowbit.cli.bench.sheet.Sheet;
 import org.junit.jupiter.api.Test;
 
@@ -64,6 +65,7 @@ class GpuReportTest {
     void aTableShowsTheBriefReplaysToo() {
         String table = String.join("\n", GpuText.shape(report(null, brief(Operands.BF16, 1, 16, 18.25)), SHAPE));
         assertTrue(table.contains("18.25"), table);
+        assertTrue(Csv.text(GpuSheet.of(report(null, brief(Operands.BF16, 1, 16, 18.25)))).contains(",16.000,18.250,"), "in the CSV too");
         assertTrue(table.contains("N x K = 4096x4096, 9 s"), table);
         assertTrue(String.join("\n", GpuText.notes(whole())).contains("time     9 s: replay 6.0"));
     }

@@ -56,7 +56,7 @@ public final class Page {
 
     private static void table(StringBuilder out, Sheet sheet) {
         out.append("<h2>Results</h2>\n<div class=\"wide\"><table>\n<thead><tr><th>contender</th><th>N x K</th><th>M</th><th>set</th><th>µs</th>"
-                + "<th>min</th><th>p95</th><th>GB/s</th><th>TFLOP/s</th><th>of roofline</th><th>")
+                + "<th>min</th><th>p95</th><th>first</th><th>GB/s</th><th>TFLOP/s</th><th>of roofline</th><th>")
                 .append(sheet.yardstick() == null ? "" : "x " + Svg.escape(sheet.yardstick()))
                 .append("</th><th>noise</th><th class=\"text\">kernel</th></tr></thead>\n<tbody>\n");
         for (Row r : sheet.rows()) {
@@ -68,6 +68,7 @@ public final class Page {
                 cell(out, micros(r.median()));
                 cell(out, micros(r.min()));
                 cell(out, micros(r.p95()));
+                cell(out, Double.isNaN(r.first()) ? "" : micros(r.first()));
                 cell(out, Svg.format("%.0f", r.throughput() * 1e-9));
                 cell(out, Svg.format("%.2f", r.rate() * 1e-12));
                 cell(out, Svg.format("%.2f", r.ofRoofline()));
@@ -76,7 +77,7 @@ public final class Page {
                 cell(out, Svg.format("%.1f %%", 100 * r.noise()));
                 out.append("<td class=\"text\">").append(Svg.escape(r.kernel() == null ? "" : r.kernel())).append("</td>");
             } else {
-                out.append("<td class=\"text\" colspan=\"9\">").append(Svg.escape(r.reason())).append("</td>");
+                out.append("<td class=\"text\" colspan=\"10\">").append(Svg.escape(r.reason())).append("</td>");
             }
             out.append("</tr>\n");
         }
