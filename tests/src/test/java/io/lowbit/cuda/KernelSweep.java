@@ -13,13 +13,15 @@ import io.lowbit.tensor.Tensor;
 import java.lang.foreign.Arena;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 
 /**
  * Forces every kernel of the catalogue over every scheme it takes, in one process: a program for compute-sanitizer. Rows
  * beyond a tile, K beyond every ring of stages, N and K that no tile divides. What comes out is compared with products in
  * double precision, a few rows of each. With the argument {@code quick}, two products of each kernel and scheme: few rows of x with long rows of W,
- * and many with short ones.
+ * and many with short ones. With {@code fast}, without the exact kernels that read any layout, which {@code lowbit selftest}
+ * runs over the same schemes and racecheck makes slow.
  */
 final class KernelSweep {
     private static final DType[] TYPES = {DType.BF16, DType.F32, DType.F16};
@@ -30,23 +32,26 @@ final class KernelSweep {
     private static final int MOST_ROWS = 512;
 
     private final boolean quick;
+    private final boolean fast;
     private final Map<String, Tensor> activations = new HashMap<>();
     private final Map<String, Integer> products = new LinkedHashMap<>();
     private int turn;
 
-    private KernelSweep(boolean quick) {
+    private KernelSweep(boolean quick, boolean fast) {
         this.quick = quick;
+        this.fast = fast;
     }
 
     public static void main(String[] args) {
-        KernelSweep sweep = new KernelSweep(args.length > 0 && args[0].equals("quick"));
+        List<String> words = List.of(args);
+        KernelSweep sweep = new KernelSweep(words.contains("quick"), words.contains("fast"));
         for (Architecture architecture : Gpu.architectures().toList()) {
             for (LayoutChoice choice : LayoutChoice.all(architecture)) {
                 try (CudaBackend backend = CudaBackend.open(0, architecture, choice.choice())) {
                     for (Scheme scheme : Schemes.ALL) {
                         sweep.products(architecture, choice, backend, scheme);
                     }
-                    for (ProductKernel kernel : choice.kernels()) {
+                    for (ProductKernel kernel : sweep.kernels(choice)) {
                         String key = key(architecture, choice, kernel);
                         int count = sweep.products.getOrDefault(key, 0);
                         if (count == 0) {
@@ -59,6 +64,10 @@ final class KernelSweep {
             sweep.quantize(architecture);
         }
         System.out.println(sweep.products.values().stream().mapToInt(i -> i).sum() + " products swept, all within the bound");
+    }
+
+    private List<ProductKernel> kernels(LayoutChoice choice) {
+        return choice.kernels().stream().filter(kernel -> !fast || kernel.layout(MatrixShape.plain(Schemes.ALL.getFirst(), 64, 64)) != null).toList();
     }
 
     private void products(Architecture architecture, LayoutChoice choice, CudaBackend backend, Scheme scheme) {
@@ -77,7 +86,7 @@ final class KernelSweep {
                     }
                     longRows |= isLong;
                     double[][] weights = Products.weights(w);
-                    for (ProductKernel kernel : choice.kernels()) {
+                    for (ProductKernel kernel : kernels(choice)) {
                         int[] rows = choice.rows(kernel);
                         for (int i = 0; i < rows.length; i++) {
                             if (!quick || i == (isLong ? 0 : rows.length - 1)) {

@@ -218,8 +218,10 @@ class LaunchGpuTest {
         }
     }
 
+    /** Rows of whole 16-byte pieces, as {@link TensorMap} asks for. */
     @Test
     void tensorMapsStoreWithinTheMatrixAlone() {
+        int columns = 256;
         byte[] box = new byte[8 * 32];
         for (int i = 0; i < box.length; i++) {
             box[i] = (byte) (i + 1);
@@ -227,14 +229,14 @@ class LaunchGpuTest {
         long to = memory.address();
         long from = memory.address() + 32768;
         stream.upload(from, copy(box), box.length);
-        TensorMap map = new TensorMap(arena).matrix(context, TensorMap.Type.U8, TensorMap.Swizzle.NONE, TensorMap.Promotion.NONE, to, COLUMNS, ROWS,
+        TensorMap map = new TensorMap(arena).matrix(context, TensorMap.Type.U8, TensorMap.Swizzle.NONE, TensorMap.Promotion.NONE, to, columns, ROWS,
                 PITCH, 32, 8);
         stream.arguments().struct(map).int32(240).int32(16).int32(box.length).int64(from);
         stream.launch(module.function("sm90_probe_store"), LaunchConfig.of(64).withShared(box.length), 1, 1, 1);
         byte[] got = bytes(to, 24 * PITCH);
         byte[] expected = new byte[got.length];
         for (int row = 16; row < ROWS; row++) {
-            for (int col = 240; col < COLUMNS; col++) {
+            for (int col = 240; col < columns; col++) {
                 expected[row * PITCH + col] = box[(row - 16) * 32 + col - 240];
             }
         }

@@ -33,7 +33,7 @@ final class SelfTestCommand implements Callable<Integer> {
             description = "Which backends to test: ${COMPLETION-CANDIDATES}. auto (default) is every one that runs here.")
     private BackendOption.Choice choice;
 
-    @Option(names = "--quick", description = "A fifth of the product cases, for tools that make kernels slow.")
+    @Option(names = "--quick", description = "A sixth of the product cases, for tools that make kernels slow.")
     private boolean quick;
 
     @Override

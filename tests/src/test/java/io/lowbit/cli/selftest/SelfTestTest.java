@@ -81,7 +81,7 @@ class SelfTestTest {
             assertTrue(result.passed(), result.toString());
             GroupResult quick = Products.run(cpu, new Scheme.Int4(Grouping.group(128), true), true);
             assertTrue(quick.passed(), quick.toString());
-            assertEquals(12 + 1, quick.checked());
+            assertEquals(9 + 1, quick.checked());
             assertEquals(56 + 1, result.checked());
         }
     }

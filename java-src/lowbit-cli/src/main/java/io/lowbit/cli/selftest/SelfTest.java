@@ -62,7 +62,7 @@ public final class SelfTest {
     /**
      * All groups of one backend: its own quantizers, where it has them (the CPU's are in {@link #formats}), and products.
      *
-     * @param quick a fifth of the product cases
+     * @param quick a sixth of the product cases
      */
     public static void backend(Vectors vectors, Backend backend, boolean quick, Consumer<GroupResult> sink) throws IOException {
         if (!backend.name().equals("cpu")) {

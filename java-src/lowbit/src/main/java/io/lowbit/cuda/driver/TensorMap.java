@@ -11,6 +11,10 @@ import java.lang.foreign.ValueLayout;
  * memory. 128 bytes, passed to kernels by value as {@code const __grid_constant__ CUtensorMap}. Elements beyond the
  * matrix's edge arrive as zero bits.
  *
+ * <p>Seen on an H100, documented nowhere: a box that begins within a row at no multiple of 16 bytes makes the kernel fault
+ * with {@code CUDA_ERROR_ILLEGAL_INSTRUCTION}; and what is stored through a map goes to memory in whole pieces of 16 bytes,
+ * so a row's bytes must be a multiple of that, or what lies behind the row is overwritten.
+ *
  * <p>A map for weights is made once at load time; maps for activations, whose address changes from call to call, come
  * from {@link Arguments#map}. Encoding is done by the CPU and allocates nothing. Not for several threads at once.
  */
