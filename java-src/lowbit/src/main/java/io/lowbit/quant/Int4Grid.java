@@ -86,16 +86,25 @@ public record Int4Grid(float scale, int zero) {
         return Math.max(rounded, least);
     }
 
-    /** The grid of least loss among those that {@code clip} tries; the widest of equals. */
+    /**
+     * The grid of least loss among those that {@code clip} tries; the widest of equals. A bound of each grid's loss is
+     * computed first, and the powers themselves only where it leaves the comparison open.
+     */
     static Int4Grid search(MemorySegment x, long offset, long count, long range, Scheme.Int4 scheme, ClipSearch clip) {
         Int4Grid best = of(range, 1.0, scheme);
         if (range == 0) {
             return best;
         }
-        double least = best.loss(x, offset, count, clip.norm(), Double.POSITIVE_INFINITY);
+        PowerBound bound = clip.norm() == 2.0 ? null : PowerBound.of(clip.norm());
+        float[] weights = new float[Math.toIntExact(count)];
+        MemorySegment.copy(x, FLOAT, offset, weights, 0, weights.length);
+        double least = best.loss(weights, clip.norm(), Double.POSITIVE_INFINITY);
         for (int i = 1; i < clip.maxShrink() * clip.grid(); i++) {
             Int4Grid grid = of(range, 1.0 - (double) i / clip.grid(), scheme);
-            double loss = grid.loss(x, offset, count, clip.norm(), least);
+            if (bound != null && grid.exceeds(weights, bound, least)) {
+                continue;
+            }
+            double loss = grid.loss(weights, clip.norm(), least);
             if (loss < least) {
                 least = loss;
                 best = grid;
@@ -133,12 +142,15 @@ public record Int4Grid(float scale, int zero) {
 
     private static double matrixLoss(WeightSource source, Int4Grid grid, double norm) {
         double[] rows = new double[Math.toIntExact(source.n())];
-        long k = source.k();
+        int k = Math.toIntExact(source.k());
         Parallel.run(rows.length, k, 1, source.threads(), (from, to) -> {
             try (Arena arena = Arena.ofConfined()) {
                 WeightSource.Reader reader = source.reader(arena, k);
+                float[] row = new float[k];
                 for (long r = from; r < to; r++) {
-                    rows[(int) r] = grid.loss(reader.segment(), reader.load(r * k, k), k, norm, Double.POSITIVE_INFINITY);
+                    long offset = reader.load(r * k, k);
+                    MemorySegment.copy(reader.segment(), FLOAT, offset, row, 0, k);
+                    rows[(int) r] = grid.loss(row, norm, Double.POSITIVE_INFINITY);
                 }
             }
         });
@@ -151,14 +163,12 @@ public record Int4Grid(float scale, int zero) {
     }
 
     /** Σ|w − ŵ|^norm in order, given up as soon as it is {@code enough} or more. */
-    private double loss(MemorySegment x, long offset, long count, double norm, double enough) {
+    private double loss(float[] weights, double norm, double enough) {
         double sum = 0;
-        for (long from = 0; from < count; from += LOSS_STEP) {
-            int part = (int) Math.min(LOSS_STEP, count - from);
-            for (int i = 0; i < part; i++) {
-                float w = x.get(FLOAT, offset + (from + i << 2));
-                float q = Int4.decode(Int4.encode(w / scale, zero), zero) * scale;
-                double d = Math.abs((double) w - q);
+        for (int from = 0; from < weights.length; from += LOSS_STEP) {
+            int to = Math.min(weights.length, from + LOSS_STEP);
+            for (int i = from; i < to; i++) {
+                double d = Math.abs((double) weights[i] - nearest(weights[i]));
                 sum += norm == 2.0 ? d * d : StrictMath.pow(d, norm);
             }
             if (sum >= enough) {
@@ -166,5 +176,27 @@ public record Int4Grid(float scale, int zero) {
             }
         }
         return sum;
+    }
+
+    /** True only where {@link #loss} is {@code least} or more. */
+    private boolean exceeds(float[] weights, PowerBound bound, double least) {
+        double enough = least * bound.excess();
+        double sum = 0;
+        for (int from = 0; from < weights.length; from += LOSS_STEP) {
+            int to = Math.min(weights.length, from + LOSS_STEP);
+            for (int i = from; i < to; i++) {
+                sum += bound.power((double) weights[i] - nearest(weights[i]));
+            }
+            if (sum >= enough) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    /** {@code w} rounded to this grid: {@link Int4#decode} of {@link Int4#encode}, times the scale, without the code. */
+    private float nearest(float w) {
+        double code = Math.min(Math.max(Math.rint(w / scale), -zero), 15 - zero);
+        return (float) code * scale;
     }
 }
