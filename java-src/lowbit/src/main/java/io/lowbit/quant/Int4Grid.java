@@ -87,27 +87,36 @@ public record Int4Grid(float scale, int zero) {
     }
 
     /**
-     * The grid of least loss among those that {@code clip} tries; the widest of equals. A bound of each grid's loss is
-     * computed first, and the powers themselves only where it leaves the comparison open.
+     * The grid of least loss among those that {@code clip} tries; the widest of equals. All losses are bounded from below
+     * first; the powers themselves are computed for the least of the bounds, and where a bound leaves the comparison with that
+     * one open.
      */
     static Int4Grid search(MemorySegment x, long offset, long count, long range, Scheme.Int4 scheme, ClipSearch clip) {
-        Int4Grid best = of(range, 1.0, scheme);
         if (range == 0) {
-            return best;
+            return of(range, 1.0, scheme);
         }
-        PowerBound bound = clip.norm() == 2.0 ? null : PowerBound.of(clip.norm());
         float[] weights = new float[Math.toIntExact(count)];
         MemorySegment.copy(x, FLOAT, offset, weights, 0, weights.length);
-        double least = best.loss(weights, clip.norm(), Double.POSITIVE_INFINITY);
-        for (int i = 1; i < clip.maxShrink() * clip.grid(); i++) {
-            Int4Grid grid = of(range, 1.0 - (double) i / clip.grid(), scheme);
-            if (bound != null && grid.exceeds(weights, bound, least)) {
+        Int4Grid[] grids = new Int4Grid[Math.max(1, (int) Math.ceil(clip.maxShrink() * clip.grid()))];
+        double[] bounds = new double[grids.length];
+        PowerBound power = PowerBound.of(clip.norm());
+        int likely = 0;
+        for (int i = 0; i < grids.length; i++) {
+            grids[i] = of(range, 1.0 - (double) i / clip.grid(), scheme);
+            bounds[i] = grids[i].bound(weights, power, i == 0 ? Double.POSITIVE_INFINITY : bounds[likely] * power.excess() * power.excess());
+            likely = bounds[i] < bounds[likely] ? i : likely;
+        }
+        double near = grids[likely].loss(weights, clip.norm(), Double.POSITIVE_INFINITY);
+        Int4Grid best = null;
+        double least = Double.POSITIVE_INFINITY;
+        for (int i = 0; i < grids.length; i++) {
+            if (bounds[i] > 0 && bounds[i] >= near * power.excess()) {
                 continue;
             }
-            double loss = grid.loss(weights, clip.norm(), least);
-            if (loss < least) {
+            double loss = i == likely ? near : grids[i].loss(weights, clip.norm(), least);
+            if (best == null || loss < least) {
                 least = loss;
-                best = grid;
+                best = grids[i];
             }
         }
         return best;
@@ -178,20 +187,19 @@ public record Int4Grid(float scale, int zero) {
         return sum;
     }
 
-    /** True only where {@link #loss} is {@code least} or more. */
-    private boolean exceeds(float[] weights, PowerBound bound, double least) {
-        double enough = least * bound.excess();
+    /** At most {@link PowerBound#excess} times {@link #loss}; a part of the sum as soon as it is {@code enough} or more. */
+    private double bound(float[] weights, PowerBound power, double enough) {
         double sum = 0;
         for (int from = 0; from < weights.length; from += LOSS_STEP) {
             int to = Math.min(weights.length, from + LOSS_STEP);
             for (int i = from; i < to; i++) {
-                sum += bound.power((double) weights[i] - nearest(weights[i]));
+                sum += power.bound((double) weights[i] - nearest(weights[i]));
             }
             if (sum >= enough) {
-                return true;
+                break;
             }
         }
-        return false;
+        return sum;
     }
 
     /** {@code w} rounded to this grid: {@link Int4#decode} of {@link Int4#encode}, times the scale, without the code. */

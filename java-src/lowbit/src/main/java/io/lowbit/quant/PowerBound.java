@@ -54,7 +54,7 @@ final class PowerBound {
     }
 
     /** The bound of |{@code d}|^norm. */
-    double power(double d) {
+    double bound(double d) {
         long bits = Double.doubleToRawLongBits(d);
         int point = (int) (bits >>> REST_BITS) & POINTS - 1;
         double low = mantissas[point];
