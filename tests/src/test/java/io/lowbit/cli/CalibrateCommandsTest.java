@@ -64,18 +64,40 @@ class CalibrateCommandsTest {
     void adviceKeepsTheBudgetAndItsRecipeCanBeAppliedAgain(@TempDir Path folder) throws IOException {
         Path recipe = folder.resolve("recipe.json");
         Cli run = Cli.run("advise", MODEL, "--backend", "cpu", "--bits", "4.5", "--calibration", TEXT, "--samples", "1", "--scheme", "int4 sym g128,fp8-e4m3",
-                "--recipe", recipe.toString(), "--apply", folder.resolve("mixed").toString(), "--text", TEXT, "--json");
+                "--recipe", recipe.toString(), "--apply", folder.resolve("mixed").toString(), "--windows", "2", "--json");
         assertEquals(0, run.exit(), run.err());
-        JsonObject document = JsonReader.parseObject(run.out());
+        JsonObject all = JsonReader.parseObject(run.out());
+        JsonObject document = (JsonObject) all.list("recipes").getFirst();
         assertTrue(document.number("bits_per_weight") <= 4.5, run.out());
         assertEquals(56, document.object("layers").keys().size());
+        assertEquals(java.util.List.of("int4 sym g128"), all.list("uniform").stream().map(u -> ((JsonObject) u).text("scheme")).toList());
+        Cli stored = Cli.run("perplexity", folder.resolve("mixed").toString(), "--text", MODEL + "/test.jsonl", "--backend", "cpu", "--windows", "2", "--json");
+        assertEquals(0, stored.exit(), stored.err());
+        assertEquals(document.number("perplexity"), ((JsonObject) JsonReader.parseObject(stored.out()).list("results").getFirst()).number("perplexity"),
+                "the checkpoint written runs as the mix that was measured");
         Cli again = Cli.run("quantize", MODEL, folder.resolve("again").toString(), "--recipe", recipe.toString());
         assertEquals(0, again.exit(), again.err());
         assertArrayEquals(tail(folder.resolve("mixed/model.safetensors")), tail(folder.resolve("again/model.safetensors")));
-        Cli small = Cli.run("advise", MODEL, "--backend", "cpu", "--bits", "2", "--calibration", TEXT, "--samples", "1", "--scheme", "int4", "--recipe",
-                recipe.toString());
+    }
+
+    @Test
+    void oneMeasurementServesSeveralBudgets(@TempDir Path folder) throws IOException {
+        Path recipe = folder.resolve("recipe.json");
+        String[] common = {"advise", MODEL, "--backend", "cpu", "--calibration", TEXT, "--samples", "1", "--recipe", recipe.toString()};
+        Cli run = Cli.run(with(common, "--bits", "4.25,5", "--scheme", "int4,fp8-e4m3", "--windows", "1", "--no-uniform"));
+        assertEquals(0, run.exit(), run.err());
+        assertTrue(Files.exists(folder.resolve("recipe-4.25.json")) && Files.exists(folder.resolve("recipe-5.0.json")), run.out());
+        assertTrue(run.out().contains("loss predicted") && run.out().contains("measured"), run.out());
+        Cli small = Cli.run(with(common, "--bits", "2", "--scheme", "int4", "--windows", "1"));
         assertEquals(1, small.exit());
         assertTrue(small.err().contains("the smallest schemes take"), small.err());
+        Cli two = Cli.run(with(common, "--bits", "4.25,5", "--scheme", "int4", "--apply", folder.resolve("mixed").toString()));
+        assertEquals(2, two.exit());
+        assertTrue(two.err().contains("give it one budget"), two.err());
+    }
+
+    private static String[] with(String[] common, String... more) {
+        return java.util.stream.Stream.concat(java.util.Arrays.stream(common), java.util.Arrays.stream(more)).toArray(String[]::new);
     }
 
     /** What lies behind the header: the manifests differ. */

@@ -19,7 +19,7 @@ public final class Session implements AutoCloseable {
     private final Decoder decoder;
     private boolean closed;
     private int length;
-    /** Rows of the last pass. */
+    /** Rows that {@link #logits} can be asked for. */
     private int rows;
 
     Session(LlamaModel model, int capacity, int maxRows) {
@@ -46,6 +46,7 @@ public final class Session implements AutoCloseable {
     /** Forgets every position; the memory stays. */
     public void reset() {
         length = 0;
+        rows = 0;
     }
 
     /**
@@ -85,8 +86,8 @@ public final class Session implements AutoCloseable {
     public Tensor logits(int from, int count) {
         checkOpen();
         int most = Math.min(maxRows, MAX_LOGIT_ROWS);
-        if (from < 0 || count < 1 || from + count > lastRows() || count > most) {
-            throw new IllegalArgumentException("logits of rows " + from + " to " + (from + count) + ": the last pass has " + lastRows()
+        if (from < 0 || count < 1 || from + count > rows || count > most) {
+            throw new IllegalArgumentException("logits of rows " + from + " to " + (from + count) + ": the last pass has " + rows
                     + " rows, and one call gives at most " + most);
         }
         return decoder.logits(from, count);
@@ -94,11 +95,7 @@ public final class Session implements AutoCloseable {
 
     /** {@link #logits(int, int)} of the last token fed. */
     public Tensor lastLogits() {
-        return logits(lastRows() - 1, 1);
-    }
-
-    private int lastRows() {
-        return length == 0 ? 0 : rows;
+        return logits(rows - 1, 1);
     }
 
     /** The residual stream {@code [count, hiddenSize]} after the first {@code layers} layers; feeds as {@link #append}. */
@@ -119,7 +116,8 @@ public final class Session implements AutoCloseable {
 
     /**
      * Takes one sequence through one layer: {@code hidden} {@code [rows, hiddenSize]}, at most {@link #MAX_ROWS} rows from
-     * position 0 on, becomes what the layer leaves behind. What the session held before is forgotten.
+     * position 0 on, becomes what the layer leaves behind. What the session held before is forgotten; after the last layer
+     * {@link #logits} are those of these rows.
      */
     public void throughLayer(int layer, float[] hidden, int rows) {
         checkOpen();
@@ -128,6 +126,7 @@ public final class Session implements AutoCloseable {
         }
         length = 0;
         decoder.throughLayer(layer, hidden, rows);
+        this.rows = layer == config.layers() - 1 ? rows : 0;
     }
 
     private void pass(int[] tokens, int from, int count, int layers) {

@@ -79,7 +79,7 @@ class CalibratorTest {
     void calibratedIsNearerToTheOriginalThanRoundingAtTheSameBytes() throws IOException {
         int[][] unseen = CalibrationText.sample(test, 3, 512, 3).windows();
         CalibrationText text = CalibrationText.sample(calibration, 6, 512, 0);
-        try (LlamaModel original = LlamaModel.load(MODEL, backend, null, QuantizeOptions.DEFAULT); Divergence divergence = new Divergence(original, unseen)) {
+        try (LlamaModel original = LlamaModel.load(MODEL, backend, null, QuantizeOptions.DEFAULT); Divergence divergence = new Divergence(original, unseen, THREADS)) {
             assertEquals(0, divergence.of(original));
             double rounded = 0;
             long bytes = 0;

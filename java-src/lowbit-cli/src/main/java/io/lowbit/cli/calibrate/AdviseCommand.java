@@ -1,10 +1,6 @@
 package io.lowbit.cli.calibrate;
 
 import io.lowbit.backend.Backend;
-import io.lowbit.checkpoint.Checkpoint;
-import io.lowbit.checkpoint.CheckpointQuantizer;
-import io.lowbit.checkpoint.Globs;
-import io.lowbit.checkpoint.Layouts;
 import io.lowbit.cli.BackendOption;
 import io.lowbit.cli.CliException;
 import io.lowbit.cli.Json;
@@ -13,12 +9,9 @@ import io.lowbit.cli.Progress;
 import io.lowbit.cli.SchemeOptions;
 import io.lowbit.cli.Table;
 import io.lowbit.llm.LlamaModel;
-import io.lowbit.llm.Perplexity;
 import io.lowbit.llm.calibrate.Advice;
-import io.lowbit.llm.calibrate.CalibratedModel;
 import io.lowbit.llm.calibrate.CalibrationOptions;
 import io.lowbit.llm.calibrate.CalibrationText;
-import io.lowbit.llm.calibrate.Calibrator;
 import io.lowbit.llm.calibrate.Choice;
 import io.lowbit.llm.calibrate.Recipe;
 import io.lowbit.llm.calibrate.Sensitivity;
@@ -27,11 +20,12 @@ import io.lowbit.quant.QuantizeOptions;
 import io.lowbit.quant.Scheme;
 import io.lowbit.tensor.DType;
 import java.io.IOException;
-import java.lang.foreign.Arena;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -41,17 +35,24 @@ import java.util.concurrent.Callable;
 import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.Parameters;
+import picocli.CommandLine.Spec;
 
-/** {@code lowbit advise}: which scheme for which layer, under a budget. */
+/** {@code lowbit advise}: which scheme for which layer, under one budget or several. */
 @Command(
         name = "advise",
         description = "Measure what each scheme costs each layer of a Llama-family folder, and choose the scheme of every layer that costs least under a "
-                + "budget. Writes a recipe (JSON, editable, for quantize --recipe) and, with --apply, the mixed checkpoint.")
+                + "budget. Writes a recipe (JSON, editable, for quantize --recipe) and, with --apply, the mixed checkpoint. Where there is text to measure on, "
+                + "the mix is measured beside every scheme that takes no more bytes when all layers have it.")
 public final class AdviseCommand implements Callable<Integer> {
     /** Windows that divergence is measured on. */
     private static final int PROBES = 8;
+
+    @Spec
+    private CommandSpec spec;
 
     @Mixin
     private Output out;
@@ -72,18 +73,31 @@ public final class AdviseCommand implements Callable<Integer> {
     private Budget budget;
 
     private static final class Budget {
-        @Option(names = "--bytes", paramLabel = "N", description = "Bytes that all linear layers may take together.")
-        private Long bytes;
+        @Option(names = "--bytes", paramLabel = "N", split = ",", description = "Bytes that all linear layers may take together; a list for several mixes.")
+        private List<Long> bytes;
 
-        @Option(names = "--bits", paramLabel = "B", description = "Bits a weight of the linear layers, scales included.")
-        private Double bits;
+        @Option(names = "--bits", paramLabel = "B", split = ",",
+                description = "Bits a weight of the linear layers, scales included; a list for several mixes from one measurement.")
+        private List<Double> bits;
+
+        /** Budgets in bytes, under what the user calls them. */
+        private Map<String, Long> limits(long weights) {
+            Map<String, Long> limits = new LinkedHashMap<>();
+            if (bytes != null) {
+                bytes.forEach(b -> limits.put(b + " bytes", b));
+            } else {
+                bits.forEach(b -> limits.put(b + " bits", (long) (b * weights / 8)));
+            }
+            return limits;
+        }
     }
 
     @Option(names = "--speed-weight", paramLabel = "W", defaultValue = "0",
             description = "Nats of loss that the whole time of the slowest choices is worth: more favours schemes that are fast here. Default: 0.")
     private double speedWeight;
 
-    @Option(names = "--recipe", paramLabel = "FILE", defaultValue = "lowbit-recipe.json", description = "Where the recipe goes. Default: ${DEFAULT-VALUE}.")
+    @Option(names = "--recipe", paramLabel = "FILE", defaultValue = "lowbit-recipe.json",
+            description = "Where the recipe goes; of several budgets each gets its figure into the name. Default: ${DEFAULT-VALUE}.")
     private Path recipe;
 
     @Option(names = "--apply", paramLabel = "OUT", description = "Write the mixed checkpoint, too: a new folder or a .safetensors file.")
@@ -92,24 +106,51 @@ public final class AdviseCommand implements Callable<Integer> {
     @Option(names = "--text", paramLabel = "FILE.jsonl", description = "What perplexity is measured on. Default: test.jsonl in the model's folder, if there is one.")
     private Path text;
 
+    @Option(names = "--windows", paramLabel = "N", description = "Only the first N windows of it. Default: all.")
+    private Integer windows;
+
+    @Option(names = "--uniform", negatable = true, defaultValue = "true", fallbackValue = "true",
+            description = "Measure the perplexity of every candidate that fits the largest budget when all layers have it. Default: yes; --no-uniform leaves it out.")
+    private boolean uniform;
+
+    /** @param perplexity NaN where there is no text to measure on */
+    private record Mix(String budget, long limit, Advice advice, double perplexity) {}
+
+    /** All layers in one scheme. */
+    private record Uniform(Scheme scheme, long bytes, double perplexity) {}
+
     @Override
     public Integer call() throws Exception {
+        if (apply != null && (budget.bits == null ? budget.bytes.size() : budget.bits.size()) > 1) {
+            throw new ParameterException(spec.commandLine(), "--apply writes one checkpoint: give it one budget");
+        }
         List<Scheme> candidates = candidates();
         CalibrationText calibration = algorithms.text(model);
         CalibrationOptions options = algorithms.options(algorithms.one(), Recipe.uniform(null), schemes.options(backend.threads()), backend.threads());
         try (Backend on = backend.open(out)) {
+            Trial trial = new Trial(model, on, calibration, options, tokens(), windows == null ? Integer.MAX_VALUE : windows, out);
             List<List<Choice>> choices;
             try (Progress progress = out.progress("measure", LlamaModel.config(model).layers() * 7L)) {
                 choices = Sensitivity.measure(model, on, calibration, PROBES, candidates, options, layer -> progress.step(1, layer));
             }
-            long weights = weights(on);
-            long limit = budget.bytes != null ? budget.bytes : (long) (budget.bits * weights / 8);
-            Advice advice = Advice.solve(choices, limit, speedWeight);
-            Measured measured = measure(on, calibration, options, advice);
-            report(advice, weights, measured);
-            write(advice, weights, options, calibration, measured);
+            long weights = trial.weights();
+            double stored = trial.perplexity("as stored", Recipe.uniform(null), null);
+            List<Mix> mixes = new ArrayList<>();
+            for (Map.Entry<String, Long> limit : budget.limits(weights).entrySet()) {
+                Advice advice = Advice.solve(choices, limit.getValue(), speedWeight);
+                mixes.add(new Mix(limit.getKey(), limit.getValue(), advice, trial.perplexity("mix of " + limit.getKey(), advice.recipe(), apply)));
+            }
+            List<Uniform> uniforms = uniform && trial.measures() ? uniforms(trial, candidates, choices, mixes) : List.of();
+            report(mixes, uniforms, weights, stored);
+            write(mixes, uniforms, weights, stored, options, calibration);
         }
         return 0;
+    }
+
+    /** The text that perplexity is measured on; null for none. */
+    private int[] tokens() throws IOException {
+        Path file = text == null ? model.resolve("test.jsonl") : text;
+        return text == null && !Files.isRegularFile(file) ? null : AlgorithmOptions.tokens(model, file);
     }
 
     /** Schemes that one compressed-tensors file can mix. */
@@ -134,91 +175,121 @@ public final class AdviseCommand implements Callable<Integer> {
         return all;
     }
 
-    private long weights(Backend on) throws IOException {
-        try (LlamaModel loaded = LlamaModel.load(model, on, null, QuantizeOptions.DEFAULT)) {
-            return loaded.linears().values().stream().mapToLong(l -> l.outFeatures() * l.inFeatures()).sum();
+    /** Every candidate that fits the largest budget when all layers have it. */
+    private static List<Uniform> uniforms(Trial trial, List<Scheme> candidates, List<List<Choice>> choices, List<Mix> mixes) throws IOException {
+        long most = mixes.stream().mapToLong(Mix::limit).max().orElseThrow();
+        List<Uniform> all = new ArrayList<>();
+        for (int c = 0; c < candidates.size(); c++) {
+            int candidate = c;
+            long bytes = choices.stream().mapToLong(layer -> layer.get(candidate).bytes()).sum();
+            if (bytes <= most && !(candidates.get(c) instanceof Scheme.Dense)) {
+                all.add(new Uniform(candidates.get(c), bytes, trial.perplexity(candidates.get(c).label(), Recipe.uniform(candidates.get(c)), null)));
+            }
+        }
+        all.sort(Comparator.comparingLong(Uniform::bytes));
+        return all;
+    }
+
+    private static Uniform best(List<Uniform> uniforms, Mix mix) {
+        return uniforms.stream().filter(u -> u.bytes() <= mix.limit()).min(Comparator.comparingDouble(Uniform::perplexity)).orElse(null);
+    }
+
+    private void report(List<Mix> mixes, List<Uniform> uniforms, long weights, double stored) {
+        out.table(mixes.size() == 1 ? layers(mixes.getFirst().advice()) : layers(mixes));
+        for (Mix mix : mixes) {
+            Map<String, Integer> counts = new TreeMap<>();
+            mix.advice().choices().forEach(c -> counts.merge(c.scheme().label(), 1, Integer::sum));
+            out.line("%s: %d bytes, %.4f bits a weight: %s", mix.budget(), mix.advice().bytes(), 8.0 * mix.advice().bytes() / weights, counts);
+        }
+        if (!uniforms.isEmpty()) {
+            Table table = new Table("all layers in", ">bits/weight", ">bytes", ">perplexity");
+            uniforms.forEach(u -> table.row(u.scheme().label(), number("%.3f", 8.0 * u.bytes() / weights), u.bytes(), number("%.4f", u.perplexity())));
+            out.line("");
+            out.table(table);
+        }
+        Table table = new Table("budget", ">bits/weight", ">loss predicted", ">measured", ">perplexity predicted", ">measured", "best uniform scheme in the budget",
+                ">its perplexity");
+        for (Mix mix : mixes) {
+            Uniform best = best(uniforms, mix);
+            boolean measured = !Double.isNaN(mix.perplexity());
+            table.row(mix.budget(), number("%.3f", 8.0 * mix.advice().bytes() / weights), number("%.5f", mix.advice().loss()),
+                    measured ? number("%.5f", Math.log(mix.perplexity() / stored)) : "", measured ? number("%.4f", stored * Math.exp(mix.advice().loss())) : "",
+                    measured ? number("%.4f", mix.perplexity()) : "not measured",
+                    best == null ? "" : best.scheme().label() + number(", %.3f bits", 8.0 * best.bytes() / weights),
+                    best == null ? "" : number("%.4f", best.perplexity()));
+        }
+        out.line("");
+        out.table(table);
+        if (!Double.isNaN(stored)) {
+            out.line("Perplexity as stored: %.4f. Loss: rise of the mean negative log-likelihood in nats; predicted: the sum over layers, each measured alone.",
+                    stored);
         }
     }
 
-    /** @param stored perplexity of the model as it is; NaN where there is no text to measure on */
-    private record Measured(double stored, double mixed) {}
-
-    /** Quantizes by the advice, measures, and writes the checkpoint where one was asked for. */
-    private Measured measure(Backend on, CalibrationText calibration, CalibrationOptions options, Advice advice) throws IOException {
-        Path file = text == null ? model.resolve("test.jsonl") : text;
-        if (text == null && !Files.isRegularFile(file) && apply == null) {
-            return new Measured(Double.NaN, Double.NaN);
-        }
-        double stored = Double.NaN;
-        double mixed = Double.NaN;
-        CalibrationOptions chosen = new CalibrationOptions(options.algorithm(), advice.recipe(), options.gptq(), options.awq(), options.hqq(),
-                options.rounding(), options.threads());
-        try (Arena arena = Arena.ofShared(); Calibrator calibrator = Calibrator.open(model, on, calibration, chosen, arena)) {
-            int[] tokens = Files.isRegularFile(file) ? AlgorithmOptions.tokens(model, file) : null;
-            if (tokens != null) {
-                stored = perplexity("as stored", calibrator.model(), tokens);
-            }
-            CalibratedModel quantized;
-            try (Progress progress = out.progress("quantize", advice.choices().size())) {
-                quantized = calibrator.run(null, report -> progress.step(1, report.layer()));
-            }
-            if (tokens != null) {
-                mixed = perplexity("mixed", calibrator.model(), tokens);
-            }
-            if (apply != null) {
-                try (Checkpoint checkpoint = Checkpoint.open(model)) {
-                    CheckpointQuantizer.quantize(checkpoint, apply, quantized.quantizer(chosen, calibration), backend.threads(), Layouts.mixed(),
-                            new Globs(List.of(), List.of()), _ -> {});
-                }
-            }
-        }
-        return new Measured(stored, mixed);
-    }
-
-    private double perplexity(String what, LlamaModel loaded, int[] tokens) {
-        try (Progress progress = out.progress(what, tokens.length / Perplexity.WINDOW)) {
-            return Perplexity.measure(loaded, tokens, Integer.MAX_VALUE, _ -> progress.step()).perplexity();
-        }
-    }
-
-    private void report(Advice advice, long weights, Measured measured) {
+    /** Why one mix is what it is. */
+    private static Table layers(Advice advice) {
         Table table = new Table("layer", "scheme", ">bytes", ">output error", ">predicted loss, nats");
         for (Choice c : advice.choices()) {
             table.row(c.layer(), c.scheme().label(), c.bytes(), number("%.4f", Math.sqrt(c.outputError())), number("%.6f", c.loss()));
         }
-        out.table(table);
-        Map<String, Integer> counts = new TreeMap<>();
-        advice.choices().forEach(c -> counts.merge(c.scheme().label(), 1, Integer::sum));
-        out.line("%d bytes, %.4f bits a weight: %s", advice.bytes(), 8.0 * advice.bytes() / weights, counts);
-        out.line("predicted: the mean negative log-likelihood rises by %.5f nats, the sum over layers, each alone", advice.loss());
-        if (!Double.isNaN(measured.mixed)) {
-            out.line("measured: it rises by %.5f nats; perplexity %.4f as stored, %.4f mixed (predicted %.4f)",
-                    Math.log(measured.mixed / measured.stored), measured.stored, measured.mixed, measured.stored * Math.exp(advice.loss()));
+        return table;
+    }
+
+    /** Several mixes side by side. */
+    private static Table layers(List<Mix> mixes) {
+        List<String> columns = new ArrayList<>(List.of("layer"));
+        mixes.forEach(m -> columns.add(m.budget()));
+        Table table = new Table(columns.toArray(String[]::new));
+        for (int i = 0; i < mixes.getFirst().advice().choices().size(); i++) {
+            int layer = i;
+            List<Object> row = new ArrayList<>(List.of(mixes.getFirst().advice().choices().get(i).layer()));
+            mixes.forEach(m -> row.add(m.advice().choices().get(layer).scheme().label()));
+            table.row(row.toArray());
         }
+        return table;
     }
 
     private static String number(String format, double value) {
         return String.format(Locale.ROOT, format, value);
     }
 
-    private void write(Advice advice, long weights, CalibrationOptions options, CalibrationText calibration, Measured measured) throws IOException {
+    private void write(List<Mix> mixes, List<Uniform> uniforms, long weights, double stored, CalibrationOptions options, CalibrationText calibration)
+            throws IOException {
+        List<Object> recipes = new ArrayList<>();
+        for (Mix mix : mixes) {
+            Map<String, Object> document = new LinkedHashMap<>();
+            document.put("model", model.toString());
+            document.put("algorithm", options.algorithm().label());
+            document.put("calibration_sha256", calibration.sha256());
+            document.put("budget_bytes", mix.limit());
+            document.put("bytes", mix.advice().bytes());
+            document.put("bits_per_weight", 8.0 * mix.advice().bytes() / weights);
+            document.put("predicted_loss", mix.advice().loss());
+            document.put("measured_loss", Math.log(mix.perplexity() / stored));
+            document.put("perplexity_as_stored", stored);
+            document.put("perplexity", mix.perplexity());
+            Map<String, Object> layers = new LinkedHashMap<>();
+            mix.advice().choices().forEach(c -> layers.put(c.layer(), RecipeFile.label(c.scheme())));
+            document.put("layers", layers);
+            Path file = mixes.size() == 1 ? recipe : named(mix);
+            Path part = file.resolveSibling("." + file.getFileName() + ".part");
+            Files.writeString(part, Json.write(document) + "\n", StandardCharsets.UTF_8);
+            Files.move(part, file, StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE);
+            out.line("recipe: %s%s", file.toAbsolutePath(), apply == null ? "" : "; checkpoint: " + apply.toAbsolutePath());
+            recipes.add(document);
+        }
         Map<String, Object> document = new LinkedHashMap<>();
-        document.put("model", model.toString());
-        document.put("algorithm", options.algorithm().label());
-        document.put("calibration_sha256", calibration.sha256());
-        document.put("bytes", advice.bytes());
-        document.put("bits_per_weight", 8.0 * advice.bytes() / weights);
-        document.put("predicted_loss", advice.loss());
-        document.put("measured_loss", Math.log(measured.mixed / measured.stored));
-        document.put("perplexity_as_stored", measured.stored);
-        document.put("perplexity", measured.mixed);
-        Map<String, Object> layers = new LinkedHashMap<>();
-        advice.choices().forEach(c -> layers.put(c.layer(), RecipeFile.label(c.scheme())));
-        document.put("layers", layers);
-        Path part = recipe.resolveSibling("." + recipe.getFileName() + ".part");
-        Files.writeString(part, Json.write(document) + "\n", StandardCharsets.UTF_8);
-        Files.move(part, recipe, java.nio.file.StandardCopyOption.REPLACE_EXISTING, java.nio.file.StandardCopyOption.ATOMIC_MOVE);
-        out.line("recipe: %s%s", recipe.toAbsolutePath(), apply == null ? "" : "; checkpoint: " + apply.toAbsolutePath());
+        document.put("perplexity_as_stored", stored);
+        document.put("uniform", uniforms.stream().map(u -> Map.of("scheme", u.scheme().label(), "bytes", u.bytes(), "perplexity", u.perplexity())).toList());
+        document.put("recipes", recipes);
         out.document(document);
+    }
+
+    /** {@code lowbit-recipe-4.25.json} beside {@code lowbit-recipe.json}. */
+    private Path named(Mix mix) {
+        String name = recipe.getFileName().toString();
+        String figure = "-" + mix.budget().substring(0, mix.budget().indexOf(' '));
+        int dot = name.lastIndexOf('.');
+        return recipe.resolveSibling(dot < 0 ? name + figure : name.substring(0, dot) + figure + name.substring(dot));
     }
 }

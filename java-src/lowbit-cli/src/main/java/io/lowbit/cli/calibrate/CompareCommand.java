@@ -13,7 +13,10 @@ import io.lowbit.cli.report.Report;
 import io.lowbit.cli.report.SchemeResult;
 import io.lowbit.llm.calibrate.Algorithm;
 import io.lowbit.llm.calibrate.CalibrationText;
+import io.lowbit.llm.calibrate.Rounding;
+import io.lowbit.quant.Grouping;
 import io.lowbit.quant.Scheme;
+import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -65,7 +68,7 @@ public final class CompareCommand implements Callable<Integer> {
             throw new CliException(file + ": no text to measure on; give --text FILE.jsonl");
         }
         List<Scheme> asked = schemes.given() ? schemes.all().stream().flatMap(Optional::stream).toList() : List.of(
-                new Scheme.Int4(io.lowbit.quant.Grouping.group(128), true), new Scheme.Int4(io.lowbit.quant.Grouping.group(128), false));
+                new Scheme.Int4(Grouping.group(128), true), new Scheme.Int4(Grouping.group(128), false));
         CalibrationText calibration = algorithms.text(model);
         int[] tokens = AlgorithmOptions.tokens(model, file);
         List<SchemeResult> results = new ArrayList<>();
@@ -90,7 +93,7 @@ public final class CompareCommand implements Callable<Integer> {
             results.add(measure(comparison, null, Algorithm.RTN));
             for (Scheme scheme : asked) {
                 for (Algorithm algorithm : algorithms.all()) {
-                    if (algorithm == Algorithm.RTN || Comparison.applies(scheme)) {
+                    if (algorithm == Algorithm.RTN || Rounding.chosen(scheme)) {
                         results.add(measure(comparison, scheme, algorithm));
                     }
                 }
@@ -106,7 +109,7 @@ public final class CompareCommand implements Callable<Integer> {
         return 0;
     }
 
-    private SchemeResult measure(Comparison comparison, Scheme scheme, Algorithm algorithm) throws java.io.IOException {
+    private SchemeResult measure(Comparison comparison, Scheme scheme, Algorithm algorithm) throws IOException {
         String name = scheme == null ? "as stored" : scheme.label() + " " + algorithm.label();
         try (Progress progress = out.progress(name, comparison.windows())) {
             SchemeResult result = comparison.measure(scheme, algorithm, algorithms, schemes.options(backend.threads()), _ -> progress.step());

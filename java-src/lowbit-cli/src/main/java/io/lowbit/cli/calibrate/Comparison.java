@@ -13,8 +13,8 @@ import io.lowbit.llm.calibrate.CalibrationText;
 import io.lowbit.llm.calibrate.Calibrator;
 import io.lowbit.llm.calibrate.LayerErrors;
 import io.lowbit.llm.calibrate.Recipe;
+import io.lowbit.llm.calibrate.Rounding;
 import io.lowbit.cli.report.SchemeResult;
-import io.lowbit.quant.Grouping;
 import io.lowbit.quant.QuantizeOptions;
 import io.lowbit.quant.Scheme;
 import java.io.IOException;
@@ -74,11 +74,6 @@ final class Comparison implements AutoCloseable {
         return windows;
     }
 
-    /** True where algorithms other than rounding to nearest apply. */
-    static boolean applies(Scheme scheme) {
-        return scheme instanceof Scheme.Int4 s && !(s.grouping() instanceof Grouping.PerTensor);
-    }
-
     /** @param scheme null for the model as it is stored */
     SchemeResult measure(Scheme scheme, Algorithm algorithm, AlgorithmOptions algorithms, QuantizeOptions rounding, LongConsumer progress)
             throws IOException {
@@ -95,7 +90,7 @@ final class Comparison implements AutoCloseable {
                 runs[i] = speed(model);
             }
             long bytes = scheme == null ? storedBytes : quantized.bytes();
-            String label = scheme == null ? "as stored" : applies(scheme) ? scheme.label() + " " + algorithm.label() : scheme.label();
+            String label = scheme == null ? "as stored" : Rounding.chosen(scheme) ? scheme.label() + " " + algorithm.label() : scheme.label();
             return new SchemeResult(label, scheme == null ? model.linears().firstEntry().getValue().scheme() : scheme, perplexity, 8.0 * bytes / weights, bytes,
                     bytes + others, median(runs, Generator.Result::promptTokensPerSecond), median(runs, Generator.Result::decodeTokensPerSecond), decibels);
         }

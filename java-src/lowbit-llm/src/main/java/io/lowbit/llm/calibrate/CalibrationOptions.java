@@ -26,6 +26,10 @@ public record CalibrationOptions(Algorithm algorithm, Recipe recipe, GptqOptions
         this(algorithm, recipe, GptqOptions.DEFAULT, AwqOptions.DEFAULT, HqqOptions.DEFAULT, QuantizeOptions.DEFAULT, threads);
     }
 
+    public CalibrationOptions withRecipe(Recipe value) {
+        return new CalibrationOptions(algorithm, value, gptq, awq, hqq, rounding, threads);
+    }
+
     public CalibrationOptions withGptq(GptqOptions value) {
         return new CalibrationOptions(algorithm, recipe, value, awq, hqq, rounding, threads);
     }

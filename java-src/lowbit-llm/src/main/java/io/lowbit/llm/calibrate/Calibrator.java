@@ -18,9 +18,9 @@ import java.util.Map;
 import java.util.function.Consumer;
 
 /**
- * Quantizes a model by a recipe. A calibrated algorithm runs text through it and quantizes its linear layers, decoder layer by decoder layer: what a layer is
- * calibrated on has passed the quantized layers in front of it. Memory holds the float model on the backend, one layer's
- * moments and the quantized layers; the windows' hidden states lie in a mapped file.
+ * Quantizes a model by a recipe. A calibrated algorithm runs text through it and quantizes its linear layers, decoder layer by
+ * decoder layer: what a layer is calibrated on has passed the quantized layers in front of it. Memory holds the float model on the
+ * backend, one layer's moments and the quantized layers; the windows' hidden states lie in a mapped file.
  */
 public final class Calibrator implements AutoCloseable {
     private final Checkpoint checkpoint;
@@ -60,15 +60,19 @@ public final class Calibrator implements AutoCloseable {
             throw new IllegalArgumentException("calibration windows of " + text.length() + " tokens: expected at most " + Session.MAX_ROWS);
         }
         Checkpoint checkpoint = Checkpoint.open(folder);
+        LlamaModel model = null;
         boolean done = false;
         try {
-            LlamaModel model = LlamaModel.load(folder, new TappedBackend(backend), null, QuantizeOptions.DEFAULT.withThreads(options.threads()));
-            Calibrator calibrator = new Calibrator(checkpoint, model, backend, text, options, arena);
+            model = LlamaModel.load(folder, new TappedBackend(backend), null, QuantizeOptions.DEFAULT.withThreads(options.threads()));
             options.recipe().require(model.linears().keySet());
+            Calibrator calibrator = new Calibrator(checkpoint, model, backend, text, options, arena);
             done = true;
             return calibrator;
         } finally {
             if (!done) {
+                if (model != null) {
+                    model.close();
+                }
                 checkpoint.close();
             }
         }
@@ -95,15 +99,11 @@ public final class Calibrator implements AutoCloseable {
         }
         int size = text.length() * model.config().hiddenSize();
         try (Session session = model.newSession(text.length()); HiddenStates hidden = new HiddenStates(text.windows().length, size)) {
-            float[] window = new float[size];
-            for (int w = 0; w < text.windows().length; w++) {
-                session.embed(text.windows()[w], window);
-                hidden.write(w, window);
-            }
+            hidden.embed(session, text.windows());
             for (int i = 0; i < model.config().layers(); i++) {
                 LayerStore.Layer layer = store == null ? null : store.read(i, arena);
                 if (layer == null) {
-                    layer = quantize(session, hidden, i, window);
+                    layer = quantize(session, hidden, i);
                     if (store != null) {
                         store.write(i, layer);
                     }
@@ -111,11 +111,7 @@ public final class Calibrator implements AutoCloseable {
                     install(layer);
                 }
                 out.add(layer, each);
-                for (int w = 0; w < text.windows().length; w++) {
-                    hidden.read(w, window);
-                    session.throughLayer(i, window, text.length());
-                    hidden.write(w, window);
-                }
+                hidden.advance(session, i, text.windows().length, text.length(), true);
             }
         }
         return out;
@@ -126,7 +122,7 @@ public final class Calibrator implements AutoCloseable {
         return model;
     }
 
-    private LayerStore.Layer quantize(Session session, HiddenStates hidden, int layer, float[] window) {
+    private LayerStore.Layer quantize(Session session, HiddenStates hidden, int layer) {
         LayerStore.Layer out = LayerStore.Layer.empty();
         Map<String, Hessian> seen = new LinkedHashMap<>();
         for (Stage stage : Stage.of(model.config(), layer)) {
@@ -135,10 +131,7 @@ public final class Calibrator implements AutoCloseable {
             Hessian hessian = new Hessian(k);
             tap(first).listen(x -> hessian.add(x, options.threads()));
             try {
-                for (int w = 0; w < text.windows().length; w++) {
-                    hidden.read(w, window);
-                    session.throughLayer(layer, window, text.length());
-                }
+                hidden.advance(session, layer, text.windows().length, text.length(), false);
             } catch (IllegalArgumentException e) {
                 throw new ModelException(checkpoint.path() + ": layer " + first + ": " + e.getMessage(), e);
             } finally {

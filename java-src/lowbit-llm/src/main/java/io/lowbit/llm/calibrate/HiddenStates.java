@@ -1,5 +1,6 @@
 package io.lowbit.llm.calibrate;
 
+import io.lowbit.llm.Session;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -33,6 +34,36 @@ final class HiddenStates implements AutoCloseable {
 
     void write(int window, float[] in) {
         MemorySegment.copy(in, 0, all, ValueLayout.JAVA_FLOAT, 4L * window * size, size);
+    }
+
+    /** Starts every window with its tokens' embeddings: {@code windows} as many as there are, or fewer. */
+    void embed(Session session, int[][] windows) {
+        float[] window = new float[size];
+        for (int w = 0; w < windows.length; w++) {
+            session.embed(windows[w], window);
+            write(w, window);
+        }
+    }
+
+    /**
+     * Takes the first {@code windows} windows of {@code rows} tokens through decoder layer {@code layer}.
+     *
+     * @param keep false leaves them before it: for those who listen only
+     */
+    void advance(Session session, int layer, int windows, int rows, boolean keep) {
+        float[] window = new float[size];
+        for (int w = 0; w < windows; w++) {
+            read(w, window);
+            session.throughLayer(layer, window, rows);
+            if (keep) {
+                write(w, window);
+            }
+        }
+    }
+
+    /** Becomes the first windows of {@code other}, as many as this has. */
+    void copyFrom(HiddenStates other) {
+        all.copyFrom(other.all.asSlice(0, all.byteSize()));
     }
 
     @Override

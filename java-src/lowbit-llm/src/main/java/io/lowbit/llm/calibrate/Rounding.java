@@ -40,7 +40,7 @@ public final class Rounding implements LayerQuantizer {
     }
 
     /** True where the algorithms other than plain rounding apply: INT4 with a scale for a channel or a group. */
-    static boolean chosen(Scheme scheme) {
+    public static boolean chosen(Scheme scheme) {
         return scheme instanceof Scheme.Int4 s && !(s.grouping() instanceof Grouping.PerTensor);
     }
 

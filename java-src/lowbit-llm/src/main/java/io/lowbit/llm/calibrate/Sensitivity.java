@@ -9,6 +9,7 @@ import io.lowbit.quant.Grouping;
 import io.lowbit.quant.QuantizeOptions;
 import io.lowbit.quant.QuantizedMatrix;
 import io.lowbit.quant.Scheme;
+import io.lowbit.quant.calibrate.Awq;
 import io.lowbit.quant.calibrate.Gptq;
 import io.lowbit.quant.calibrate.Hessian;
 import io.lowbit.quant.calibrate.OutputErrors;
@@ -23,6 +24,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.function.Consumer;
+import java.util.function.DoubleSupplier;
 
 /**
  * Measures what each scheme costs in each layer. The error of a layer's output is measured for every scheme, from the
@@ -47,23 +49,25 @@ public final class Sensitivity {
     public static List<List<Choice>> measure(Path folder, Backend backend, CalibrationText text, int probes, List<Scheme> schemes,
             CalibrationOptions options, Consumer<String> each) throws IOException {
         List<List<Choice>> out = new ArrayList<>();
+        int size = text.length() * LlamaModel.config(folder).hiddenSize();
+        int[][] probed = Arrays.copyOf(text.windows(), Math.min(probes, text.windows().length));
         try (Checkpoint checkpoint = Checkpoint.open(folder);
                 LlamaModel model = LlamaModel.load(folder, new TappedBackend(backend), null, QuantizeOptions.DEFAULT.withThreads(options.threads()));
                 Session session = model.newSession(text.length());
-                HiddenStates hidden = new HiddenStates(text.windows().length, text.length() * model.config().hiddenSize());
-                Divergence divergence = new Divergence(model, Arrays.copyOf(text.windows(), Math.min(probes, text.windows().length)))) {
-            float[] window = new float[text.length() * model.config().hiddenSize()];
-            for (int w = 0; w < text.windows().length; w++) {
-                session.embed(text.windows()[w], window);
-                hidden.write(w, window);
-            }
+                HiddenStates hidden = new HiddenStates(text.windows().length, size);
+                HiddenStates before = new HiddenStates(probed.length, size);
+                Divergence divergence = new Divergence(model, probed, options.threads())) {
+            hidden.embed(session, text.windows());
             for (int i = 0; i < model.config().layers(); i++) {
-                Map<String, Hessian> moments = moments(model, session, hidden, i, text, window, options.threads());
+                before.copyFrom(hidden);
+                Map<String, Hessian> moments = moments(model, session, hidden, i, text, options.threads());
+                int decoderLayer = i;
                 for (Stage stage : Stage.of(model.config(), i)) {
                     for (String layer : stage.layers()) {
                         Tensor weights = checkpoint.tensor(layer + ".weight");
                         Tensor bias = checkpoint.has(layer + ".bias") ? checkpoint.tensor(layer + ".bias") : null;
-                        out.add(choices(layer, weights, bias, moments.get(stage.layers().getFirst()), model, backend, divergence, schemes, options));
+                        out.add(choices(layer, weights, bias, moments.get(stage.layers().getFirst()), model, backend,
+                                () -> divergence.of(model, before, decoderLayer), schemes, options));
                         each.accept(layer);
                     }
                 }
@@ -73,8 +77,7 @@ public final class Sensitivity {
     }
 
     /** One pass of all windows through decoder layer {@code i}, listening at the first layer of every stage. */
-    private static Map<String, Hessian> moments(LlamaModel model, Session session, HiddenStates hidden, int i, CalibrationText text, float[] window,
-            int threads) {
+    private static Map<String, Hessian> moments(LlamaModel model, Session session, HiddenStates hidden, int i, CalibrationText text, int threads) {
         Map<String, Hessian> moments = new LinkedHashMap<>();
         for (Stage stage : Stage.of(model.config(), i)) {
             Tap tap = (Tap) model.linears().get(stage.layers().getFirst());
@@ -82,24 +85,20 @@ public final class Sensitivity {
             tap.listen(x -> hessian.add(x, threads));
             moments.put(stage.layers().getFirst(), hessian);
         }
-        for (int w = 0; w < text.windows().length; w++) {
-            hidden.read(w, window);
-            session.throughLayer(i, window, text.length());
-            hidden.write(w, window);
-        }
+        hidden.advance(session, i, text.windows().length, text.length(), true);
         moments.keySet().forEach(name -> ((Tap) model.linears().get(name)).listen(null));
         return moments;
     }
 
     private static List<Choice> choices(String layer, Tensor weights, Tensor bias, Hessian hessian, LlamaModel model, Backend backend,
-            Divergence divergence, List<Scheme> schemes, CalibrationOptions options) {
+            DoubleSupplier divergence, List<Scheme> schemes, CalibrationOptions options) {
         Tap tap = (Tap) model.linears().get(layer);
         double perError;
         try (Arena arena = Arena.ofShared()) {
             QuantizedMatrix probe = Rounding.quantize(weights, PROBE, options, arena);
             tap.replace(backend.load(probe, bias), null);
             double error = OutputErrors.relativeSquared(weights, probe, hessian, options.threads());
-            perError = error == 0 ? 0 : divergence.of(model) / error;
+            perError = error == 0 ? 0 : divergence.getAsDouble() / error;
         } finally {
             tap.replace(backend.load(QuantizedMatrix.dense(weights), bias), null);
         }
@@ -125,7 +124,7 @@ public final class Sensitivity {
                 case AWQ -> {
                     float[] ones = new float[hessian.features()];
                     Arrays.fill(ones, 1f);
-                    return io.lowbit.quant.calibrate.Awq.quantize(weights, ones, int4, hessian, options.awq(), arena);
+                    return Awq.quantize(weights, ones, int4, hessian, options.awq(), arena);
                 }
                 default -> {}
             }
