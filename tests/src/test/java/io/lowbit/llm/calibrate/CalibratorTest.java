@@ -8,8 +8,11 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.lowbit.backend.Backend;
 import io.lowbit.backend.BackendOptions;
 import io.lowbit.backend.Backends;
+import io.lowbit.checkpoint.SafetensorsFile;
+import io.lowbit.checkpoint.SafetensorsWriter;
 import io.lowbit.format.GoldenFile;
 import io.lowbit.llm.LlamaModel;
+import io.lowbit.llm.ModelException;
 import io.lowbit.llm.Perplexity;
 import io.lowbit.llm.TextCorpus;
 import io.lowbit.llm.TextTokenizer;
@@ -22,9 +25,12 @@ import io.lowbit.tensor.Tensor;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.ValueLayout;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.TreeMap;
 import java.util.function.Consumer;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
@@ -163,6 +169,54 @@ class CalibratorTest {
             assertTrue(assertThrows(IllegalArgumentException.class, () -> Calibrator.open(MODEL, backend, null, wrong, arena)).getMessage()
                     .contains("model.layers.99.mlp.up_proj"));
         }
+    }
+
+    /** Norms with zeros starve features or whole layers; infinite ones spoil every input behind them. */
+    @Test
+    void whatIsOutOfTheOrdinaryIsReportedByLayer(@TempDir Path folder) throws IOException {
+        Map<Integer, Float> norms = new HashMap<>(Map.of(0, 0f));
+        Path starved = spoiled(folder.resolve("starved"), norms, 2);
+        CalibrationText text = CalibrationText.sample(calibration, 1, 64, 0);
+        CalibrationOptions options = new CalibrationOptions(Algorithm.GPTQ, Recipe.uniform(SYM), THREADS);
+        Map<String, String> notes = new HashMap<>();
+        try (Arena arena = Arena.ofShared(); Calibrator calibrator = Calibrator.open(starved, backend, text, options, arena)) {
+            calibrator.run(null, report -> notes.put(report.layer(), report.note()));
+        }
+        assertEquals("no calibration row reached it: rounded to nearest", notes.get("model.layers.0.self_attn.q_proj"));
+        assertEquals("64 calibration rows for 256 input features: give more text; 2 input features are zero in every row: their weights became zero",
+                notes.get("model.layers.1.self_attn.k_proj"));
+        assertEquals("64 calibration rows for 768 input features: give more text", notes.get("model.layers.3.mlp.down_proj"));
+        norms.put(2, Float.POSITIVE_INFINITY);
+        Path overflowing = spoiled(folder.resolve("overflowing"), norms, 0);
+        for (Algorithm algorithm : List.of(Algorithm.GPTQ, Algorithm.AWQ)) {
+            CalibrationOptions either = new CalibrationOptions(algorithm, Recipe.uniform(SYM), THREADS);
+            try (Arena arena = Arena.ofShared(); Calibrator calibrator = Calibrator.open(overflowing, backend, text, either, arena)) {
+                String message = assertThrows(ModelException.class, () -> calibrator.run(null, _ -> {})).getMessage();
+                assertTrue(message.contains("layer model.layers.2.self_attn.q_proj: calibration input 0 holds "), message);
+            }
+        }
+    }
+
+    /** The model with some layers' first norm filled with a value, and the first features of layer 1's zero. */
+    private static Path spoiled(Path folder, Map<Integer, Float> norms, int zeros) throws IOException {
+        Files.createDirectories(folder);
+        for (String name : List.of("config.json", "tokenizer.json")) {
+            Files.copy(MODEL.resolve(name), folder.resolve(name));
+        }
+        try (Arena arena = Arena.ofConfined(); SafetensorsFile file = SafetensorsFile.open(MODEL.resolve("model.safetensors"))) {
+            Map<String, Tensor> tensors = new TreeMap<>(file.tensors());
+            for (int layer = 0; layer < 3; layer++) {
+                String name = "model.layers." + layer + ".input_layernorm.weight";
+                Tensor norm = Tensor.allocate(arena, tensors.get(name).dtype(), tensors.get(name).shape().dims());
+                for (long i = 0; i < norm.elements(); i++) {
+                    boolean zero = layer == 1 && i < zeros;
+                    norm.setFloat(i, zero ? 0f : norms.getOrDefault(layer, tensors.get(name).getFloat(i)));
+                }
+                tensors.put(name, norm);
+            }
+            SafetensorsWriter.write(folder.resolve("model.safetensors"), tensors, Map.of());
+        }
+        return folder;
     }
 
     /** 128 windows of 512, full test stream: GPTQ at most 0.5 % above an independent PyTorch run, AWQ and HQQ below rounding. */
