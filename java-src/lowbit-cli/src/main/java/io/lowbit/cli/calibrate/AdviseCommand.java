@@ -207,16 +207,16 @@ public final class AdviseCommand implements Callable<Integer> {
             out.line("");
             out.table(table);
         }
-        Table table = new Table("budget", ">bits/weight", ">loss predicted", ">measured", ">perplexity predicted", ">measured", "best uniform scheme in the budget",
+        Table table = new Table("budget", ">bits/weight", ">loss predicted", ">measured", ">perplexity predicted", ">measured", "best uniform scheme within it",
                 ">its perplexity");
         for (Mix mix : mixes) {
             Uniform best = best(uniforms, mix);
             boolean measured = !Double.isNaN(mix.perplexity());
             table.row(mix.budget(), number("%.3f", 8.0 * mix.advice().bytes() / weights), number("%.5f", mix.advice().loss()),
-                    measured ? number("%.5f", Math.log(mix.perplexity() / stored)) : "", measured ? number("%.4f", stored * Math.exp(mix.advice().loss())) : "",
-                    measured ? number("%.4f", mix.perplexity()) : "not measured",
-                    best == null ? "" : best.scheme().label() + number(", %.3f bits", 8.0 * best.bytes() / weights),
-                    best == null ? "" : number("%.4f", best.perplexity()));
+                    measured ? number("%.5f", Math.log(mix.perplexity() / stored)) : null, measured ? number("%.4f", stored * Math.exp(mix.advice().loss())) : null,
+                    measured ? number("%.4f", mix.perplexity()) : null,
+                    best == null ? "not measured" : best.scheme().label() + number(", %.3f bits", 8.0 * best.bytes() / weights),
+                    best == null ? null : number("%.4f", best.perplexity()));
         }
         out.line("");
         out.table(table);
