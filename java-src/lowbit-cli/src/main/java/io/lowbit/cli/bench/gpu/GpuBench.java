@@ -109,10 +109,12 @@ public final class GpuBench implements AutoCloseable {
     public GpuReport run(GpuPlan plan, Listener listener) {
         clock = new PhaseClock(System::nanoTime);
         clock.enter(PhaseClock.Phase.CEILINGS);
+        compiled = backend.kernels().compileNanos();
         Instant when = Instant.now();
         long start = System.nanoTime();
         GpuMonitor.State before = monitor.read();
         DeviceLimits limits = DeviceLimits.measure(backend, kernels, timer, peers);
+        compiled();
         List<GpuResult> results = new ArrayList<>();
         Supplier<GpuReport> sofar = () -> new GpuReport(when, (System.nanoTime() - start) * 1e-9, clock.seconds(), false, plan, backend.description(),
                 monitor.driver(), context.device().l2Bytes(), peerText, raised(limits, results), before, null, monitor.absence(), List.of(),
