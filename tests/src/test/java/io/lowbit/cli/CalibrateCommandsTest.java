@@ -8,9 +8,16 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.lowbit.checkpoint.json.JsonObject;
 import io.lowbit.checkpoint.json.JsonReader;
 import io.lowbit.format.GoldenFile;
+import io.lowbit.llm.LowbitVersion;
 import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.DisplayName;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -35,6 +42,13 @@ class CalibrateCommandsTest {
                 files[i] = Files.readAllBytes(out.resolve("model.safetensors"));
             }
             assertArrayEquals(files[0], files[1]);
+            String header = new String(files[0], 8, (int) ByteBuffer.wrap(files[0]).order(ByteOrder.LITTLE_ENDIAN).getLong(0), StandardCharsets.UTF_8);
+            String manifest = JsonReader.parseObject(header).object("__metadata__").text("lowbit_manifest");
+            JsonObject made = JsonReader.parseObject(manifest);
+            assertEquals("lowbit " + LowbitVersion.number(), made.text("library"));
+            assertTrue(LowbitVersion.number().matches("[0-9]+\\.[0-9]+.*"), LowbitVersion.number());
+            assertEquals(List.of(layout, "int4 asym g128"), List.of(made.text("algorithm"), made.text("scheme")));
+            assertEquals(64, made.text("calibration_sha256").length());
             Cli measured = Cli.run("perplexity", folder.resolve(layout + 0).toString(), "--backend", "cpu", "--windows", "1", "--json");
             assertEquals(0, measured.exit(), measured.err());
             double perplexity = ((JsonObject) JsonReader.parseObject(measured.out()).list("results").getFirst()).number("perplexity");
@@ -51,7 +65,7 @@ class CalibrateCommandsTest {
                 "rtn,hqq", "--report", page.toString(), "--json");
         assertEquals(0, run.exit(), run.err());
         JsonObject document = JsonReader.parseObject(run.out());
-        assertEquals(java.util.List.of("as stored", "int4 sym g128 rtn", "int4 sym g128 hqq", "nf4 b64"),
+        assertEquals(List.of("as stored", "int4 sym g128 rtn", "int4 sym g128 hqq", "nf4 b64"),
                 document.list("results").stream().map(r -> text((JsonObject) r)).toList());
         assertTrue(Files.readString(page).contains("class='front'"));
     }
@@ -70,7 +84,7 @@ class CalibrateCommandsTest {
         JsonObject document = (JsonObject) all.list("recipes").getFirst();
         assertTrue(document.number("bits_per_weight") <= 4.5, run.out());
         assertEquals(56, document.object("layers").keys().size());
-        assertEquals(java.util.List.of("int4 sym g128"), all.list("uniform").stream().map(u -> ((JsonObject) u).text("scheme")).toList());
+        assertEquals(List.of("int4 sym g128"), all.list("uniform").stream().map(u -> ((JsonObject) u).text("scheme")).toList());
         Cli stored = Cli.run("perplexity", folder.resolve("mixed").toString(), "--text", MODEL + "/test.jsonl", "--backend", "cpu", "--windows", "2", "--json");
         assertEquals(0, stored.exit(), stored.err());
         assertEquals(document.number("perplexity"), ((JsonObject) JsonReader.parseObject(stored.out()).list("results").getFirst()).number("perplexity"),
@@ -97,13 +111,13 @@ class CalibrateCommandsTest {
     }
 
     private static String[] with(String[] common, String... more) {
-        return java.util.stream.Stream.concat(java.util.Arrays.stream(common), java.util.Arrays.stream(more)).toArray(String[]::new);
+        return Stream.concat(Arrays.stream(common), Arrays.stream(more)).toArray(String[]::new);
     }
 
     /** What lies behind the header: the manifests differ. */
     private static byte[] tail(Path file) throws IOException {
         byte[] all = Files.readAllBytes(file);
-        int header = (int) java.nio.ByteBuffer.wrap(all).order(java.nio.ByteOrder.LITTLE_ENDIAN).getLong(0);
-        return java.util.Arrays.copyOfRange(all, 8 + header, all.length);
+        int header = (int) ByteBuffer.wrap(all).order(ByteOrder.LITTLE_ENDIAN).getLong(0);
+        return Arrays.copyOfRange(all, 8 + header, all.length);
     }
 }

@@ -1,6 +1,7 @@
 package io.lowbit.cli;
 
 import io.lowbit.backend.Backends;
+import io.lowbit.llm.LowbitVersion;
 import io.lowbit.simd.Simd;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -24,7 +25,7 @@ final class InfoCommand implements Callable<Integer> {
         Machine machine = Machine.read();
         List<Backends.Availability> backends = Backends.survey(new io.lowbit.backend.BackendOptions(threads.count()));
 
-        out.line("lowbit     " + Version.number());
+        out.line("lowbit     " + LowbitVersion.number());
         out.line("JDK        " + machine.jdk());
         out.line("OS         " + machine.os());
         out.line("CPU        " + machine.cpu() + ", " + machine.processors() + " processors for Lowbit");
@@ -55,7 +56,7 @@ final class InfoCommand implements Callable<Integer> {
 
     private static Map<String, Object> document(Machine machine, List<Backends.Availability> backends) throws Exception {
         Map<String, Object> document = new LinkedHashMap<>();
-        document.put("lowbit", Version.number());
+        document.put("lowbit", LowbitVersion.number());
         document.put("jdk", machine.jdk());
         document.put("os", machine.os());
         document.put("cpu", machine.cpu());

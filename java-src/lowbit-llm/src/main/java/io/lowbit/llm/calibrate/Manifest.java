@@ -1,6 +1,7 @@
 package io.lowbit.llm.calibrate;
 
 import io.lowbit.checkpoint.json.JsonWriter;
+import io.lowbit.llm.LowbitVersion;
 import io.lowbit.quant.Scheme;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -16,7 +17,7 @@ final class Manifest {
     /** @param text null where none was used */
     static Map<String, String> of(CalibrationOptions options, CalibrationText text) {
         Map<String, Object> out = new LinkedHashMap<>();
-        out.put("library", "lowbit " + version());
+        out.put("library", "lowbit " + LowbitVersion.number());
         out.put("algorithm", options.algorithm().label());
         out.put("scheme", options.recipe().others() == null ? null : options.recipe().others().label());
         if (!options.recipe().layers().isEmpty()) {
@@ -42,11 +43,5 @@ final class Manifest {
 
     private static String label(Scheme scheme) {
         return scheme == null ? "none" : scheme.label();
-    }
-
-    /** The version in the jar's manifest; "unknown" for classes that lie in a folder. */
-    private static String version() {
-        String version = Manifest.class.getPackage().getImplementationVersion();
-        return version == null ? "unknown" : version;
     }
 }
