@@ -25,6 +25,7 @@ import io.lowbit.tensor.Tensor;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.atomic.LongAdder;
 import java.util.SplittableRandom;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -78,10 +79,10 @@ class QuantizeGpuTest {
     void everySchemeGivesTheProcessorsBits(Architecture architecture) {
         Gpu.require();
         DType[] types = {DType.F32, DType.F16, DType.BF16};
-        int compared = 0;
-        int refused = 0;
+        LongAdder compared = new LongAdder();
+        LongAdder refused = new LongAdder();
         try (CudaBackend backend = Gpu.open(architecture, KernelChoice.always("linear"))) {
-            for (Scheme scheme : Schemes.ALL) {
+            Schemes.ALL.parallelStream().forEach(scheme -> {
                 for (QuantizeOptions options : options(scheme)) {
                     for (Kind kind : Kind.values()) {
                         for (long[] shape : SHAPES) {
@@ -96,21 +97,21 @@ class QuantizeGpuTest {
                                         // An F16 scale that overflows: the device refuses in the same words.
                                         assertEquals(e.getMessage(), assertThrows(IllegalArgumentException.class,
                                                 () -> backend.quantize(w, scheme, options, arena), what).getMessage(), what);
-                                        refused++;
+                                        refused.increment();
                                         continue;
                                     }
                                     Bitwise.assertSame(expected, backend.quantize(w, scheme, options, arena), what);
-                                    compared++;
+                                    compared.increment();
                                 }
                             }
                         }
                     }
                 }
-            }
+            });
         }
         System.out.println(architecture + ": " + compared + " matrices quantized with the CPU's bits, " + refused + " refused in its words");
-        assertTrue(compared > 1000);
-        assertTrue(refused > 0);
+        assertTrue(compared.sum() > 1000);
+        assertTrue(refused.sum() > 0);
     }
 
     /** NaN and infinities under each policy. */
