@@ -84,6 +84,7 @@ final class Comparison implements AutoCloseable {
             double perplexity = Perplexity.measure(model, tokens, windows, progress).perplexity();
             Map<String, Double> squared = scheme == null ? Map.of() : errors.of(quantized);
             List<Double> decibels = scheme == null ? List.of() : layers().stream().map(l -> -10 * Math.log10(squared.get(l))).toList();
+            calibrator.modelToTime();
             speed(model);
             Generator.Result[] runs = new Generator.Result[REPETITIONS];
             for (int i = 0; i < REPETITIONS; i++) {

@@ -122,6 +122,15 @@ public final class Calibrator implements AutoCloseable {
         return model;
     }
 
+    /**
+     * The model with every layer as fast as in the checkpoint that is written, where the norms have AWQ's divisors. Here they
+     * have not, so from now on it computes something else: for timing, last.
+     */
+    public LlamaModel modelToTime() {
+        model.linears().values().forEach(linear -> ((Tap) linear).leaveUndivided());
+        return model;
+    }
+
     private LayerStore.Layer quantize(Session session, HiddenStates hidden, int layer) {
         LayerStore.Layer out = LayerStore.Layer.empty();
         Map<String, Hessian> seen = new LinkedHashMap<>();

@@ -40,6 +40,11 @@ final class Tap implements Linear {
         divisors = inputDivisors;
     }
 
+    /** Divides inputs no longer: as fast as the layer is where the norm in front took the divisors over. */
+    void leaveUndivided() {
+        divisors = null;
+    }
+
     @Override
     public void forward(Tensor x, Tensor y) {
         if (listener != null) {
