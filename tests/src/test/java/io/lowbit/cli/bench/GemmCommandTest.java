@@ -4,8 +4,11 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.lowbit.cli.Cli;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import org.junit.jupiter.api.DisplayName;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -19,6 +22,16 @@ class GemmCommandTest {
         Cli run = Cli.run(("bench " + line).strip().split(" "));
         assertEquals(2, run.exit(), run.err());
         assertEquals(1, run.errLines().size(), run.err());
+        assertEquals("", run.out());
+    }
+
+    @Test
+    void whatIsNoEarlierResultIsRefusedBeforeTheTimeIsSpent(@TempDir Path folder) throws Exception {
+        Path file = Files.writeString(folder.resolve("x.json"), "{}");
+        Cli run = Cli.run("bench", "gemm", "--backend", "cpu", "--compare", file.toString());
+        assertEquals(1, run.exit());
+        assertEquals(1, run.errLines().size(), run.err());
+        assertTrue(run.err().contains("no result of bench gemm"), run.err());
         assertEquals("", run.out());
     }
 

@@ -25,6 +25,7 @@ import io.lowbit.quant.QuantizeOptions;
 import io.lowbit.quant.Quantizer;
 import io.lowbit.quant.Scheme;
 import io.lowbit.tensor.DType;
+import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.EnumSet;
@@ -260,7 +261,7 @@ final class GemmCommand implements Callable<Integer> {
         } catch (IllegalArgumentException e) {
             throw new ParameterException(spec.commandLine(), e.getMessage());
         }
-        String theirs = gpu.against == null ? null : Files.readString(gpu.against);
+        Agreement.Theirs theirs = gpu.against == null ? null : theirs();
         GpuReport report;
         QuantizeOptions options = schemes.options(backendOption.threads());
         if (profile != null) {
@@ -289,13 +290,16 @@ final class GemmCommand implements Callable<Integer> {
         return 0;
     }
 
-    private void agreement(GpuReport report, String theirs, Map<String, Object> document) {
-        Agreement agreement;
+    private Agreement.Theirs theirs() throws IOException {
         try {
-            agreement = Agreement.of(report, theirs);
+            return Agreement.read(Files.readString(gpu.against));
         } catch (IllegalArgumentException e) {
             throw new CliException("bench gemm: " + gpu.against + ": " + e.getMessage(), e);
         }
+    }
+
+    private void agreement(GpuReport report, Agreement.Theirs theirs, Map<String, Object> document) {
+        Agreement agreement = Agreement.of(report, theirs);
         out.line("");
         out.line("against " + gpu.against);
         agreement.text().forEach(out::line);

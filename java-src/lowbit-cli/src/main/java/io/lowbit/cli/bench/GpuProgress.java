@@ -8,6 +8,7 @@ import io.lowbit.cli.bench.gpu.GpuReport;
 import io.lowbit.cli.bench.gpu.GpuResult;
 import io.lowbit.cli.bench.gpu.GpuSheet;
 import io.lowbit.cli.bench.gpu.GpuText;
+import io.lowbit.cli.bench.sheet.Sheet;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.util.function.Consumer;
@@ -45,8 +46,8 @@ final class GpuProgress implements GpuBench.Listener {
     public void done(GpuResult result, Supplier<GpuReport> sofar) {
         spent += GpuPlan.weight(result.shape(), result.m());
         progress.step(1, spent / whole, result.name() + " " + result.shape() + " M=" + result.m());
-        if (files.keepsUnfinished() && System.nanoTime() - saved > SAVE_NANOS) {
-            save(sofar.get());
+        if (files.keepsCases() && System.nanoTime() - saved > SAVE_NANOS) {
+            save(sofar.get(), false);
         }
     }
 
@@ -54,12 +55,16 @@ final class GpuProgress implements GpuBench.Listener {
     public void finished(GemmShape shape, GpuReport sofar) {
         progress.clear();
         GpuText.shape(sofar, shape).forEach(out);
-        save(sofar);
+        save(sofar, true);
     }
 
-    private void save(GpuReport sofar) {
+    private void save(GpuReport sofar, boolean pages) {
         try {
-            files.unfinished(GpuSheet.of(sofar), GpuJson.document(sofar));
+            Sheet sheet = GpuSheet.of(sofar);
+            files.cases(sheet, GpuJson.document(sofar));
+            if (pages) {
+                files.pages(sheet);
+            }
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }

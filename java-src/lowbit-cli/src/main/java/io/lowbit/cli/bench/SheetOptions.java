@@ -12,6 +12,7 @@ import io.lowbit.cli.report.TextFile;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Instant;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -41,24 +42,37 @@ final class SheetOptions {
     void prepare() throws IOException {
         if (compare != null) {
             earlier = Files.readString(compare);
+            comparison(new Sheet(Instant.EPOCH, "", List.of(), null, List.of()));
         }
         if (plots != null) {
             Files.createDirectories(plots);
         }
     }
 
-    /** True where an unfinished result has a file to go to. */
-    boolean keepsUnfinished() {
+    /** True where cases have a file to go to while they come. */
+    boolean keepsCases() {
         return csv != null || save != null;
     }
 
-    /** Writes what there is so far, so that whoever ends the run early keeps it. */
-    void unfinished(Sheet sheet, Map<String, Object> document) throws IOException {
+    /** Writes the cases there are so far, so that whoever ends the run early keeps them. */
+    void cases(Sheet sheet, Map<String, Object> document) throws IOException {
         if (csv != null) {
             TextFile.write(csv, Csv.text(sheet));
         }
         if (save != null) {
             TextFile.write(save, Json.write(document) + "\n");
+        }
+    }
+
+    /** Writes the page and the plots of what there is so far. */
+    void pages(Sheet sheet) throws IOException {
+        if (html != null) {
+            TextFile.write(html, Page.html(sheet));
+        }
+        if (plots != null) {
+            for (Map.Entry<String, String> file : Page.plots(sheet).entrySet()) {
+                TextFile.write(plots.resolve(file.getKey()), file.getValue());
+            }
         }
     }
 
@@ -68,29 +82,20 @@ final class SheetOptions {
      * @param document of {@code --json}; gets the comparison added
      */
     void finish(Sheet sheet, Map<String, Object> document, Output out) throws IOException {
-        if (csv != null) {
-            TextFile.write(csv, Csv.text(sheet));
-        }
-        if (html != null) {
-            TextFile.write(html, Page.html(sheet));
-        }
-        if (plots != null) {
-            for (Map.Entry<String, String> file : Page.plots(sheet).entrySet()) {
-                TextFile.write(plots.resolve(file.getKey()), file.getValue());
-            }
-        }
-        if (save != null) {
-            TextFile.write(save, Json.write(document) + "\n");
-        }
+        pages(sheet);
         if (compare != null) {
-            Comparison comparison;
-            try {
-                comparison = Comparison.of(sheet, earlier);
-            } catch (IllegalArgumentException e) {
-                throw new CliException("bench gemm: " + compare + ": " + e.getMessage(), e);
-            }
+            Comparison comparison = comparison(sheet);
             print(comparison, out);
             document.put("comparison", document(comparison));
+        }
+        cases(sheet, document);
+    }
+
+    private Comparison comparison(Sheet sheet) {
+        try {
+            return Comparison.of(sheet, earlier);
+        } catch (IllegalArgumentException e) {
+            throw new CliException("bench gemm: " + compare + ": " + e.getMessage(), e);
         }
     }
 

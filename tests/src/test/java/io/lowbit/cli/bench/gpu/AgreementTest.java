@@ -16,14 +16,14 @@ class AgreementTest {
 
     @Test
     void briefReplaysAreHeldToTheSameProductOfTheOther() {
-        Agreement agreement = Agreement.of(RUN, """
+        Agreement agreement = Agreement.of(RUN, Agreement.read("""
                 peer,op,M,N,K,median_us,rate
                 torch,bf16_mm,1,4096,4096,17.5,1GB/s
                 torch,bf16_mm,64,4096,4096,10,1GB/s
                 torch,bf16_mm,1,8192,4096,1,1GB/s
                 torch,fp8_scaled_mm_rowwise_fastacc0,1,4096,4096,10.8,1GB/s
                 torch,fp8_scaled_mm_rowwise_fastacc1,1,4096,4096,1,1GB/s
-                """);
+                """));
         assertEquals(List.of(17_500.0, 10_000.0, 10_800.0), agreement.lines().stream().map(Agreement.Line::theirs).toList());
         assertEquals(List.of(18_000.0, 16_000.0, 10_000.0), agreement.lines().stream().map(Agreement.Line::brief).toList());
         assertEquals(1, agreement.within(0.05));
@@ -43,16 +43,16 @@ class AgreementTest {
 
     @Test
     void otherFilesAreRefused() {
-        assertTrue(assertThrows(IllegalArgumentException.class, () -> Agreement.of(RUN, "op,M,N,K\n")).getMessage().contains("median_us"));
-        assertTrue(assertThrows(IllegalArgumentException.class, () -> Agreement.of(RUN, "")).getMessage().contains("column op"));
+        assertTrue(assertThrows(IllegalArgumentException.class, () -> Agreement.read("op,M,N,K\n")).getMessage().contains("median_us"));
+        assertTrue(assertThrows(IllegalArgumentException.class, () -> Agreement.read("")).getMessage().contains("column op"));
         for (String line : List.of("bf16_mm,1,4096", "bf16_mm,1,4096,4096,fast")) {
-            assertTrue(assertThrows(IllegalArgumentException.class, () -> Agreement.of(RUN, "op,M,N,K,median_us\n" + line)).getMessage().startsWith("line 2"));
+            assertTrue(assertThrows(IllegalArgumentException.class, () -> Agreement.read("op,M,N,K,median_us\n" + line)).getMessage().startsWith("line 2"));
         }
     }
 
     @Test
     void nothingInCommonIsNoAgreement() {
-        Agreement none = Agreement.of(RUN, "op,M,N,K,median_us\n");
+        Agreement none = Agreement.of(RUN, Agreement.read("op,M,N,K,median_us\n"));
         assertEquals(0, none.lines().size());
         assertTrue(Double.isNaN(none.median()));
     }

@@ -15,14 +15,25 @@ import io.lowbit.cuda.DeviceTensor;
 import io.lowbit.cuda.Gpu;
 import io.lowbit.cuda.driver.Context;
 import io.lowbit.cuda.driver.DeviceMemory;
+import io.lowbit.cuda.kernels.Architecture;
+import io.lowbit.events.LaunchEvent;
+import io.lowbit.events.LoadEvent;
+import io.lowbit.events.RepackEvent;
 import io.lowbit.quant.Grouping;
 import io.lowbit.quant.QuantizeOptions;
 import io.lowbit.quant.Accumulation;
 import io.lowbit.quant.Scheme;
 import io.lowbit.tensor.DType;
+import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
+import jdk.jfr.Event;
+import jdk.jfr.Recording;
+import jdk.jfr.consumer.RecordedEvent;
+import jdk.jfr.consumer.RecordingFile;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 
 /** The harness on a real card: a small run, and what its check must refuse. */
 @Tag("gpu")
@@ -42,10 +53,25 @@ class GpuBenchGpuTest {
                 why = e.getMessage();
             }
             try (GpuBench bench = new GpuBench(backend, library, why, QuantizeOptions.DEFAULT)) {
-                GpuReport report = bench.run(plan, new GpuBench.Listener() {});
+                List<String> heard = new ArrayList<>();
+                GpuReport report = bench.run(plan, new GpuBench.Listener() {
+                    @Override
+                    public void began(GpuReport sofar) {
+                        heard.add("ceilings " + (sofar.limits().readBytes() > 0) + ", cases " + sofar.results().size());
+                    }
+
+                    @Override
+                    public void finished(GemmShape shape, GpuReport sofar) {
+                        heard.add(shape + " " + sofar.results().size() + " " + sofar.complete());
+                    }
+                });
+                assertEquals(List.of("ceilings true, cases 0", "512x256 " + report.results().size() + " false"), heard);
+                assertTrue(report.complete());
+                assertTrue(report.phases().get("replay") > 0, report.phases().toString());
                 assertTrue(report.right(), GpuText.notes(report).toString());
                 for (GpuResult r : report.results()) {
                     assertTrue(r.timed() || r.peer(), r.toString());
+                    assertEquals(r.timed() && r.peer(), r.brief() != null, r.toString());
                 }
                 if (library != null) {
                     assertEquals(plan.size(), report.results().size());
@@ -55,6 +81,33 @@ class GpuBenchGpuTest {
                     assertTrue(why.contains("libcublasLt.so.13"), why);
                 }
                 assertTrue(report.dispatch().stream().anyMatch(c -> c.nanos() != null));
+            }
+        }
+    }
+
+    /** Nsight and Flight Recorder see the kernels by readable names. */
+    @Test
+    void aRecordingHasLoadRepackAndLaunches(@TempDir Path folder) throws Exception {
+        GpuPlan plan = new GpuPlan(List.of(new Scheme.Int4(Grouping.group(128), true)), List.of(new GemmShape(512, 256)), List.of(16), DType.BF16, false,
+                GpuPlan.Inputs.NATIVE, false, 0, SHORT, 3);
+        Path file = folder.resolve("events.jfr");
+        String kernel;
+        try (Recording recording = new Recording(); CudaBackend backend = Gpu.open();
+                GpuBench bench = new GpuBench(backend, null, "", QuantizeOptions.DEFAULT)) {
+            for (Class<? extends Event> event : List.of(LoadEvent.class, RepackEvent.class, LaunchEvent.class)) {
+                recording.enable(event).withoutThreshold();
+            }
+            recording.start();
+            kernel = bench.profile(plan, "int4 sym g128", 3);
+            recording.stop();
+            recording.dump(file);
+            List<RecordedEvent> events = RecordingFile.readAllEvents(file);
+            assertTrue(events.stream().anyMatch(e -> e.getEventType().getName().equals("io.lowbit.Load") && e.getString("backend").equals("cuda")), events::toString);
+            List<String> launched = events.stream().filter(e -> e.getEventType().getName().equals("io.lowbit.Launch")).map(e -> e.getString("kernel")).toList();
+            assertTrue(launched.stream().allMatch(name -> name.startsWith(Architecture.of(backend.context().device()).prefix() + "_")), launched::toString);
+            assertTrue(launched.stream().filter(name -> name.contains("_int4")).count() >= 3, kernel + " in " + launched);
+            if (kernel.startsWith("w4")) {
+                assertTrue(events.stream().anyMatch(e -> e.getEventType().getName().equals("io.lowbit.Repack")), events::toString);
             }
         }
     }

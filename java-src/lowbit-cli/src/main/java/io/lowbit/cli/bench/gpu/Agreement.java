@@ -28,20 +28,21 @@ public record Agreement(List<Line> lines) {
     public record Line(String name, GemmShape shape, int m, double theirs, double brief, double best) {}
 
     /**
-     * Compares.
+     * Another harness's figures.
      *
-     * @param csv comma-separated values with a head; {@code op} is PyTorch's operation as {@link #operation} names it
-     * @throws IllegalArgumentException when the text is no such table
+     * @param micros by operation, M, N and K
      */
-    public static Agreement of(GpuReport report, String csv) {
-        Map<String, Double> theirs = read(csv);
+    public record Theirs(Map<String, Double> micros) {}
+
+    /** Compares. */
+    public static Agreement of(GpuReport report, Theirs theirs) {
         List<Line> lines = new ArrayList<>();
         for (GpuResult r : report.results()) {
             for (Operands operands : Operands.values()) {
                 if (r.brief() == null || !r.name().equals(GpuBench.peerName(operands))) {
                     continue;
                 }
-                Double micros = theirs.get(key(operation(operands), r.m(), r.shape().n(), r.shape().k()));
+                Double micros = theirs.micros.get(key(operation(operands), r.m(), r.shape().n(), r.shape().k()));
                 if (micros != null) {
                     lines.add(new Line(r.name(), r.shape(), r.m(), 1e3 * micros, r.brief().timing().nanos().median(), r.timing().nanos().median()));
                 }
@@ -59,7 +60,13 @@ public record Agreement(List<Line> lines) {
         return operation + "," + m + "," + n + "," + k;
     }
 
-    private static Map<String, Double> read(String csv) {
+    /**
+     * Reads figures.
+     *
+     * @param csv comma-separated values with a head; {@code op} is PyTorch's operation as {@link #operation} names it
+     * @throws IllegalArgumentException when the text is no such table
+     */
+    public static Theirs read(String csv) {
         List<String> rows = csv.lines().filter(line -> !line.isBlank()).toList();
         List<String> head = rows.isEmpty() ? List.of() : List.of(rows.getFirst().strip().split(","));
         int[] at = COLUMNS.stream().mapToInt(head::indexOf).toArray();
@@ -78,7 +85,7 @@ public record Agreement(List<Line> lines) {
                 throw new IllegalArgumentException("line " + (line + 1) + " is no case: expected numbers under " + String.join(", ", COLUMNS.subList(1, 5)), e);
             }
         }
-        return found;
+        return new Theirs(found);
     }
 
     /** How many cases lie within {@code part} of the other harness's figure. */
