@@ -29,8 +29,13 @@ __device__ __forceinline__ float block_max(float v) {
     return v;
 }
 
-__device__ __forceinline__ float scale_of(float amax) {
-    return amax == 0.f ? 1.f : __fdiv_rn(amax, 448.f);
+__device__ __forceinline__ float scale_of(float amax, uint32_t int8) {
+    return amax == 0.f ? 1.f : __fdiv_rn(amax, int8 ? 127.f : 448.f);
+}
+
+// To the nearest, ties to even, within ±127; a NaN becomes 0.
+__device__ __forceinline__ int8_t encode_int8(float v) {
+    return v != v ? int8_t(0) : int8_t(rintf(fminf(fmaxf(v, -127.f), 127.f)));
 }
 
 }  // namespace lowbit
@@ -95,11 +100,11 @@ extern "C" __global__ void __launch_bounds__(256) LOWBIT_NAME(ARCH, bench_amax)(
     }
 }
 
-// x [m, k] in E4M3: s = amax/448 (1 where amax is 0) over the whole matrix (width 0, from *amax), or over each `width`
-// neighbours of a row; codes [m, k] = E4M3(x / s), scales [1] or [m, ceil(k/width)]. One block a row.
+// x [m, k] in E4M3 or INT8: s = amax/448 or amax/127 (1 where amax is 0) over the whole matrix (width 0, from *amax), or over
+// each `width` neighbours of a row; codes [m, k] = E4M3(x / s) or INT8(x / s), scales [1] or [m, ceil(k/width)]. One block a row.
 extern "C" __global__ void __launch_bounds__(256) LOWBIT_NAME(ARCH, bench_quantize)(const void* x, uint32_t type, int64_t m, int64_t k,
-                                                                                  int64_t width, const uint32_t* amax, uint8_t* codes,
-                                                                                  float* scales) {
+                                                                                  int64_t width, uint32_t int8, const uint32_t* amax,
+                                                                                  uint8_t* codes, float* scales) {
     using namespace lowbit;
     const int64_t span = width == 0 ? k : width, spans = (k + span - 1) / span;
     for (int64_t row = blockIdx.x; row < m; row += gridDim.x) {
@@ -107,16 +112,17 @@ extern "C" __global__ void __launch_bounds__(256) LOWBIT_NAME(ARCH, bench_quanti
             const int64_t from = part * span, to = from + span < k ? from + span : k;
             float s;
             if (width == 0) {
-                s = scale_of(__uint_as_float(*amax));
+                s = scale_of(__uint_as_float(*amax), int8);
             } else {
                 float v = 0.f;
                 for (int64_t i = from + threadIdx.x; i < to; i += blockDim.x) {
                     v = fmaxf(v, fabsf(load(x, type, row * k + i)));
                 }
-                s = scale_of(block_max(v));
+                s = scale_of(block_max(v), int8);
             }
             for (int64_t i = from + threadIdx.x; i < to; i += blockDim.x) {
-                codes[row * k + i] = uint8_t(encode_e4m3(__fdiv_rn(load(x, type, row * k + i), s)));
+                const float q = __fdiv_rn(load(x, type, row * k + i), s);
+                codes[row * k + i] = int8 ? uint8_t(encode_int8(q)) : uint8_t(encode_e4m3(q));
             }
             if (threadIdx.x == 0) {
                 if (width != 0) {
@@ -131,8 +137,8 @@ extern "C" __global__ void __launch_bounds__(256) LOWBIT_NAME(ARCH, bench_quanti
 
 // out [rows, k] in f64 ← the rows of x that are listed; with codes, the values that those and their scales stand for.
 extern "C" __global__ void __launch_bounds__(256) LOWBIT_NAME(ARCH, bench_rows)(const void* x, uint32_t type, const uint8_t* codes,
-                                                                              const float* scales, int64_t width, int64_t k,
-                                                                              const int64_t* rows, double* out) {
+                                                                              const float* scales, int64_t width, uint32_t int8,
+                                                                              int64_t k, const int64_t* rows, double* out) {
     using namespace lowbit;
     const int64_t row = rows[blockIdx.x];
     const int64_t spans = width == 0 ? 0 : (k + width - 1) / width;
@@ -141,7 +147,8 @@ extern "C" __global__ void __launch_bounds__(256) LOWBIT_NAME(ARCH, bench_rows)(
         if (codes == nullptr) {
             v = load(x, type, row * k + i);
         } else {
-            v = double(decode_e4m3(codes[row * k + i])) * double(width == 0 ? scales[0] : scales[row * spans + i / width]);
+            const uint8_t code = codes[row * k + i];
+            v = (int8 ? double(int8_t(code)) : double(decode_e4m3(code))) * double(width == 0 ? scales[0] : scales[row * spans + i / width]);
         }
         out[int64_t(blockIdx.x) * k + i] = v;
     }

@@ -53,6 +53,7 @@ class GpuReportTest {
         assertTrue(method.contains("driver 580.1"), method);
         assertTrue(method.contains("1980 MHz, memory 2619 MHz, 41 °C, 218 of 700 W"), method);
         assertTrue(method.contains("together at least 1074 MB"), method);
+        assertTrue(method.contains("dense peaks (H100) are 989 TFLOP/s and 1979 TFLOP/s"), method);
         assertTrue(String.join("\n", GpuText.method(report(null))).contains("no NVML"));
         String notes = String.join("\n", GpuText.notes(whole()));
         assertTrue(notes.contains("WRONG    mxfp4 4096x4096 M=64: y[0, 0] is NaN or was not written"), notes);

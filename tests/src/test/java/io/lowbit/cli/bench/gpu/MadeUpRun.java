@@ -31,7 +31,7 @@ public final class MadeUpRun {
     static GpuReport report(GpuMonitor.State state, GpuResult... results) {
         GpuPlan plan = new GpuPlan(List.of(new Scheme.Mxfp4()), List.of(SHAPE), List.of(1, 64), DType.BF16, true, GpuPlan.Inputs.BOTH, true, 1 << 30,
                 TimingRule.of(50, 0.6, 0.1, false), 1);
-        return new GpuReport(Instant.parse("2026-11-25T10:00:00Z"), 9, Map.of("replay", 6.0), true, plan, "a GPU", "580.1", 50 << 20, "cuBLASLt 13", LIMITS, state, state,
+        return new GpuReport(Instant.parse("2026-11-25T10:00:00Z"), 9, Map.of("replay", 6.0), true, plan, "NVIDIA H100 made up", "580.1", 50 << 20, "cuBLASLt 13", LIMITS, state, state,
                 state == null ? "no NVML: clocks are not known" : null,
                 List.of(new DispatchCost.Cost("forward", Samples.of(1500), null), new DispatchCost.Cost("launch, X", null, "no native library")),
                 List.of(results));

@@ -26,6 +26,7 @@ final class Activations implements AutoCloseable {
     private int copies;
     private long width;
     private boolean quantized;
+    private boolean int8;
     private boolean keepsCodes;
 
     Activations(Context context, BenchKernels kernels) {
@@ -49,6 +50,7 @@ final class Activations implements AutoCloseable {
         k = inputs;
         copies = count;
         quantized = scaling != null;
+        int8 = false;
         width = scaling == null ? 0 : width(scaling, k);
         keepsCodes = everyCopy;
         xs.reserve(copies * xStep());
@@ -60,7 +62,7 @@ final class Activations implements AutoCloseable {
             codes.reserve((everyCopy ? copies : 1) * codeStep());
             scales.reserve((everyCopy ? copies : 1) * scaleStep() + ALIGNMENT);
             for (int i = 0; i < (everyCopy ? copies : 1); i++) {
-                kernels.quantize(stream, x(i), width, word(), codes(i), scales(i));
+                kernels.quantize(stream, x(i), width, int8, word(), codes(i), scales(i));
             }
         }
         poison(stream);
@@ -87,7 +89,7 @@ final class Activations implements AutoCloseable {
         return new DeviceTensor(dtype, Shape.of(m, n), ys.reserve(0) + copy * yStep());
     }
 
-    /** E4M3 codes {@code [M, K]} of a copy of x; 0 where it is not quantized. */
+    /** Codes {@code [M, K]} of a copy of x; 0 where it is not quantized. */
     long codes(int copy) {
         return quantized && (copy == 0 || keepsCodes) ? codes.reserve(0) + copy * codeStep() : 0;
     }
@@ -95,6 +97,11 @@ final class Activations implements AutoCloseable {
     /** f32 scales of those codes. */
     long scales(int copy) {
         return scales.reserve(0) + copy * scaleStep();
+    }
+
+    /** True where the codes are INT8, false where they are E4M3. */
+    boolean int8() {
+        return int8;
     }
 
     /** Neighbours that share a scale, 0 for all. */

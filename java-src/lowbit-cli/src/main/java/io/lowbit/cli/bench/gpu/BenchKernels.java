@@ -77,14 +77,15 @@ final class BenchKernels implements AutoCloseable {
     }
 
     /**
-     * Quantizes x to E4M3.
+     * Quantizes x to 8 bits.
      *
      * @param width neighbours of a row that share a scale: K for a scale a row; 0 for one scale in all
+     * @param int8 true for INT8, false for E4M3
      * @param word 4 bytes of scratch
      * @param codes M·K bytes
      * @param scales 4 bytes for each scale
      */
-    void quantize(Stream stream, DeviceTensor x, long width, long word, long codes, long scales) {
+    void quantize(Stream stream, DeviceTensor x, long width, boolean int8, long word, long codes, long scales) {
         long m = x.shape().dim(0);
         long k = x.shape().dim(1);
         int type = ElementTypes.of(x.dtype());
@@ -93,7 +94,7 @@ final class BenchKernels implements AutoCloseable {
             stream.arguments().int64(x.address()).int32(type).int64(m * k).int64(word);
             stream.launch(amax, blocks, 1, THREADS, 0);
         }
-        stream.arguments().int64(x.address()).int32(type).int64(m).int64(k).int64(width).int64(word).int64(codes).int64(scales);
+        stream.arguments().int64(x.address()).int32(type).int64(m).int64(k).int64(width).int32(int8 ? 1 : 0).int64(word).int64(codes).int64(scales);
         stream.launch(quantize, Math.min(m, 1 << 16), 1, THREADS, 0);
     }
 
@@ -101,12 +102,13 @@ final class BenchKernels implements AutoCloseable {
      * Picks rows of x, as f64.
      *
      * @param codes 0 for x itself, else what {@link #quantize} made of it
+     * @param int8 what it was told then
      * @param rowList {@code count} row numbers, 8 bytes each
      * @param out {@code count}·K·8 bytes
      */
-    void rows(Stream stream, DeviceTensor x, long codes, long scales, long width, long rowList, int count, long out) {
+    void rows(Stream stream, DeviceTensor x, long codes, long scales, long width, boolean int8, long rowList, int count, long out) {
         stream.arguments().int64(x.address()).int32(ElementTypes.of(x.dtype())).int64(codes).int64(scales).int64(width)
-                .int64(x.shape().dim(1)).int64(rowList).int64(out);
+                .int32(int8 ? 1 : 0).int64(x.shape().dim(1)).int64(rowList).int64(out);
         stream.launch(rows, count, 1, THREADS, 0);
     }
 

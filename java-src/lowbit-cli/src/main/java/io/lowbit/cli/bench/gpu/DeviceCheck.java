@@ -97,7 +97,7 @@ final class DeviceCheck implements AutoCloseable {
                 host.setAtIndex(ValueLayout.JAVA_LONG, rows.length + i, columns[i]);
             }
             stream.upload(lists, host, listBytes);
-            kernels.rows(stream, activations.x(copy), activations.codes(copy), activations.scales(copy), activations.width(), lists, rows.length, picked);
+            kernels.rows(stream, activations.x(copy), activations.codes(copy), activations.scales(copy), activations.width(), activations.int8(), lists, rows.length, picked);
             kernels.reference(stream, picked, weights.address(), k, lists, rows.length, lists + 8L * rows.length, columns.length,
                     activations.y(copy), out);
             stream.synchronize();

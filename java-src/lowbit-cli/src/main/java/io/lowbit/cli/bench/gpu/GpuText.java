@@ -43,7 +43,9 @@ public final class GpuText {
         lines.add("         for the value: (K+2)·2^-24·Σ|x||w| plus the kernel's own rounding of operands and the rounding to y's type; peers: 2 % of the whole");
         lines.add(text("ceilings device read %.0f GB/s, device copy %.0f GB/s (read + written), BF16 %s, FP8 %s:", limits.readBytes() * 1e-9,
                 limits.copyBytes() * 1e-9, tera(limits.bf16Flops()), tera(limits.fp8Flops())));
-        lines.add("         " + limits.how());
+        Datasheet sheet = Datasheet.of(report.device());
+        lines.add("         " + limits.how() + (sheet == null ? "" : text("; the datasheet's dense peaks (%s) are %s and %s", sheet.gpu(), tera(sheet.bf16()),
+                tera(sheet.fp8()))));
         lines.add("columns  GB/s: weights as the scheme stores them, x and y, once each; of roof: least time that read bandwidth and peak allow / time,");
         lines.add("         b bound by the bandwidth, f by the peak; x bf16, x fp8: speed over cuBLASLt's BF16 and its fastest FP8 product");
         lines.add(text("first    cuBLASLt's first suggestion in brief replays: one launch on each of copies of together %.0f MB (%d x L2), each replay waited",
