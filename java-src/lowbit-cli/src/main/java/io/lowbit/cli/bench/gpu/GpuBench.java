@@ -12,21 +12,15 @@ import io.lowbit.cuda.DeviceTensor;
 import io.lowbit.cuda.driver.Context;
 import io.lowbit.cuda.driver.CudaException;
 import io.lowbit.cuda.driver.DeviceOutOfMemoryException;
-import io.lowbit.quant.Accumulation;
-import io.lowbit.quant.ActivationScaling;
-import io.lowbit.quant.Grouping;
 import io.lowbit.quant.QuantizeOptions;
 import io.lowbit.quant.Scheme;
 import io.lowbit.tensor.DType;
 import io.lowbit.tensor.Shape;
 import java.time.Instant;
 import java.util.ArrayList;
-import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
-import java.util.Set;
 import java.util.function.Consumer;
-import java.util.function.Function;
 import java.util.function.Predicate;
 import java.util.function.Supplier;
 
@@ -48,9 +42,6 @@ public final class GpuBench implements AutoCloseable {
     /** What follows the scheme in a name where the activations are FP8 too; how they are summed follows that. */
     public static final String W8A8 = " w8a8";
 
-    private static final Scheme BF16 = new Scheme.Dense(DType.BF16);
-    private static final Scheme FP8_TENSOR = new Scheme.Fp8(Scheme.Fp8Format.E4M3, Grouping.TENSOR);
-    private static final Scheme FP8_CHANNEL = new Scheme.Fp8(Scheme.Fp8Format.E4M3, Grouping.CHANNEL);
     private static final int MOST_COPIES = 512;
     private static final float DEVIATION = 0.02f;
 
@@ -71,6 +62,7 @@ public final class GpuBench implements AutoCloseable {
     private final GpuMonitor monitor;
     private final CublasLtHandle peers;
     private final String peerText;
+    private final Contenders contenders;
     private PhaseClock clock = new PhaseClock(System::nanoTime);
     private long compiled;
 
@@ -91,6 +83,7 @@ public final class GpuBench implements AutoCloseable {
         this.monitor = GpuMonitor.open(context);
         this.peers = library == null ? null : new CublasLtHandle(library, context);
         this.peerText = peerText;
+        this.contenders = new Contenders(backend, peers, timer.stream());
     }
 
     /** Hears how a run goes on. */
@@ -202,28 +195,23 @@ public final class GpuBench implements AutoCloseable {
 
     /** Makes each contender for a shape in turn, those that multiply the same matrix one after the other. */
     private void eachContender(GpuPlan plan, GemmShape shape, Predicate<String> wanted, Turn turn) {
-        Set<Scheme> schemes = new LinkedHashSet<>();
-        if (plan.peers() && peers != null) {
-            schemes.addAll(List.of(BF16, FP8_TENSOR, FP8_CHANNEL));
-        }
-        schemes.addAll(plan.schemes());
         clock.enter(PhaseClock.Phase.WEIGHTS);
         DeviceTensor floats = new DeviceTensor(DType.F32, Shape.of(shape.n(), shape.k()), weights.reserve(4 * shape.n() * shape.k()));
         kernels.normal(timer.stream(), floats, plan.seed(), DEVIATION);
         timer.stream().synchronize();
-        for (Scheme scheme : schemes) {
-            List<Maker> makers = makers(plan, scheme).stream().filter(maker -> wanted.test(maker.name)).toList();
-            if (makers.isEmpty()) {
+        for (Scheme scheme : contenders.schemes(plan)) {
+            List<Contenders.Entry> entries = contenders.of(plan, scheme).stream().filter(entry -> wanted.test(entry.name())).toList();
+            if (entries.isEmpty()) {
                 continue;
             }
             clock.enter(PhaseClock.Phase.WEIGHTS);
             try (DeviceMatrix matrix = backend.quantize(floats, scheme, options); DeviceCheck check = check(plan, matrix)) {
                 compiled();
-                for (Maker maker : makers) {
+                for (Contenders.Entry entry : entries) {
                     clock.enter(PhaseClock.Phase.WEIGHTS);
-                    try (Contender contender = maker.make.apply(matrix)) {
+                    try (Contender contender = entry.make().apply(matrix)) {
                         compiled();
-                        turn.take(contender, maker.dtype, check);
+                        turn.take(contender, entry.dtype(), check);
                         clock.enter(PhaseClock.Phase.COPIES);
                     }
                 }
@@ -238,49 +226,6 @@ public final class GpuBench implements AutoCloseable {
         DeviceTensor values = new DeviceTensor(DType.F32, Shape.of(n, k), decoded.reserve(4 * n * k));
         matrix.dequantize(values);
         return new DeviceCheck(context, kernels, timer.stream(), values, plan.seed());
-    }
-
-    /** A contender that is not there yet. */
-    private record Maker(String name, DType dtype, Function<DeviceMatrix, Contender> make) {}
-
-    /** What follows the scheme in the name of a product of quantized activations. */
-    static String w8a8(Accumulation accumulation) {
-        return W8A8 + " " + accumulation.name().toLowerCase(Locale.ROOT);
-    }
-
-    /** All contenders that multiply weights of a scheme. */
-    private List<Maker> makers(GpuPlan plan, Scheme scheme) {
-        List<Maker> makers = new ArrayList<>();
-        if (plan.peers() && peers != null) {
-            for (Operands operands : Operands.values()) {
-                if (scheme.equals(operands.rows() ? FP8_CHANNEL : operands.fp8() ? FP8_TENSOR : BF16)) {
-                    makers.add(new Maker(peerName(operands), DType.BF16,
-                            matrix -> new PeerContender(peers, context, timer.stream(), operands, matrix)));
-                }
-            }
-        }
-        if (plan.schemes().contains(scheme)) {
-            if (plan.onPlain(scheme)) {
-                makers.add(new Maker(scheme.label(), plan.dtype(), matrix -> new LowbitContender(backend, matrix, null, Accumulation.EXACT)));
-            }
-            if (plan.onFp8(scheme)) {
-                ActivationScaling scaling = scaling(((Scheme.Fp8) scheme).grouping());
-                for (Accumulation accumulation : GpuPlan.ACCUMULATIONS) {
-                    makers.add(new Maker(scheme.label() + w8a8(accumulation), plan.dtype(),
-                            matrix -> new LowbitContender(backend, matrix, scaling, accumulation)));
-                }
-            }
-        }
-        return makers;
-    }
-
-    /** Activations are scaled as the weights are: per tensor, per row for weights per channel, in blocks for blocks. */
-    private static ActivationScaling scaling(Grouping grouping) {
-        return switch (grouping) {
-            case Grouping.PerTensor _ -> ActivationScaling.TENSOR;
-            case Grouping.PerBlock _ -> ActivationScaling.BLOCK128;
-            case Grouping.PerChannel _, Grouping.PerGroup _ -> ActivationScaling.ROW;
-        };
     }
 
     private void runContender(GpuPlan plan, Contender contender, DType dtype, GemmShape shape, Activations activations, DeviceCheck check,

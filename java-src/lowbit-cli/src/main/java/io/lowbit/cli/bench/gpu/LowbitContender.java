@@ -40,7 +40,7 @@ final class LowbitContender implements Contender {
 
     @Override
     public String name() {
-        return shape.scheme().label() + (scaling == null ? "" : GpuBench.w8a8(accumulation));
+        return shape.scheme().label() + (scaling == null ? "" : Contenders.w8a8(accumulation));
     }
 
     @Override

@@ -1,0 +1,94 @@
+package io.lowbit.cli.bench.gpu;
+
+import io.lowbit.cli.bench.cublaslt.CublasLtHandle;
+import io.lowbit.cli.bench.cublaslt.Operands;
+import io.lowbit.cuda.CudaBackend;
+import io.lowbit.cuda.DeviceMatrix;
+import io.lowbit.cuda.driver.Stream;
+import io.lowbit.quant.Accumulation;
+import io.lowbit.quant.ActivationScaling;
+import io.lowbit.quant.Grouping;
+import io.lowbit.quant.Scheme;
+import io.lowbit.tensor.DType;
+import java.util.ArrayList;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Locale;
+import java.util.Set;
+import java.util.function.Function;
+
+/** Who competes: the peers, and Lowbit's products of the schemes of a plan. */
+final class Contenders {
+    private static final Scheme BF16 = new Scheme.Dense(DType.BF16);
+    private static final Scheme FP8_TENSOR = new Scheme.Fp8(Scheme.Fp8Format.E4M3, Grouping.TENSOR);
+    private static final Scheme FP8_CHANNEL = new Scheme.Fp8(Scheme.Fp8Format.E4M3, Grouping.CHANNEL);
+
+    private final CudaBackend backend;
+    private final CublasLtHandle peers;
+    private final Stream stream;
+
+    /**
+     * A contender that is not there yet.
+     *
+     * @param dtype of x and y
+     * @param make makes it of the quantized weights, which may be closed only after it
+     */
+    record Entry(String name, DType dtype, Function<DeviceMatrix, Contender> make) {}
+
+    /** @param peers null where there is no cuBLASLt */
+    Contenders(CudaBackend backend, CublasLtHandle peers, Stream stream) {
+        this.backend = backend;
+        this.peers = peers;
+        this.stream = stream;
+    }
+
+    /** What the contenders of a plan multiply, in the order of the tables. */
+    Set<Scheme> schemes(GpuPlan plan) {
+        Set<Scheme> schemes = new LinkedHashSet<>();
+        if (plan.peers() && peers != null) {
+            schemes.addAll(List.of(BF16, FP8_TENSOR, FP8_CHANNEL));
+        }
+        schemes.addAll(plan.schemes());
+        return schemes;
+    }
+
+    /** All that multiply weights of a scheme. */
+    List<Entry> of(GpuPlan plan, Scheme scheme) {
+        List<Entry> entries = new ArrayList<>();
+        if (plan.peers() && peers != null) {
+            for (Operands operands : Operands.values()) {
+                if (scheme.equals(operands.rows() ? FP8_CHANNEL : operands.fp8() ? FP8_TENSOR : BF16)) {
+                    entries.add(new Entry(GpuBench.peerName(operands), DType.BF16,
+                            matrix -> new PeerContender(peers, backend.context(), stream, operands, matrix)));
+                }
+            }
+        }
+        if (plan.schemes().contains(scheme)) {
+            if (plan.onPlain(scheme)) {
+                entries.add(new Entry(scheme.label(), plan.dtype(), matrix -> new LowbitContender(backend, matrix, null, Accumulation.EXACT)));
+            }
+            if (plan.onFp8(scheme)) {
+                ActivationScaling scaling = scaling(((Scheme.Fp8) scheme).grouping());
+                for (Accumulation accumulation : GpuPlan.ACCUMULATIONS) {
+                    entries.add(new Entry(scheme.label() + w8a8(accumulation), plan.dtype(),
+                            matrix -> new LowbitContender(backend, matrix, scaling, accumulation)));
+                }
+            }
+        }
+        return entries;
+    }
+
+    /** What follows the scheme in the name of a product of quantized activations. */
+    static String w8a8(Accumulation accumulation) {
+        return GpuBench.W8A8 + " " + accumulation.name().toLowerCase(Locale.ROOT);
+    }
+
+    /** Activations are scaled as the weights are: per tensor, per row for weights per channel, in blocks for blocks. */
+    private static ActivationScaling scaling(Grouping grouping) {
+        return switch (grouping) {
+            case Grouping.PerTensor _ -> ActivationScaling.TENSOR;
+            case Grouping.PerBlock _ -> ActivationScaling.BLOCK128;
+            case Grouping.PerChannel _, Grouping.PerGroup _ -> ActivationScaling.ROW;
+        };
+    }
+}
