@@ -18,14 +18,17 @@ import java.util.Map;
 
 /**
  * Forces every kernel of the catalogue over every scheme it takes, in one process: a program for compute-sanitizer. Rows
- * beyond a tile, K beyond every ring of stages, N and K that no tile divides. What comes out is compared with products in
- * double precision, a few rows of each. With the argument {@code quick}, two products of each kernel and scheme: few rows of x with long rows of W,
- * and many with short ones. With {@code fast}, without the exact kernels that read any layout, which {@code lowbit selftest}
- * runs over the same schemes and racecheck makes slow.
+ * beyond a tile, K beyond every ring of stages, N and K that no tile divides. The first and the last row of each product are
+ * compared with the product in double precision.
+ *
+ * <p>Arguments: {@code quick}, two products of each kernel and scheme: few rows of x with long rows of W, and many with short
+ * ones. {@code fast}, without the exact kernels that read any layout, which {@code lowbit selftest} runs over the same schemes
+ * and racecheck makes slow.
  */
 final class KernelSweep {
     private static final DType[] TYPES = {DType.BF16, DType.F32, DType.F16};
     private static final long[] ODD = {67, 131};
+
     /** {@code [N, K]}: long rows, the same for nested scales, which need whole records; several tiles of columns; what suits no tile. */
     private static final long[][] SHAPES = {{72, 4160}, {72, 4224}, {200, 384}, ODD};
 
