@@ -33,7 +33,7 @@ class GemmBenchTest {
     }
 
     private GemmReport run(GemmPlan plan) {
-        return new GemmBench(backend, 2, limits, (weights, _, _) -> QuantizedMatrix.dense(weights), host).run(plan, _ -> {});
+        return new GemmBench(backend, 2, limits, (weights, _, _) -> QuantizedMatrix.dense(weights), host).run(plan, new GemmBench.Listener() {});
     }
 
     private GemmResult.Timed timed(GemmPlan plan) {

@@ -43,7 +43,7 @@ class GpuProgressTest {
         List<String> lines = new ArrayList<>();
         GpuReport sofar = MadeUpRun.whole();
         try (Progress bar = options.out.progress("bench", 12)) {
-            GpuProgress progress = new GpuProgress(sofar.plan(), lines::add, bar, options.files);
+            GpuProgress progress = new GpuProgress(sofar.plan(), new RunProgress(lines::add, bar, options.files));
             progress.began(sofar);
             assertTrue(lines.stream().anyMatch(line -> line.startsWith("ceilings device read 3000 GB/s")), lines.toString());
             progress.done(sofar.results().getFirst(), () -> sofar);

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.lowbit.checkpoint.json.JsonObject;
 import io.lowbit.checkpoint.json.JsonReader;
+import io.lowbit.cli.Json;
 import io.lowbit.cli.Output;
 import io.lowbit.quant.QuantizeOptions;
 import io.lowbit.quant.Quantizer;
@@ -13,8 +14,10 @@ import io.lowbit.quant.Scheme;
 import io.lowbit.tensor.DType;
 import java.io.PrintWriter;
 import java.io.StringWriter;
+import java.util.ArrayList;
 import java.util.EnumSet;
 import java.util.List;
+import java.util.function.Supplier;
 import org.junit.jupiter.api.DisplayName;
 import org.junit.jupiter.api.Test;
 import picocli.CommandLine;
@@ -24,13 +27,17 @@ import picocli.CommandLine.Mixin;
 @DisplayName("Benchmark report (seed 3)")
 class ReportTest {
     private static GemmReport report(long wrongFrom) {
+        return report(wrongFrom, new GemmBench.Listener() {});
+    }
+
+    private static GemmReport report(long wrongFrom, GemmBench.Listener listener) {
         FakeHost host = new FakeHost();
         FakeBackend backend = new FakeBackend(host);
         backend.wrongFrom = wrongFrom;
         GemmPlan plan = new GemmPlan(List.of(new Scheme.Mxfp4(), new Scheme.Dense(DType.F32)), List.of(new GemmShape(7, 40)), List.of(1, 8),
                 EnumSet.allOf(Regime.class), DType.F32, 0, 30, 0, 3, new SetSizes(4000, 2000, 600, 800));
         return new GemmBench(backend, 2, new FakeLimits(1e6, 1e7),
-                (weights, scheme, arena) -> Quantizer.quantize(weights, scheme, QuantizeOptions.DEFAULT.withThreads(1), arena), host).run(plan, _ -> {});
+                (weights, scheme, arena) -> Quantizer.quantize(weights, scheme, QuantizeOptions.DEFAULT.withThreads(1), arena), host).run(plan, listener);
     }
 
     /** What a command prints of a report. */
@@ -47,7 +54,9 @@ class ReportTest {
 
         @Override
         public void run() {
-            ReportText.print(report, out);
+            ReportText.method(report).forEach(out::line);
+            report.plan().shapes().forEach(shape -> ReportText.shape(report, shape).forEach(out::line));
+            ReportText.notes(report).forEach(out::line);
             out.document(ReportJson.document(report));
         }
 
@@ -87,5 +96,31 @@ class ReportTest {
         String wrong = Print.of(report(100));
         assertTrue(wrong.contains("WRONG    mxfp4 7x40 M=8 dram: y[7, 6] = "), wrong);
         assertFalse(report(0).right());
+    }
+
+    /** What is heard on the way is a report of its own that says that it is not whole. */
+    @Test
+    void aRunTellsHowItGoesOn() {
+        List<String> heard = new ArrayList<>();
+        GemmReport whole = report(Long.MAX_VALUE, new GemmBench.Listener() {
+            @Override
+            public void began(GemmReport sofar) {
+                heard.add("began " + sofar.results().size() + " " + ReportText.method(sofar).getFirst().startsWith("backend"));
+            }
+
+            @Override
+            public void done(GemmResult result, Supplier<GemmReport> sofar) {
+                heard.add(String.valueOf(sofar.get().results().getLast() == result));
+            }
+
+            @Override
+            public void finished(GemmShape shape, GemmReport sofar) {
+                JsonObject document = JsonReader.parseObject(Json.write(ReportJson.document(sofar)));
+                heard.add(shape + " " + document.list("cases").size() + " " + document.bool("complete"));
+            }
+        });
+        assertEquals(List.of("began 0 true", "true", "true", "true", "true", "true", "true", "7x40 6 false"), heard);
+        assertTrue(JsonReader.parseObject(Json.write(ReportJson.document(whole))).bool("complete"));
+        assertTrue(ReportText.notes(whole).stream().anyMatch(line -> line.startsWith("limits   at the end")));
     }
 }

@@ -12,6 +12,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.SplittableRandom;
 import java.util.function.Consumer;
+import java.util.function.Supplier;
 
 /**
  * The engine: runs a {@link GemmPlan} on a backend.
@@ -72,11 +73,26 @@ public final class GemmBench {
         this.host = host;
     }
 
-    /** Runs every case of the plan; {@code done} hears each result as it comes. */
-    public GemmReport run(GemmPlan plan, Consumer<GemmResult> done) {
+    /** Hears how a run goes on. */
+    public interface Listener {
+        /** The limits at the start are known, and nothing else. */
+        default void began(GemmReport sofar) {}
+
+        /** One more case. */
+        default void done(GemmResult result, Supplier<GemmReport> sofar) {}
+
+        /** Every case of a shape. */
+        default void finished(GemmShape shape, GemmReport sofar) {}
+    }
+
+    /** Runs every case of the plan, shape after shape. */
+    public GemmReport run(GemmPlan plan, Listener listener) {
         Instant when = Instant.now();
         GemmReport.Ceiling before = ceiling(plan.sets());
         List<GemmResult> results = new ArrayList<>();
+        Supplier<GemmReport> sofar = () -> new GemmReport(when, plan, backend.name(), backend.description(), threads, Simd.width(), limits.method(),
+                before, null, List.copyOf(results));
+        listener.began(sofar.get());
         for (GemmShape shape : plan.shapes()) {
             try (Arena arena = Arena.ofShared()) {
                 Tensor weights = Tensor.allocate(arena, DType.F32, shape.n(), shape.k());
@@ -84,10 +100,11 @@ public final class GemmBench {
                 for (Scheme scheme : plan.schemes()) {
                     runSet(plan, scheme, shape, weights, result -> {
                         results.add(result);
-                        done.accept(result);
+                        listener.done(result, sofar);
                     });
                 }
             }
+            listener.finished(shape, sofar.get());
         }
         return new GemmReport(when, plan, backend.name(), backend.description(), threads, Simd.width(), limits.method(), before,
                 ceiling(plan.sets()), results);

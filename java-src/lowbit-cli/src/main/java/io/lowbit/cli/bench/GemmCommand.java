@@ -274,7 +274,7 @@ final class GemmCommand implements Callable<Integer> {
         }
         try (Progress progress = out.progress("bench", plan.size());
                 GpuBench bench = new GpuBench(backend, library, peer, options)) {
-            report = bench.run(plan, new GpuProgress(plan, out::line, progress, files));
+            report = bench.run(plan, new GpuProgress(plan, new RunProgress(out::line, progress, files)));
         }
         out.line("");
         GpuText.notes(report).forEach(out::line);
@@ -316,9 +316,10 @@ final class GemmCommand implements Callable<Integer> {
                 Progress progress = out.progress("bench", plan.size())) {
             GemmBench bench = new GemmBench(backend, threads, limits, (weights, scheme, arena) ->
                     Quantizer.quantize(weights, scheme, options, arena), HostCounters.jvm());
-            report = bench.run(plan, result -> progress.step(1, result.gemm().toString()));
+            report = bench.run(plan, new CpuProgress(plan, new RunProgress(out::line, progress, files)));
         }
-        ReportText.print(report, out);
+        out.line("");
+        ReportText.notes(report).forEach(out::line);
         Map<String, Object> document = ReportJson.document(report);
         files.finish(CpuSheet.of(report), document, out);
         out.document(document);

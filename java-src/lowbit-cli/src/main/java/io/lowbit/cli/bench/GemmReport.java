@@ -14,7 +14,7 @@ import java.util.List;
  * @param vectorBits width of the CPU kernels, 0 for scalar code
  * @param limitsMethod how the limits were measured
  * @param before limits at the start, without load
- * @param after limits at the end
+ * @param after limits at the end; null while cases of the plan are missing
  * @param results one for each case, in the plan's order
  */
 public record GemmReport(

@@ -16,6 +16,7 @@ public final class ReportJson {
         Map<String, Object> d = new LinkedHashMap<>();
         d.put("benchmark", "gemm");
         d.put("when", report.when());
+        d.put("complete", report.after() != null);
         d.put("backend", report.backend());
         d.put("backend_description", report.backendDescription());
         d.put("threads", report.threads());
@@ -32,7 +33,7 @@ public final class ReportJson {
         d.put("l3_set_bytes", plan.sets().l3Bytes());
         d.put("method", ReportText.method(report));
         d.put("limits_before", ceiling(report.before()));
-        d.put("limits_after", ceiling(report.after()));
+        d.put("limits_after", report.after() == null ? null : ceiling(report.after()));
         List<Object> cases = new ArrayList<>();
         report.results().forEach(result -> cases.add(entry(report, result)));
         d.put("cases", cases);

@@ -1,7 +1,7 @@
 package io.lowbit.cli.bench;
 
-import io.lowbit.cli.Output;
 import io.lowbit.cli.Table;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.OptionalDouble;
@@ -10,15 +10,11 @@ import java.util.OptionalDouble;
 final class ReportText {
     private ReportText() {}
 
-    static void print(GemmReport report, Output out) {
-        method(report).forEach(out::line);
-        for (GemmShape shape : report.plan().shapes()) {
-            out.line("");
-            out.line("N x K = " + shape);
-            out.table(table(report, shape));
-        }
-        out.line("");
-        notes(report).forEach(out::line);
+    /** The table of a shape. */
+    static List<String> shape(GemmReport report, GemmShape shape) {
+        List<String> lines = new ArrayList<>(List.of("", "N x K = " + shape));
+        lines.addAll(table(report, shape).lines());
+        return lines;
     }
 
     /** How the figures came about. */
@@ -39,7 +35,6 @@ final class ReportText {
                 "         plus the rounding to y's type; every element for NaN, up to 32 x 256 for the value)",
                 "limits   " + report.limitsMethod() + "; sampled between the rounds of every case, medians used",
                 "         at the start " + ceiling(report.before()),
-                "         at the end   " + ceiling(report.after()),
                 "columns  GB/s: weight bytes as the scheme stores them, scales included; limit: read bandwidth over a set of the same size",
                 "         (M = 1) or FMA peak (M > 1); of roof: least time that bandwidth and peak allow together / time; B/call: heap, all threads");
     }
@@ -75,8 +70,8 @@ final class ReportText {
     }
 
     /** What a reader must know before quoting a figure. */
-    private static List<String> notes(GemmReport report) {
-        List<String> notes = new java.util.ArrayList<>();
+    static List<String> notes(GemmReport report) {
+        List<String> notes = new ArrayList<>();
         long met = 0;
         long missed = 0;
         long disturbed = 0;
@@ -107,6 +102,9 @@ final class ReportText {
                     }
                 }
             }
+        }
+        if (report.after() != null) {
+            notes.add("limits   at the end " + ceiling(report.after()));
         }
         notes.add("targets  " + met + " met, " + missed + " missed; " + disturbed + " cases disturbed");
         notes.add("of roof  b: bound by the read bandwidth, f: by the FMA peak");

@@ -21,10 +21,10 @@ import picocli.CommandLine.Option;
 
 /** Where a finished benchmark goes beside the table. Use as {@code @Mixin SheetOptions files}. */
 final class SheetOptions {
-    @Option(names = "--save", paramLabel = "FILE", description = "Write the result as JSON, for --compare; on a GPU also while it grows.")
+    @Option(names = "--save", paramLabel = "FILE", description = "Write the result as JSON, for --compare, also while it grows.")
     private Path save;
 
-    @Option(names = "--csv", paramLabel = "FILE", description = "Write one line a case; on a GPU also while they come.")
+    @Option(names = "--csv", paramLabel = "FILE", description = "Write one line a case, also while they come.")
     private Path csv;
 
     @Option(names = "--html", paramLabel = "FILE", description = "Write one page with the roofline, the plots over M and the table.")
