@@ -16,7 +16,7 @@ class ProfileCaseTest {
     void namesAreThoseOfTheTables() {
         Scheme int4 = new Scheme.Int4(Grouping.group(128), true);
         assertEquals(new ProfileCase("int4 sym g128", Optional.of(int4), new GemmShape(64, 32), 7), ProfileCase.parse("int4 sym g128/64x32/7"));
-        assertEquals(Optional.of(new Scheme.Fp8(Scheme.Fp8Format.E4M3, Grouping.CHANNEL)), ProfileCase.parse("fp8 e4m3 channel w8a8/64x32/7").scheme());
+        assertEquals(Optional.of(new Scheme.Fp8(Scheme.Fp8Format.E4M3, Grouping.CHANNEL)), ProfileCase.parse("fp8 e4m3 channel w8a8 fast/64x32/7").scheme());
         assertEquals(Optional.empty(), ProfileCase.parse("cublasLt fp8 row fast/64x32/1").scheme());
     }
 

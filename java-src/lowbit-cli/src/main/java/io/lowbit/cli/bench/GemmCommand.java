@@ -151,9 +151,10 @@ final class GemmCommand implements Callable<Integer> {
 
         @Option(
                 names = "--activations",
-                paramLabel = "fp8|native|both",
-                description = "What FP8 weights are multiplied with: activations quantized to FP8 beforehand, as they come, or both. Default: fp8.")
-        private String activations = "fp8";
+                paramLabel = "quantized|native|both",
+                description = "Activations: quantized to 8 bits beforehand where there is such a product, as they come, or both. "
+                        + " Default: quantized.")
+        private String activations = "quantized";
 
         @Option(
                 names = "--rest",
@@ -233,8 +234,8 @@ final class GemmCommand implements Callable<Integer> {
             if (runs != null && (runs < 1 || runs > GemmPlan.MOST_RUNS)) {
                 throw new IllegalArgumentException("--runs " + runs + ": expected 1 to " + GemmPlan.MOST_RUNS);
             }
-            if (!List.of("fp8", "native", "both").contains(gpu.activations)) {
-                throw new IllegalArgumentException("--activations " + gpu.activations + ": expected fp8, native or both");
+            if (!List.of("quantized", "native", "both").contains(gpu.activations)) {
+                throw new IllegalArgumentException("--activations " + gpu.activations + ": expected quantized, native or both");
             }
             if (gpu.coldMib < 0 || gpu.coldMib > 1 << 20) {
                 throw new IllegalArgumentException("--cold " + gpu.coldMib + ": expected 0 to " + (1 << 20) + " MiB");

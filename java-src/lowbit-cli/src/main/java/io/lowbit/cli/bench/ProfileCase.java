@@ -29,9 +29,7 @@ record ProfileCase(String contender, Optional<Scheme> scheme, GemmShape shape, i
             throw new IllegalArgumentException("--profile '" + text + "': " + EXPECTED);
         }
         String name = parts[0].strip();
-        int quantized = name.indexOf(GpuBench.W8A8);
-        String label = quantized < 0 ? name : name.substring(0, quantized);
-        Optional<Scheme> scheme = SchemeNames.parse(label);
+        Optional<Scheme> scheme = SchemeNames.parse(GpuBench.schemeName(name));
         boolean peer = false;
         for (Operands operands : Operands.values()) {
             peer |= GpuBench.peerName(operands).equals(name);

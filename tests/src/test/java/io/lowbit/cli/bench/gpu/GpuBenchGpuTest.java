@@ -21,7 +21,6 @@ import io.lowbit.events.LoadEvent;
 import io.lowbit.events.RepackEvent;
 import io.lowbit.quant.Grouping;
 import io.lowbit.quant.QuantizeOptions;
-import io.lowbit.quant.Accumulation;
 import io.lowbit.quant.Scheme;
 import io.lowbit.tensor.DType;
 import java.nio.file.Path;
@@ -126,7 +125,7 @@ class GpuBenchGpuTest {
                 kernels.normal(timer.stream(), weights, 5, 0.02f);
                 timer.stream().synchronize();
                 try (DeviceMatrix matrix = backend.quantize(weights, new Scheme.Mxfp4(), QuantizeOptions.DEFAULT);
-                        LowbitContender layer = new LowbitContender(backend, matrix, null, Accumulation.EXACT)) {
+                        LowbitContender layer = new LowbitContender(backend, matrix, null)) {
                     DeviceTensor values = DeviceTensor.of(decoded, DType.F32, n, k);
                     matrix.dequantize(values);
                     try (DeviceCheck check = new DeviceCheck(context, kernels, timer.stream(), values, 7)) {

@@ -5,15 +5,12 @@ import io.lowbit.cli.bench.cublaslt.Operands;
 import io.lowbit.cuda.CudaBackend;
 import io.lowbit.cuda.DeviceMatrix;
 import io.lowbit.cuda.driver.Stream;
-import io.lowbit.quant.Accumulation;
-import io.lowbit.quant.ActivationScaling;
 import io.lowbit.quant.Grouping;
 import io.lowbit.quant.Scheme;
 import io.lowbit.tensor.DType;
 import java.util.ArrayList;
 import java.util.LinkedHashSet;
 import java.util.List;
-import java.util.Locale;
 import java.util.Set;
 import java.util.function.Function;
 
@@ -65,30 +62,12 @@ final class Contenders {
         }
         if (plan.schemes().contains(scheme)) {
             if (plan.onPlain(scheme)) {
-                entries.add(new Entry(scheme.label(), plan.dtype(), matrix -> new LowbitContender(backend, matrix, null, Accumulation.EXACT)));
+                entries.add(new Entry(scheme.label(), plan.dtype(), matrix -> new LowbitContender(backend, matrix, null)));
             }
-            if (plan.onFp8(scheme)) {
-                ActivationScaling scaling = scaling(((Scheme.Fp8) scheme).grouping());
-                for (Accumulation accumulation : GpuPlan.ACCUMULATIONS) {
-                    entries.add(new Entry(scheme.label() + w8a8(accumulation), plan.dtype(),
-                            matrix -> new LowbitContender(backend, matrix, scaling, accumulation)));
-                }
+            for (EightBits inputs : plan.inEightBits(scheme)) {
+                entries.add(new Entry(inputs.name(scheme), plan.dtype(), matrix -> new LowbitContender(backend, matrix, inputs)));
             }
         }
         return entries;
-    }
-
-    /** What follows the scheme in the name of a product of quantized activations. */
-    static String w8a8(Accumulation accumulation) {
-        return GpuBench.W8A8 + " " + accumulation.name().toLowerCase(Locale.ROOT);
-    }
-
-    /** Activations are scaled as the weights are: per tensor, per row for weights per channel, in blocks for blocks. */
-    private static ActivationScaling scaling(Grouping grouping) {
-        return switch (grouping) {
-            case Grouping.PerTensor _ -> ActivationScaling.TENSOR;
-            case Grouping.PerBlock _ -> ActivationScaling.BLOCK128;
-            case Grouping.PerChannel _, Grouping.PerGroup _ -> ActivationScaling.ROW;
-        };
     }
 }

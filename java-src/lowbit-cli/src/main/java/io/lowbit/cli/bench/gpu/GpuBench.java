@@ -39,9 +39,6 @@ public final class GpuBench implements AutoCloseable {
     /** Weights, activations and outputs of all launches together are at least so many L2 caches. */
     public static final int CACHES = 5;
 
-    /** What follows the scheme in a name where the activations are FP8 too; how they are summed follows that. */
-    public static final String W8A8 = " w8a8";
-
     private static final int MOST_COPIES = 512;
     private static final float DEVIATION = 0.02f;
 
@@ -153,6 +150,11 @@ public final class GpuBench implements AutoCloseable {
         return limits;
     }
 
+    /** The scheme's label in a contender's name, as it is where the contender is a peer. */
+    public static String schemeName(String contender) {
+        return EightBits.scheme(contender);
+    }
+
     /** A peer's name in all tables. */
     public static String peerName(Operands operands) {
         return "cublasLt " + operands.label();
@@ -236,7 +238,7 @@ public final class GpuBench implements AutoCloseable {
             long bytes = bytes(contender, dtype, shape, m);
             try {
                 done.accept(runCase(plan, contender, dtype, shape, m, bytes, activations, check));
-            } catch (CublasLtException | DeviceOutOfMemoryException e) {
+            } catch (CublasLtException | NoProductException | DeviceOutOfMemoryException e) {
                 done.accept(new GpuResult(contender.name(), contender.peer(), null, contender.math(), shape, m, e.getMessage(), false, null, bytes, 0));
             } catch (CudaException | IllegalStateException | IllegalArgumentException e) {
                 // A case that fails is a defect like a wrong product; the others can go on unless the context is lost.

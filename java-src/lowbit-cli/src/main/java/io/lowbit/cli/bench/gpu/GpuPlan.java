@@ -2,8 +2,6 @@ package io.lowbit.cli.bench.gpu;
 
 import io.lowbit.cli.bench.GemmShape;
 import io.lowbit.cli.bench.cublaslt.Operands;
-import io.lowbit.cuda.kernels.SchemeKernels;
-import io.lowbit.quant.Accumulation;
 import io.lowbit.quant.Scheme;
 import io.lowbit.tensor.DType;
 import java.util.List;
@@ -16,27 +14,24 @@ import java.util.List;
  * @param ms rows of x, each at least 1
  * @param dtype F32, F16 or BF16: type of x and y of Lowbit's products; the peers' is BF16 always
  * @param peers true to time cuBLASLt too
- * @param fp8Inputs what FP8 weights are multiplied with
+ * @param inputs what weights are multiplied with
  * @param dispatch true to measure what adding a product to a stream costs
  * @param coldBytes weights, activations and outputs of all launches together are at least so many bytes
  * @param rule how long
  * @param seed of all random data
  */
 public record GpuPlan(
-        List<Scheme> schemes, List<GemmShape> shapes, List<Integer> ms, DType dtype, boolean peers, Inputs fp8Inputs,
+        List<Scheme> schemes, List<GemmShape> shapes, List<Integer> ms, DType dtype, boolean peers, Inputs inputs,
         boolean dispatch, long coldBytes, TimingRule rule, long seed) {
-    /** Activations that FP8 weights are multiplied with. */
+    /** Activations. */
     public enum Inputs {
         /** As they come. */
         NATIVE,
-        /** Quantized to FP8, where the weights' scales allow it; other weights have no such product and take them as they come. */
-        FP8,
-        /** The one and the other. */
+        /** Quantized to 8 bits beforehand where there is such a product; but only FP8 weights do not take them as they come too. */
+        QUANTIZED,
+        /** The one and the other, for all weights. */
         BOTH
     }
-
-    /** How sums of FP8 products are timed. */
-    static final List<Accumulation> ACCUMULATIONS = List.of(Accumulation.PRECISE, Accumulation.FAST);
 
     public GpuPlan {
         schemes = List.copyOf(schemes);
@@ -70,19 +65,18 @@ public record GpuPlan(
     private int contenders() {
         int contenders = peers ? Operands.values().length : 0;
         for (Scheme scheme : schemes) {
-            contenders += (onPlain(scheme) ? 1 : 0) + (onFp8(scheme) ? ACCUMULATIONS.size() : 0);
+            contenders += (onPlain(scheme) ? 1 : 0) + inEightBits(scheme).size();
         }
         return contenders;
     }
 
     /** True where the weights are timed on activations as they come. */
     boolean onPlain(Scheme scheme) {
-        return fp8Inputs != Inputs.FP8 || !onFp8(scheme);
+        return inputs != Inputs.QUANTIZED || !(scheme instanceof Scheme.Fp8) || EightBits.of(scheme).isEmpty();
     }
 
-    /** True where the weights are timed on FP8 activations. */
-    boolean onFp8(Scheme scheme) {
-        return fp8Inputs != Inputs.NATIVE && scheme instanceof Scheme.Fp8 fp8 && fp8.format() == Scheme.Fp8Format.E4M3
-                && SchemeKernels.takesFp8Activations(fp8);
+    /** How the weights are timed on activations of 8 bits. */
+    List<EightBits> inEightBits(Scheme scheme) {
+        return inputs == Inputs.NATIVE ? List.of() : EightBits.of(scheme);
     }
 }

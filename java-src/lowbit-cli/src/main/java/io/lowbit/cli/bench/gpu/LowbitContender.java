@@ -8,39 +8,37 @@ import io.lowbit.cuda.driver.Stream;
 import io.lowbit.cuda.kernels.CanonicalLayout;
 import io.lowbit.cuda.kernels.MatrixShape;
 import io.lowbit.cuda.kernels.ProductKernel;
-import io.lowbit.quant.Accumulation;
 import io.lowbit.quant.ActivationScaling;
 import io.lowbit.tensor.DType;
 import java.util.ArrayList;
 import java.util.List;
 
 /**
- * A layer of Lowbit, on activations as they come or, where a scaling is given, quantized to FP8 before the launches, as the
- * peers' are.
+ * A layer of Lowbit, on activations as they come or quantized to 8 bits before the launches, as the peers' are.
  */
 final class LowbitContender implements Contender {
     private final CudaBackend backend;
     private final MatrixShape shape;
+    private final EightBits inputs;
     private final ActivationScaling scaling;
-    private final Accumulation accumulation;
     private final List<CudaLinear> layers = new ArrayList<>();
     /** Quantized copies of x. */
     private final List<DeviceMemory> quantized = new ArrayList<>();
     private ProductKernel kernel;
     private DType dtype;
 
-    /** @param scaling null for activations as they come */
-    LowbitContender(CudaBackend backend, DeviceMatrix matrix, ActivationScaling scaling, Accumulation accumulation) {
+    /** @param inputs null for activations as they come */
+    LowbitContender(CudaBackend backend, DeviceMatrix matrix, EightBits inputs) {
         this.backend = backend;
         this.shape = matrix.shape();
-        this.scaling = scaling;
-        this.accumulation = accumulation;
+        this.inputs = inputs;
+        this.scaling = inputs == null ? null : inputs.scaling();
         layers.add(backend.load(matrix, null));
     }
 
     @Override
     public String name() {
-        return shape.scheme().label() + (scaling == null ? "" : Contenders.w8a8(accumulation));
+        return inputs == null ? shape.scheme().label() : inputs.name(shape.scheme());
     }
 
     @Override
@@ -93,7 +91,11 @@ final class LowbitContender implements Contender {
             kernel = first.kernel(a.m(), dtype, dtype);
             return;
         }
-        kernel = first.kernel(a.m(), dtype, dtype, scaling, accumulation);
+        try {
+            kernel = first.kernel(a.m(), dtype, dtype, scaling, inputs.accumulation());
+        } catch (IllegalArgumentException e) {
+            throw new NoProductException(e.getMessage());
+        }
         release();
         for (int i = 0; i < a.copies(); i++) {
             quantized.add(backend.context().allocate(first.workspaceBytes(a.m())));
@@ -106,7 +108,7 @@ final class LowbitContender implements Contender {
         if (scaling == null) {
             layers.get(copy).forward(stream, a.x(copy), a.y(copy));
         } else {
-            layers.get(copy).multiply(stream, quantized.get(copy), a.y(copy), scaling, accumulation);
+            layers.get(copy).multiply(stream, quantized.get(copy), a.y(copy), scaling, inputs.accumulation());
         }
     }
 

@@ -23,7 +23,7 @@ public record TimingRule(int replays, double replayNanos, double restNanos, doub
      * an idle device is in the time, and a device that rests between replays keeps its clock.
      */
     TimingRule brief() {
-        return new TimingRule(replays, 0, restNanos, 1e6, true, capNanos);
+        return new TimingRule(replays, 0, restNanos, 1e6, true, Math.min(capNanos, BRIEF_CAP_NANOS));
     }
 
     /** The same without a rest. */
@@ -39,6 +39,7 @@ public record TimingRule(int replays, double replayNanos, double restNanos, doub
     }
 
     private static final int FEWEST_REPLAYS = 3;
+    private static final double BRIEF_CAP_NANOS = 0.3e9;
     /** A pass over all copies may take this part of the cap. */
     private static final int PASS_PART = 8;
     private static final int MOST_LAUNCHES = 1024;

@@ -1,0 +1,50 @@
+package io.lowbit.cli.bench.gpu;
+
+import io.lowbit.cuda.kernels.SchemeKernels;
+import io.lowbit.quant.Accumulation;
+import io.lowbit.quant.ActivationScaling;
+import io.lowbit.quant.Grouping;
+import io.lowbit.quant.Scheme;
+import java.util.List;
+import java.util.Locale;
+
+/**
+ * A product with activations of 8 bits.
+ *
+ * @param scaling how they are quantized
+ * @param accumulation what may be lost in summing
+ */
+record EightBits(ActivationScaling scaling, Accumulation accumulation) {
+    private static final String W8 = " w8a8 ";
+
+    /**
+     * Those that are timed for weights of a scheme. FP8 weights take E4M3, scaled as the weights are: per tensor, per row for
+     * weights per channel, in blocks for blocks. Whether a device has a kernel for them only a layer knows.
+     */
+    static List<EightBits> of(Scheme scheme) {
+        if (scheme instanceof Scheme.Fp8 fp8) {
+            return fp8.format() != Scheme.Fp8Format.E4M3 || !SchemeKernels.takesFp8Activations(fp8) ? List.of()
+                    : List.of(new EightBits(scaling(fp8.grouping()), Accumulation.PRECISE), new EightBits(scaling(fp8.grouping()), Accumulation.FAST));
+        }
+        return List.of();
+    }
+
+    private static ActivationScaling scaling(Grouping grouping) {
+        return switch (grouping) {
+            case Grouping.PerTensor _ -> ActivationScaling.TENSOR;
+            case Grouping.PerBlock _ -> ActivationScaling.BLOCK128;
+            case Grouping.PerChannel _, Grouping.PerGroup _ -> ActivationScaling.ROW;
+        };
+    }
+
+    /** A contender's name: {@code fp8 e4m3 tensor w8a8 fast}. */
+    String name(Scheme scheme) {
+        return scheme.label() + W8 + accumulation.name().toLowerCase(Locale.ROOT);
+    }
+
+    /** The scheme's part of a contender's name. */
+    static String scheme(String name) {
+        int at = name.indexOf(W8);
+        return at < 0 ? name : name.substring(0, at);
+    }
+}
