@@ -66,6 +66,12 @@ __device__ __forceinline__ uint32_t shared_address(const void* p) {
     return uint32_t(__cvta_generic_to_shared(p));
 }
 
+__device__ __forceinline__ uint4 load_shared4(uint32_t shared) {
+    uint4 v;
+    asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "r"(shared));
+    return v;
+}
+
 // Programmatic dependent launch: what comes before the wait must not touch what earlier kernels write.
 __device__ __forceinline__ void griddepcontrol_wait() {
     asm volatile("griddepcontrol.wait;" ::: "memory");
@@ -92,6 +98,15 @@ __device__ __forceinline__ void mbarrier_arrive_expect(uint32_t barrier, uint32_
 // Without a branch: arrives where `arrives` is not 0.
 __device__ __forceinline__ void mbarrier_arrive_if(uint32_t barrier, int arrives) {
     asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %1, 0;\n@p mbarrier.arrive.shared::cta.b64 _, [%0];\n}" ::"r"(barrier), "r"(arrives) : "memory");
+}
+
+// The same at the barrier of block `rank` of the cluster.
+__device__ __forceinline__ void mbarrier_arrive_at_if(uint32_t barrier, uint32_t rank, int arrives) {
+    asm volatile(
+        "{\n.reg .pred p;\n.reg .b32 there;\nsetp.ne.b32 p, %2, 0;\nmapa.shared::cluster.u32 there, %0, %1;\n"
+        "@p mbarrier.arrive.shared::cluster.b64 _, [there];\n}" ::"r"(barrier),
+        "r"(rank), "r"(arrives)
+        : "memory");
 }
 
 __device__ __forceinline__ void mbarrier_wait(uint32_t barrier, uint32_t parity) {
@@ -126,6 +141,14 @@ __device__ __forceinline__ void copy_tensor_2d(uint32_t shared, const void* map,
     asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], [%4];" ::"r"(shared),
                  "l"(map), "r"(column), "r"(row), "r"(barrier)
                  : "memory");
+}
+
+// The same to this place in every block of the cluster that has its bit in `blocks`; each one's barrier counts the bytes.
+__device__ __forceinline__ void copy_tensor_2d_multicast(uint32_t shared, const void* map, int column, int row, uint32_t barrier, uint16_t blocks) {
+    asm volatile(
+        "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [%0], [%1, {%2, %3}], [%4], %5;" ::"r"(shared),
+        "l"(map), "r"(column), "r"(row), "r"(barrier), "h"(blocks)
+        : "memory");
 }
 
 __device__ __forceinline__ void prefetch_tensor_map(const void* map) {

@@ -5,6 +5,11 @@
 
 namespace lowbit {
 
+// A CUtensorMap: how the copy engine reads x.
+struct alignas(64) TensorMap {
+    uint8_t bytes[128];
+};
+
 // The two 16-bit activation types.
 struct Bf16 {
     static constexpr uint32_t TYPE = BF16, MAGIC = 0x43004300;  // 128
@@ -137,5 +142,21 @@ struct NestedAbsmax {
         until = column + left;
     }
 };
+
+// 8 neighbouring rows of one token.
+__device__ __forceinline__ void store8(void* y, uint32_t yType, int64_t at, const float (&v)[8]) {
+    if (yType == F32) {
+        float4* p = reinterpret_cast<float4*>(static_cast<float*>(y) + at);
+        p[0] = float4{v[0], v[1], v[2], v[3]};
+        p[1] = float4{v[4], v[5], v[6], v[7]};
+    } else {
+        uint4 h;
+        h.x = yType == F16 ? cvt_rn_f16x2_f32(v[0], v[1]) : cvt_rn_bf16x2_f32(v[0], v[1]);
+        h.y = yType == F16 ? cvt_rn_f16x2_f32(v[2], v[3]) : cvt_rn_bf16x2_f32(v[2], v[3]);
+        h.z = yType == F16 ? cvt_rn_f16x2_f32(v[4], v[5]) : cvt_rn_bf16x2_f32(v[4], v[5]);
+        h.w = yType == F16 ? cvt_rn_f16x2_f32(v[6], v[7]) : cvt_rn_bf16x2_f32(v[6], v[7]);
+        *reinterpret_cast<uint4*>(static_cast<uint16_t*>(y) + at) = h;
+    }
+}
 
 }  // namespace lowbit

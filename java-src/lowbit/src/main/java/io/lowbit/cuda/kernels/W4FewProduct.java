@@ -1,0 +1,274 @@
+package io.lowbit.cuda.kernels;
+
+import io.lowbit.cuda.driver.Arguments;
+import io.lowbit.cuda.driver.Context;
+import io.lowbit.cuda.driver.Function;
+import io.lowbit.cuda.driver.LaunchConfig;
+import io.lowbit.cuda.driver.Stream;
+import io.lowbit.cuda.driver.TensorMap;
+import io.lowbit.quant.ActivationScaling;
+import io.lowbit.quant.Grouping;
+import io.lowbit.quant.Scheme;
+import io.lowbit.tensor.DType;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * 4-bit weights in records with BF16 or F16 activations on Hopper's warp groups, for up to some 128 rows: {@code w4_few.cuh}.
+ * W goes through registers, x through the tensor memory accelerator; warp groups of a block and blocks of a cluster may cut K.
+ *
+ * <p>Sums are scaled by group in f32: INT4, MXFP4 and NVFP4 round no operand. The values of NF4 and FP4 are rounded to the
+ * type of x.
+ *
+ * <p>Where x does not begin at a multiple of 16 bytes, {@link W4DecodeProduct} computes the product instead.
+ */
+final class W4FewProduct implements ProductKernel {
+    /** By rows of x, bands of 64 rows of W, parts of K of a block; blocks of a multiprocessor. */
+    static final List<W4FewProduct> ALL = List.of(new W4FewProduct(16, 1, 2, 2), new W4FewProduct(16, 2, 1, 2), new W4FewProduct(16, 7, 1, 1),
+            new W4FewProduct(32, 2, 1, 2), new W4FewProduct(32, 4, 1, 1), new W4FewProduct(64, 2, 1, 1), new W4FewProduct(64, 3, 1, 1),
+            new W4FewProduct(64, 4, 1, 1), new W4FewProduct(128, 2, 1, 1));
+
+    private static final int WARP_GROUP = 128;
+    private static final int WARP = 32;
+    /** Groups of columns that have kernels of their own; all others go with one scale for a record or for each 32 columns. */
+    private static final int HALF_RECORD = 64;
+    private static final int QUARTER_RECORD = 32;
+    private static final int MOST_SPLIT = 8;
+    private static final int MOST_STAGES = 12;
+    private static final int MOST_SHARED = 227 << 10;
+    /** Of a block where two share a multiprocessor. */
+    private static final int HALF_SHARED = 113 << 10;
+    private static final int STAGE_ALIGNMENT = 1024;
+    private static final int TABLE_BYTES = 256 * 128;
+    private static final int MAP_BYTES = 4 * 256;
+    /** Columns of a box of x: 128 bytes, what the swizzle permutes. */
+    private static final int BOX_COLUMNS = 64;
+
+    // What an H100 was measured to do; other GPUs with these kernels differ little.
+    private static final int PROCESSORS = 132;
+    /** Clusters of 1 to 8 blocks that run at once, by blocks of a multiprocessor less one: what the driver's occupancy says. */
+    private static final int[][] CLUSTERS = {{132, 66, 39, 30, 22, 17, 15, 15}, {264, 132, 79, 62, 47, 39, 32, 30}};
+    /** µs that a block takes besides its records, the first and those that run after others. */
+    private static final double START = 3;
+    private static final double FOLLOW = 0.7;
+
+    private final int tokens;
+    private final int bands;
+    private final int parts;
+    private final int blocks;
+
+    private W4FewProduct(int tokens, int bands, int parts, int blocks) {
+        this.tokens = tokens;
+        this.bands = bands;
+        this.parts = parts;
+        this.blocks = blocks;
+    }
+
+    @Override
+    public String name() {
+        return "w4-few-" + tokens + "x" + rows() + (parts > 1 ? "-k" + parts : "");
+    }
+
+    private int rows() {
+        return bands * RecordLayout.BAND;
+    }
+
+    @Override
+    public String file(Scheme scheme) {
+        return "w4_few_" + (takes(scheme) ? kind(scheme) : "int4");
+    }
+
+    @Override
+    public String description() {
+        return tokens + " rows of x, " + rows() + " rows of W, K cut over " + parts + " warp groups and up to " + MOST_SPLIT
+                + " blocks, wgmma m64n" + tokens + "k16 with W from registers, f32 sums scaled by group";
+    }
+
+    @Override
+    public List<String> entries(Scheme scheme) {
+        if (!takes(scheme)) {
+            return List.of();
+        }
+        List<String> entries = new ArrayList<>();
+        for (DType x : new DType[] {DType.BF16, DType.F16}) {
+            entries.add(entry(scheme, x));
+        }
+        return entries;
+    }
+
+    /** The general kernels need more registers than the largest blocks leave. */
+    private boolean takes(Scheme scheme) {
+        boolean known = scheme instanceof Scheme.Int4 || scheme instanceof Scheme.Bnb4 || scheme instanceof Scheme.Mxfp4 || scheme instanceof Scheme.Nvfp4;
+        if (!known || bands * parts > 4 && !kind(scheme).equals("int4")) {
+            return false;
+        }
+        return tokens != 64 || bands < 4 || !kind(scheme).equals("table_any");
+    }
+
+    private static String kind(Scheme scheme) {
+        return switch (scheme) {
+            case Scheme.Int4 s -> {
+                int size = s.grouping() instanceof Grouping.PerGroup g ? g.size() : 0;
+                boolean plain = s.symmetric() && (size == 0 || s.scaleType() != DType.F32);
+                yield size == HALF_RECORD ? "int4_g64" : size == QUARTER_RECORD ? "int4_g32" : plain ? "int4" : "int4_zeros";
+            }
+            case Scheme.Bnb4 s -> s.blockSize() != HALF_RECORD ? "table_any" : s.doubleQuant() ? "table_nested" : "table_f32";
+            default -> "table_any";
+        };
+    }
+
+    /** False where all of K is less than a group: the matrix then has a scale for each row, for which its kind is not made. */
+    private static boolean asItsKind(MatrixShape w) {
+        int groups = RecordLayout.Sizes.of(w).groups();
+        return switch (kind(w.scheme())) {
+            case "int4" -> groups <= 1;
+            case "int4_zeros" -> groups == 1;
+            case "int4_g64" -> groups == 2;
+            case "int4_g32" -> groups == 4;
+            default -> true;
+        };
+    }
+
+    private String entry(Scheme scheme, DType x) {
+        return "w4few" + tokens + "x" + bands + "x" + parts + "_" + kind(scheme) + (x == DType.BF16 ? "_bf16" : "_f16");
+    }
+
+    @Override
+    public boolean runsOn(Architecture architecture) {
+        return architecture == Architecture.SM90;
+    }
+
+    @Override
+    public WeightLayout layout(MatrixShape w) {
+        return RecordLayout.INSTANCE;
+    }
+
+    @Override
+    public boolean supports(MatrixShape w, DType x, DType y, ActivationScaling scaling) {
+        return scaling == null && takes(w.scheme()) && w.k() % 8 == 0 && W4DecodeProduct.INSTANCE.supports(w, x, y, null) && asItsKind(w);
+    }
+
+    @Override
+    public double operandRounding(Scheme scheme, DType x) {
+        return W4DecodeProduct.INSTANCE.operandRounding(scheme, x);
+    }
+
+    private int partBytes(RecordLayout.Sizes sizes) {
+        return Math.ceilDiv(tokens * RecordLayout.SPAN * 2 + bands * sizes.recordBytes(), STAGE_ALIGNMENT) * STAGE_ALIGNMENT;
+    }
+
+    /** Shared memory besides the stages, for any M. */
+    private int besides(MatrixShape w, RecordLayout.Sizes sizes, int split) {
+        int table = w.scheme() instanceof Scheme.Int4 ? 0 : TABLE_BYTES;
+        int map = sizes.scaleMode() == RecordLayout.SCALE_NESTED || kind(w.scheme()).equals("table_any") ? MAP_BYTES : 0;
+        return table + map + split * parts * Math.ceilDiv(tokens / 2, split) * (rows() + 8) * 8 + MOST_STAGES * 16 + 8;
+    }
+
+    /** At least two fit for every split: what a block of the largest records takes is less. */
+    private int stages(MatrixShape w, RecordLayout.Sizes sizes, int split) {
+        int room = (blocks == 1 ? MOST_SHARED : HALF_SHARED) - besides(w, sizes, split);
+        long needed = Math.ceilDiv(Math.ceilDiv(sizes.spans(), (long) split), (long) parts);
+        return (int) Math.max(2, Math.min(Math.min(MOST_STAGES, needed), room / (partBytes(sizes) * parts)));
+    }
+
+    /** Blocks of a cluster: the number with which the product takes least time, as far as this simple reckoning goes. */
+    private int split(RecordLayout.Sizes sizes, long m) {
+        long tiles = Math.ceilDiv(sizes.bands(), (long) bands) * Math.ceilDiv(m, (long) tokens);
+        int best = 1;
+        for (int split = 2; split <= MOST_SPLIT && sizes.spans() >= 2L * split * parts; split++) {
+            if (micros(sizes, tiles, split) < micros(sizes, tiles, best)) {
+                best = split;
+            }
+        }
+        return best;
+    }
+
+    /**
+     * A multiprocessor takes {@code record} µs for each record, a block alone at least {@code least} for a stage. Clusters run
+     * in rounds of as many as there is room for.
+     */
+    private double micros(RecordLayout.Sizes sizes, long tiles, int split) {
+        double record = tokens <= 16 ? 0.17 : tokens <= 32 ? 0.19 : tokens <= 64 ? 0.27 : 0.5;
+        double least = tokens <= 32 ? 0.55 : 0.6;
+        long depth = Math.ceilDiv(Math.ceilDiv(sizes.spans(), (long) split), (long) parts);
+        long atOnce = CLUSTERS[blocks - 1][split - 1];
+        long rest = tiles % atOnce;
+        double full = tiles / atOnce * (depth * Math.max(least, blocks * bands * parts * record) + FOLLOW);
+        double last = rest == 0 ? 0 : depth * Math.max(least, Math.ceilDiv(rest * split, (long) PROCESSORS) * bands * parts * record) + FOLLOW;
+        return START + full + last;
+    }
+
+    @Override
+    public Product prepare(Kernels kernels, LayerWeights weights, ActivationScaling scaling) {
+        MatrixShape w = weights.shape();
+        RecordLayout.Sizes sizes = RecordLayout.Sizes.of(w);
+        boolean producers = tokens >= 128 || tokens >= 64 && bands * parts == 4;
+        int threads = bands * parts * WARP_GROUP + (producers ? WARP_GROUP : WARP);
+        // One configuration for each split; its shared memory serves any M.
+        MemorySegment[] shapes = new MemorySegment[MOST_SPLIT + 1];
+        LaunchConfig[] configs = new LaunchConfig[MOST_SPLIT + 1];
+        for (int split = 1; split <= MOST_SPLIT; split++) {
+            int stages = stages(w, sizes, split);
+            MemorySegment shape = weights.arena().allocate(16, 4);
+            shape.setAtIndex(ValueLayout.JAVA_INT, 0, split);
+            shape.setAtIndex(ValueLayout.JAVA_INT, 1, stages);
+            shape.setAtIndex(ValueLayout.JAVA_INT, 2, Math.toIntExact(Math.ceilDiv(sizes.spans(), (long) split)));
+            shape.setAtIndex(ValueLayout.JAVA_INT, 3, partBytes(sizes));
+            shapes[split] = shape;
+            int bytes = stages * parts * partBytes(sizes) + besides(w, sizes, split);
+            configs[split] = LaunchConfig.of(threads).withCluster(split, 1, 1).withShared(bytes).withOverlap();
+        }
+        String file = file(w.scheme());
+        return new Prepared(kernels.context(), weights, sizes, kernels.function(file, entry(w.scheme(), DType.BF16)).allowShared(MOST_SHARED),
+                kernels.function(file, entry(w.scheme(), DType.F16)).allowShared(MOST_SHARED), shapes, configs,
+                W4DecodeProduct.INSTANCE.prepare(kernels, weights, null));
+    }
+
+    private final class Prepared implements Product {
+        private final Context context;
+        private final LayerWeights weights;
+        private final RecordLayout.Sizes sizes;
+        private final Function bf16;
+        private final Function f16;
+        private final MemorySegment[] shapes;
+        private final LaunchConfig[] configs;
+        private final Product unaligned;
+
+        Prepared(Context context, LayerWeights weights, RecordLayout.Sizes sizes, Function bf16, Function f16, MemorySegment[] shapes,
+                LaunchConfig[] configs, Product unaligned) {
+            this.context = context;
+            this.weights = weights;
+            this.sizes = sizes;
+            this.bf16 = bf16;
+            this.f16 = f16;
+            this.shapes = shapes;
+            this.configs = configs;
+            this.unaligned = unaligned;
+        }
+
+        @Override
+        public ProductKernel kernel() {
+            return W4FewProduct.this;
+        }
+
+        @Override
+        public void enqueue(Stream stream, long m, long x, int xType, long y, int yType, long activations) {
+            if (x % 16 != 0) {
+                unaligned.enqueue(stream, m, x, xType, y, yType, activations);
+                return;
+            }
+            boolean isBf16 = xType == ElementTypes.of(DType.BF16);
+            int split = split(sizes, m);
+            long k = weights.shape().k();
+            Arguments arguments = stream.arguments();
+            TensorMap map = arguments.map(0).matrix(context, isBf16 ? TensorMap.Type.BF16 : TensorMap.Type.F16, TensorMap.Swizzle.B128,
+                    TensorMap.Promotion.B128, x, k, m, 2 * k, BOX_COLUMNS, tokens);
+            arguments.struct(weights.matrix()).struct(shapes[split]).struct(map).int64(y).int32(yType).int64(weights.bias())
+                    .int32(weights.biasType()).int64(m);
+            stream.launch(isBf16 ? bf16 : f16, configs[split], Math.ceilDiv(m, (long) tokens) * split,
+                    Math.ceilDiv(sizes.bands(), (long) bands), 1);
+        }
+    }
+}

@@ -1,0 +1,207 @@
+package io.lowbit.cuda.kernels;
+
+import io.lowbit.cuda.driver.Arguments;
+import io.lowbit.cuda.driver.Context;
+import io.lowbit.cuda.driver.Function;
+import io.lowbit.cuda.driver.LaunchConfig;
+import io.lowbit.cuda.driver.Stream;
+import io.lowbit.cuda.driver.TensorMap;
+import io.lowbit.quant.ActivationScaling;
+import io.lowbit.quant.Grouping;
+import io.lowbit.quant.Scheme;
+import io.lowbit.tensor.DType;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * 4-bit weights in records with BF16 or F16 activations on Hopper's warp groups, for many rows: {@code w4_gemm.cuh}. As many
+ * blocks as the GPU has multiprocessors take tile after tile; W goes through registers, x through the tensor memory
+ * accelerator, where a cluster of two blocks shares it.
+ *
+ * <p>Weights are scaled before they are multiplied: the product of code and scale is rounded to the type of x, with BF16 the
+ * scale before that, with NF4 and FP4 the value too.
+ *
+ * <p>Where x does not begin at a multiple of 16 bytes, {@link W4DecodeProduct} computes the product instead.
+ */
+final class W4GemmProduct implements ProductKernel {
+    /** By rows of x and bands of 64 rows of W of a tile, blocks of a cluster, units of 64 columns of x that wait. */
+    static final List<W4GemmProduct> ALL = List.of(new W4GemmProduct(128, 3, 1, 6), new W4GemmProduct(232, 2, 1, 4), new W4GemmProduct(256, 2, 2, 4));
+
+    private static final int WARP_GROUP = 128;
+    private static final int MOST_STAGES = 8;
+    private static final int MOST_SHARED = 227 << 10;
+    private static final int TABLE_BYTES = 256 * 128;
+    private static final int MAP_BYTES = 4 * 256;
+    /** Tokens whose sums pass through shared memory together, and floats of one with its padding. */
+    private static final int CHUNK = 64;
+    private static final int PITCH = RecordLayout.BAND + 4;
+    /** Columns of a box of x: 128 bytes, what the swizzle permutes. */
+    private static final int BOX_COLUMNS = 64;
+    /** Roundings of a scaled weight in BF16: of the product and of the scale; of the value of NF4 and FP4 too. */
+    private static final double TWO_ROUNDINGS = 0x1.01p-8;
+    private static final double THREE_ROUNDINGS = 0x1.82p-8;
+    private static final double F16_ROUNDINGS = 0x1.01p-11;
+
+    private final int tokens;
+    private final int bands;
+    private final int cluster;
+    private final int units;
+
+    private W4GemmProduct(int tokens, int bands, int cluster, int units) {
+        this.tokens = tokens;
+        this.bands = bands;
+        this.cluster = cluster;
+        this.units = units;
+    }
+
+    @Override
+    public String name() {
+        return "w4-gemm-" + tokens + "x" + bands * RecordLayout.BAND;
+    }
+
+    @Override
+    public String file(Scheme scheme) {
+        return !takes(scheme) ? "w4_gemm_int4" : !(scheme instanceof Scheme.Int4) ? "w4_gemm_table" : "w4_gemm_" + kind(scheme);
+    }
+
+    @Override
+    public String description() {
+        return tokens + " rows of x, " + bands * RecordLayout.BAND + " rows of W, K step 128, wgmma m64n" + tokens
+                + "k16 with W from registers, clusters of " + cluster + ", scaled weights rounded";
+    }
+
+    @Override
+    public List<String> entries(Scheme scheme) {
+        if (!takes(scheme)) {
+            return List.of();
+        }
+        List<String> entries = new ArrayList<>();
+        for (DType x : new DType[] {DType.BF16, DType.F16}) {
+            entries.add(entry(kind(scheme), x));
+        }
+        return entries;
+    }
+
+    /** Which kernels there are. */
+    private boolean takes(Scheme scheme) {
+        return scheme instanceof Scheme.Int4 && (tokens != 232 || kind(scheme).equals("int4"))
+                || tokens == 256 && (scheme instanceof Scheme.Bnb4 || scheme instanceof Scheme.Mxfp4 || scheme instanceof Scheme.Nvfp4);
+    }
+
+    private static String kind(Scheme scheme) {
+        return switch (scheme) {
+            case Scheme.Int4 s -> {
+                boolean fine = s.grouping() instanceof Grouping.PerGroup g && (g.size() < RecordLayout.SPAN || s.scaleType() == DType.F32);
+                yield fine || !s.symmetric() ? "int4_fine" : "int4";
+            }
+            case Scheme.Bnb4 s -> s.doubleQuant() ? "table_nested" : "table_f32";
+            default -> "table_byte";
+        };
+    }
+
+    private String entry(String kind, DType x) {
+        return "w4gemm" + tokens + "x" + bands + "_" + kind + (x == DType.BF16 ? "_bf16" : "_f16");
+    }
+
+    @Override
+    public boolean runsOn(Architecture architecture) {
+        return architecture == Architecture.SM90;
+    }
+
+    @Override
+    public WeightLayout layout(MatrixShape w) {
+        return RecordLayout.INSTANCE;
+    }
+
+    /** F16 has too few exponents for scales of another type, which its kernel for plain INT4 would round to it. */
+    @Override
+    public boolean supports(MatrixShape w, DType x, DType y, ActivationScaling scaling) {
+        if (scaling != null || !takes(w.scheme()) || w.k() % 8 != 0 || !W4DecodeProduct.INSTANCE.supports(w, x, y, null)) {
+            return false;
+        }
+        boolean unscaled = RecordLayout.Sizes.of(w).groups() == 0;
+        return x == DType.BF16 || !kind(w.scheme()).equals("int4") || unscaled || ((Scheme.Int4) w.scheme()).scaleType() == DType.F16;
+    }
+
+    @Override
+    public double operandRounding(Scheme scheme, DType x) {
+        return x == DType.F16 ? F16_ROUNDINGS : scheme instanceof Scheme.Bnb4 ? THREE_ROUNDINGS : TWO_ROUNDINGS;
+    }
+
+    private int stageBytes(RecordLayout.Sizes sizes) {
+        return bands * sizes.recordBytes();
+    }
+
+    /** Shared memory besides the ring of W. */
+    private int besides(MatrixShape w) {
+        int table = w.scheme() instanceof Scheme.Int4 ? 0 : TABLE_BYTES;
+        int map = kind(w.scheme()).equals("table_nested") ? MAP_BYTES : 0;
+        return units * tokens * BOX_COLUMNS * 2 + bands * CHUNK * PITCH * 4 + table + map + (units + MOST_STAGES) * 16;
+    }
+
+    @Override
+    public Product prepare(Kernels kernels, LayerWeights weights, ActivationScaling scaling) {
+        MatrixShape w = weights.shape();
+        RecordLayout.Sizes sizes = RecordLayout.Sizes.of(w);
+        int stages = Math.min(MOST_STAGES, (MOST_SHARED - besides(w)) / stageBytes(sizes));
+        LaunchConfig config = LaunchConfig.of((bands + 1) * WARP_GROUP).withCluster(cluster, 1, 1)
+                .withShared(stages * stageBytes(sizes) + besides(w)).withOverlap();
+        MemorySegment shape = weights.arena().allocate(8, 4);
+        shape.setAtIndex(ValueLayout.JAVA_INT, 0, units);
+        shape.setAtIndex(ValueLayout.JAVA_INT, 1, stages);
+        String file = file(w.scheme());
+        String kind = kind(w.scheme());
+        int clusters = kernels.context().device().multiprocessors() / cluster;
+        return new Prepared(kernels.context(), weights, sizes, kernels.function(file, entry(kind, DType.BF16)).allowShared(MOST_SHARED),
+                kernels.function(file, entry(kind, DType.F16)).allowShared(MOST_SHARED), shape, config, clusters,
+                W4DecodeProduct.INSTANCE.prepare(kernels, weights, null));
+    }
+
+    private final class Prepared implements Product {
+        private final Context context;
+        private final LayerWeights weights;
+        private final RecordLayout.Sizes sizes;
+        private final Function bf16;
+        private final Function f16;
+        private final MemorySegment shape;
+        private final LaunchConfig config;
+        private final int clusters;
+        private final Product unaligned;
+
+        Prepared(Context context, LayerWeights weights, RecordLayout.Sizes sizes, Function bf16, Function f16, MemorySegment shape,
+                LaunchConfig config, int clusters, Product unaligned) {
+            this.context = context;
+            this.weights = weights;
+            this.sizes = sizes;
+            this.bf16 = bf16;
+            this.f16 = f16;
+            this.shape = shape;
+            this.config = config;
+            this.clusters = clusters;
+            this.unaligned = unaligned;
+        }
+
+        @Override
+        public ProductKernel kernel() {
+            return W4GemmProduct.this;
+        }
+
+        @Override
+        public void enqueue(Stream stream, long m, long x, int xType, long y, int yType, long activations) {
+            if (x % 16 != 0) {
+                unaligned.enqueue(stream, m, x, xType, y, yType, activations);
+                return;
+            }
+            boolean isBf16 = xType == ElementTypes.of(DType.BF16);
+            long k = weights.shape().k();
+            Arguments arguments = stream.arguments();
+            TensorMap map = arguments.map(0).matrix(context, isBf16 ? TensorMap.Type.BF16 : TensorMap.Type.F16, TensorMap.Swizzle.B128,
+                    TensorMap.Promotion.B128, x, k, m, 2 * k, BOX_COLUMNS, tokens / cluster);
+            arguments.struct(weights.matrix()).struct(shape).struct(map).int64(y).int32(yType).int64(weights.bias()).int32(weights.biasType()).int64(m);
+            long tiles = Math.ceilDiv(m, (long) tokens) * Math.ceilDiv(sizes.bands(), (long) bands * cluster);
+            stream.launch(isBf16 ? bf16 : f16, config, Math.min(tiles, clusters) * cluster, 1, 1);
+        }
+    }
+}

@@ -1,0 +1,303 @@
+// y = x·Wᵀ (+ bias) with 4-bit weights and 16-bit activations, for few rows of x (tokens), on warp groups: m64nNk16 with W as
+// the A operand, unpacked into registers, and x as the B operand in shared memory.
+//
+//   block: BANDS bands of 64 rows of W × PARTS parts of K = as many warp groups, and a producer; TOKENS rows of x
+//   stage: [part][x: 2 halves of 64 columns, TOKENS rows, swizzled by the copy engine │ a record of each band]
+//   cluster: `split` blocks share the bands and tokens and cut K
+//
+//   band 0 │ group 0 │ group 2 │ group 0 │ group 2 │ …      BANDS = PARTS = 2; one box: a record, 64 rows × 128 columns;
+//   band 1 │ group 1 │ group 3 │ group 1 │ group 3 │ …      two neighbours and their x are a stage
+//
+// The producer fills the stages: records by bulk copies (before the wait for the kernel before this one, as far as there are
+// stages), x by tensor copies. (code − zero) or the table's value times x is summed over a group, then scaled in f32, so no
+// product is rounded. At the end each block of a cluster adds its share of the tokens over all parts and blocks, in their
+// order: the order of every sum is fixed.
+//
+// What bounds it is the instructions of unpacking, so everything that a scheme settles is settled when compiled: GROUPS is
+// 1 (a scale for each 128 columns or more), 2 (for 64), or 4, which also serves all others (the scale is looked up for each 32).
+#pragma once
+#include "w4.cuh"
+
+namespace lowbit {
+
+struct FewShape {
+    uint32_t split;      // blocks of a cluster
+    uint32_t stages;
+    uint32_t spans;      // records along K for a block
+    uint32_t partBytes;  // of a part of a stage, a multiple of 1024
+};
+
+// Where registers are short, the producer is a warp group too and gives its own away.
+template <int TOKENS, int GROUPS>
+constexpr bool FEW_MOVES_REGISTERS = TOKENS >= 128 || (TOKENS >= 64 && GROUPS == 4);
+
+template <class T, int TOKENS, int BANDS, int PARTS, bool TABLE, ScaleMode MODE, int GROUPS, bool ZEROS>
+__device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape, const void* xMap, void* y, uint32_t yType, const void* bias,
+                                    uint32_t biasType, int64_t m) {
+    const W4 w(matrix);
+    constexpr bool NESTED = (MODE & SCALE_NESTED) != 0, MOVE_REGISTERS = FEW_MOVES_REGISTERS<TOKENS, BANDS * PARTS>;
+    constexpr int CONSUMERS = BANDS * PARTS * 128, X_BYTES = TOKENS * SPAN * 2, ROWS = BANDS * BAND, PAIR_PITCH = ROWS + 8;
+    extern __shared__ __align__(1024) uint8_t shared[];
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    const uint32_t rank = blockIdx.x % shape.split;
+    const int64_t m0 = int64_t(blockIdx.x / shape.split) * TOKENS;
+    const int64_t firstBand = int64_t(blockIdx.y) * BANDS, bands = (w.n + BAND - 1) / BAND;
+
+    // Shared memory: stages │ table │ nested map │ sums of the cluster │ barriers
+    const uint32_t stageBytes = PARTS * shape.partBytes;
+    uint8_t* const table = shared + shape.stages * stageBytes;
+    float* const map = reinterpret_cast<float*>(table + (TABLE ? TABLE_BYTES : 0));
+    const int tokens = int(m - m0 < TOKENS ? m - m0 : TOKENS);
+    const int pairs = (tokens + 1) / 2, share = (pairs + int(shape.split) - 1) / int(shape.split);  // pairs of tokens that a block finishes
+    float2* const gathered = reinterpret_cast<float2*>(map + (NESTED ? 256 : 0));
+    const uint32_t full = shared_address(gathered) + shape.split * PARTS * share * PAIR_PITCH * 8, empty = full + shape.stages * 8;
+    const uint32_t arrived = empty + shape.stages * 8;
+
+    const uint32_t firstSpan = rank * shape.spans;
+    const uint32_t lastSpan = firstSpan + shape.spans < w.spans ? firstSpan + shape.spans : w.spans;
+    const int count = lastSpan > firstSpan ? lastSpan - firstSpan : 0;
+
+    if (threadIdx.x == 0) {
+        for (uint32_t s = 0; s < shape.stages; s++) {
+            mbarrier_init(full + s * 8, 1);
+            mbarrier_init(empty + s * 8, CONSUMERS / 32);
+        }
+        mbarrier_init(arrived, 1);
+        fence_mbarrier_init();
+        if (shape.split > 1) {
+            const int mine = pairs - int(rank) * share < share ? pairs - int(rank) * share : share;
+            mbarrier_arrive_expect(arrived, mine > 0 ? shape.split * PARTS * mine * ROWS * 8 : 0);
+        }
+    }
+    if (TABLE) {
+        if (NESTED && w.nestedMap) {
+            for (int i = threadIdx.x; i < 256; i += blockDim.x) {
+                map[i] = w.nestedMap[i];
+            }
+        }
+        spread_table<T>(table, w.codebook, warp, blockDim.x / 32, lane);
+    }
+    __syncthreads();
+    if (shape.split > 1) {
+        cluster_arrive_relaxed();  // the barriers of all blocks are ready
+    }
+    griddepcontrol_launch_dependents();
+
+    if (warp >= CONSUMERS / 32) {  // the producer
+        if (MOVE_REGISTERS) {
+            setmaxnreg_dec<TOKENS >= 128 ? 40 : 32>();
+        }
+        if (warp == CONSUMERS / 32 && lane == 0) {
+            prefetch_tensor_map(xMap);
+            const uint8_t* from = w.records + (firstBand * w.spans + firstSpan) * w.recordBytes;
+            const uint64_t bandBytes = uint64_t(w.spans) * w.recordBytes;
+            const int last = int(bands - 1 - firstBand);  // bands beyond are its copies: their sums are not stored
+            const int rounds = (count + PARTS - 1) / PARTS, ahead = rounds < int(shape.stages) ? rounds : int(shape.stages);
+            uint32_t stage = 0, parity = 1;
+#pragma unroll 1
+            for (int i = 0; i < rounds; i++) {
+                const uint32_t filled = full + stage * 8;
+                const int present = count - i * PARTS < PARTS ? count - i * PARTS : PARTS;
+                uint32_t at = shared_address(shared) + stage * stageBytes + X_BYTES;
+                if (i >= ahead) {
+                    mbarrier_wait(empty + stage * 8, parity);
+                }
+                mbarrier_arrive_expect(filled, present * (X_BYTES + BANDS * w.recordBytes));
+#pragma unroll 1
+                for (int p = 0; p < present; p++) {
+                    const uint8_t* record = from;
+#pragma unroll 1
+                    for (int b = 0; b < BANDS; b++) {
+                        copy_bulk_evict_first(at + b * w.recordBytes, record, w.recordBytes, filled);
+                        record += b < last ? bandBytes : 0;
+                    }
+                    from += w.recordBytes;
+                    at += shape.partBytes;
+                }
+                if (i == ahead - 1) {
+                    griddepcontrol_wait();
+                }
+                if (i >= ahead - 1) {  // x of this stage; at first, of all
+#pragma unroll 1
+                    for (int j = i < ahead ? 0 : i * PARTS; j < i * PARTS + present; j++) {
+                        const int s = i < ahead ? j / PARTS : int(stage), column = int(firstSpan + j) * SPAN;
+                        const uint32_t to = shared_address(shared) + s * stageBytes + j % PARTS * shape.partBytes;
+                        copy_tensor_2d(to, xMap, column, int(m0), full + s * 8);
+                        copy_tensor_2d(to + X_BYTES / 2, xMap, column + 64, int(m0), full + s * 8);
+                    }
+                }
+                if (++stage == shape.stages) {
+                    stage = 0;
+                    parity ^= 1;
+                }
+            }
+        }
+        __syncwarp();
+        if (shape.split > 1) {
+            cluster_wait();
+        }
+        return;
+    }
+
+    if (MOVE_REGISTERS) {
+        setmaxnreg_inc<TOKENS >= 128 ? 232 : 112>();
+    }
+    const int group = warp / 4, quarter = warp % 4, part = group / BANDS, band = group % BANDS, g = lane / 4, t = lane % 4;
+    const int mine = count > part ? (count - part + PARTS - 1) / PARTS : 0;
+    const bool scaled = TABLE && GROUPS == 4 && (MODE & SCALE_E4M3) && w.groups == 8;  // NVFP4: the scaled weight has few enough bits to be exact
+    const int shift = w.groups == 8 ? 0 : w.groups == 4 ? 1 : w.groups == 2 ? 2 : 3;   // a group is 2^shift steps of 16 columns
+    const int lanePair = quarter * 16 + g * 2;
+    const int64_t row = (firstBand + band) * BAND + quarter * 16 + g;
+    const uint32_t partAt = shared_address(shared) + part * shape.partBytes, recordAt = X_BYTES + band * w.recordBytes;
+    // Through a shuffle, so that the compiler keeps them instead of making them anew for every record.
+    const uint32_t codeAt = __shfl_sync(0xffffffffu, recordAt + (quarter * 32 + lane) * 16, lane);
+    NestedAbsmax<1> absmax;
+
+    float acc[TOKENS / 2], sum[TOKENS / 2];
+    uint32_t a[2][2][4];
+#pragma unroll
+    for (int i = 0; i < TOKENS / 2; i++) {
+        acc[i] = 0.f;
+    }
+    uint32_t stage = 0, parity = 0, at = partAt;
+#pragma unroll 1
+    for (int i = 0; i < mine; i++) {
+        const uint8_t* const record = shared + stage * stageBytes + part * shape.partBytes + recordAt;
+        const uint64_t b = wgmma_descriptor(at);
+        if (NESTED && (MODE == SCALE_NESTED || w.scaleMode & SCALE_NESTED)) {
+            absmax.move(w, row, (int64_t(firstSpan) + i * PARTS + part) * SPAN);
+        }
+        mbarrier_wait(full + stage * 8, parity);
+        const uint4 codes[2] = {load_shared4(at + codeAt), load_shared4(at + codeAt + CODE_BYTES / 2)};
+        const auto scaleOf = [&](int step) {
+            const int index = GROUPS == 1 ? 0 : GROUPS == 2 ? step / 4 : step >> shift;
+            if (GROUPS == 1 && MODE == SCALE_16) {  // one scale for a row lies behind the records: nothing is read here
+                const float2 s = scale_pair<MODE>(w, record + (w.groups ? CODE_BYTES : 0), lanePair, absmax.value[0], map);
+                return w.groups ? s : float2{1.f, 1.f};
+            }
+            return scale_pair<MODE>(w, record + CODE_BYTES, index * BAND + lanePair, absmax.value[0], map);
+        };
+        const auto unpack = [&](int unit) {
+            uint32_t zero[2] = {minus_zero<T>(8), minus_zero<T>(8)};
+            if (ZEROS) {
+                const int index = GROUPS == 1 ? 0 : GROUPS == 2 ? unit / 2 : unit * 2 >> shift;
+                const uint32_t there = *reinterpret_cast<const uint16_t*>(record + w.zeroOffset + index * BAND + lanePair), both = w.zeroOffset ? there : 0x808;
+                zero[0] = minus_zero<T>(both & 0xff);
+                zero[1] = minus_zero<T>(both >> 8);
+            }
+#pragma unroll
+            for (int s = 0; s < 2; s++) {
+                const uint4& c = codes[unit / 2];
+                const uint32_t word = unit % 2 ? (s ? c.w : c.z) : (s ? c.y : c.x);
+                uint32_t(&to)[4] = a[unit % 2][s];
+                if (TABLE) {
+                    unpack_table(to, word, table, lane * 4);
+                    if (GROUPS == 4 && (MODE & SCALE_E4M3) && scaled) {
+                        const float2 f = scaleOf(unit * 2 + s);
+                        const uint32_t low = T::pair(f.x, f.x), high = T::pair(f.y, f.y);
+#pragma unroll
+                        for (int j = 0; j < 4; j++) {
+                            to[j] = T::times(to[j], j % 2 ? high : low);
+                        }
+                    }
+                } else {
+                    unpack_int4<T>(to, word, zero);
+                }
+            }
+        };
+        unpack(0);
+#pragma unroll
+        for (int unit = 0; unit < 4; unit++) {
+            const bool fresh = unit * GROUPS % 4 == 0, ends = (unit + 1) * GROUPS % 4 == 0;
+            wgmma_fence();
+            T::template wgmma<TOKENS>(sum, a[unit % 2][0], b + (unit / 2 * (X_BYTES / 2) + unit % 2 * 64) / 16, !fresh);
+            T::template wgmma<TOKENS>(sum, a[unit % 2][1], b + (unit / 2 * (X_BYTES / 2) + unit % 2 * 64 + 32) / 16, 1);
+            wgmma_commit();
+            if (unit < 3) {
+                if (unit > 0 && !fresh) {
+                    wgmma_wait<1>();  // the unit before has let go of its registers
+                }
+                unpack(unit + 1);
+            }
+            if (ends) {
+                const float2 scale = GROUPS == 4 && scaled ? float2{1.f, 1.f} : scaleOf(unit * 2);
+                wgmma_wait<0>();
+                if (unit == 3) {
+                    mbarrier_arrive_if(empty + stage * 8, lane == 0);
+                }
+#pragma unroll
+                for (int j = 0; j < TOKENS / 2; j++) {
+                    acc[j] = __fmaf_rn(sum[j], j % 4 < 2 ? scale.x : scale.y, acc[j]);
+                }
+            }
+        }
+        at += stageBytes;
+        if (++stage == shape.stages) {
+            stage = 0;
+            parity ^= 1;
+            at = partAt;
+        }
+    }
+
+    // Each block finishes a share of the pairs of tokens: [block of the cluster, part][pair][row].
+    if (shape.split > 1) {
+        cluster_wait();
+    }
+#pragma unroll
+    for (int j = 0; j < TOKENS / 8; j++) {
+        const int pair = j * 4 + t, owner = pair / share, slot = ((int(rank) * PARTS + part) * share + pair - owner * share) * PAIR_PITCH;
+        if (pair < pairs) {
+#pragma unroll
+            for (int h = 0; h < 2; h++) {
+                float2* const to = gathered + slot + band * BAND + quarter * 16 + g + h * 8;
+                if (shape.split > 1) {
+                    store_cluster(cluster_address(shared_address(to), owner), acc[j * 4 + h * 2], acc[j * 4 + h * 2 + 1],
+                                  cluster_address(arrived, owner));
+                } else {
+                    *to = float2{acc[j * 4 + h * 2], acc[j * 4 + h * 2 + 1]};
+                }
+            }
+        }
+    }
+    if (shape.split > 1) {
+        mbarrier_wait(arrived, 0);  // so nobody writes here after this block has gone
+    } else {
+        named_barrier(1, CONSUMERS);
+    }
+    griddepcontrol_wait();
+    const int firstPair = int(rank) * share, lastPair = firstPair + share < pairs ? firstPair + share : pairs;
+    for (int i = threadIdx.x; i < (lastPair - firstPair) * ROWS; i += CONSUMERS) {
+        const int r = i % ROWS, slot = i / ROWS, token = (firstPair + slot) * 2;
+        const int64_t n = firstBand * BAND + r;
+        if (n < w.n) {
+            float2 v = gathered[slot * PAIR_PITCH + r];
+            for (int s = 1; s < int(shape.split) * PARTS; s++) {
+                const float2 u = gathered[(s * share + slot) * PAIR_PITCH + r];
+                v.x = __fadd_rn(v.x, u.x);
+                v.y = __fadd_rn(v.y, u.y);
+            }
+            const float scale = w.rowScales ? __fmul_rn(w.rowScales[n], w.matrixScale) : w.matrixScale;
+            const float b = bias ? load(bias, biasType, n) : 0.f;
+            v.x = __fmul_rn(v.x, scale);
+            v.y = __fmul_rn(v.y, scale);
+            store(y, yType, (m0 + token) * w.n + n, bias ? __fadd_rn(v.x, b) : v.x);
+            if (token + 1 < tokens) {
+                store(y, yType, (m0 + token + 1) * w.n + n, bias ? __fadd_rn(v.y, b) : v.y);
+            }
+        }
+    }
+}
+
+}  // namespace lowbit
+
+// BLOCKS: of a multiprocessor.
+#define FEW(kind, suffix, T, TOKENS, BANDS, PARTS, BLOCKS, TABLE, MODE, GROUPS, ZEROS)                                              \
+    extern "C" __global__ void __launch_bounds__(BANDS * PARTS * 128 + (lowbit::FEW_MOVES_REGISTERS<TOKENS, BANDS * PARTS> ? 128 : 32), BLOCKS) \
+        LOWBIT_NAME(ARCH, w4few##TOKENS##x##BANDS##x##PARTS##_##kind##_##suffix)(                                                    \
+            const __grid_constant__ lowbit::Matrix w, const __grid_constant__ lowbit::FewShape shape,                                 \
+            const __grid_constant__ lowbit::TensorMap xMap, void* y, uint32_t yType, const void* bias, uint32_t biasType, int64_t m) { \
+        lowbit::few<T, TOKENS, BANDS, PARTS, TABLE, lowbit::MODE, GROUPS, ZEROS>(w, shape, &xMap, y, yType, bias, biasType, m);         \
+    }
+#define FEW_TYPES(kind, TOKENS, BANDS, PARTS, BLOCKS, TABLE, MODE, GROUPS, ZEROS)                    \
+    FEW(kind, bf16, lowbit::Bf16, TOKENS, BANDS, PARTS, BLOCKS, TABLE, MODE, GROUPS, ZEROS)            \
+    FEW(kind, f16, lowbit::Half, TOKENS, BANDS, PARTS, BLOCKS, TABLE, MODE, GROUPS, ZEROS)

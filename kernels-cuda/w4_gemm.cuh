@@ -1,0 +1,295 @@
+// y = x·Wᵀ (+ bias) with 4-bit weights and 16-bit activations, for many rows of x (tokens), on warp groups: m64nNk16 with W as
+// the A operand, unpacked and scaled in registers, and x as the B operand in shared memory.
+//
+//   block: BANDS warp groups, each 64 rows of W (a band), and two producers; TOKENS rows of x; as many blocks as the GPU has
+//          multiprocessors, each taking tile after tile
+//   ring of x: units of 64 columns, swizzled by the copy engine │ ring of W: the records of a block's bands
+//   cluster: CLUSTER blocks take tiles of neighbouring bands and the same tokens, and each loads its part of x for all
+//
+// The producers run ahead of the consumers over the ends of tiles, so that a tile begins with full rings. There are no
+// registers for two sets of sums, so the scaled weight is rounded once to the type of x, where a scale has to be rounded to
+// it first that too (ProductKernel.operandRounding says so). A tile's sums run over K in order.
+//
+// FINE false: one scale for 128 columns or more, 16 bits, no zero points. FINE true: scales and zero points for each 32 or 16.
+#pragma once
+#include "w4.cuh"
+
+namespace lowbit {
+
+struct GemmShape {
+    uint32_t units;   // of 64 columns in the ring of x
+    uint32_t stages;  // of the ring of W
+};
+
+template <class T, int TOKENS, int BANDS, int CLUSTER, bool TABLE, ScaleMode MODE, bool FINE>
+__device__ __forceinline__ void gemm(const Matrix& matrix, const GemmShape& shape, const void* xMap, void* y, uint32_t yType, const void* bias,
+                                     uint32_t biasType, int64_t m) {
+    const W4 w(matrix);
+    constexpr bool NESTED = (MODE & SCALE_NESTED) != 0, BY_STEP = (MODE & SCALE_E4M3) != 0;  // NVFP4 has a scale for each 16 columns
+    constexpr int CONSUMERS = BANDS * 128, UNIT_BYTES = TOKENS * 128, CHUNK = 64, PITCH = BAND + 4;
+    extern __shared__ __align__(1024) uint8_t shared[];
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    const int64_t bands = (w.n + BAND - 1) / BAND;
+    // Of a cluster; tiles of the same weights follow each other.
+    const uint32_t rank = CLUSTER == 1 ? 0 : blockIdx.x % CLUSTER;
+    const uint32_t tokenTiles = uint32_t((m + TOKENS - 1) / TOKENS), tiles = tokenTiles * uint32_t((bands + BANDS * CLUSTER - 1) / (BANDS * CLUSTER));
+    const auto firstBandOf = [&](uint32_t tile) { return (int64_t(tile / tokenTiles) * CLUSTER + rank) * BANDS; };
+
+    // Shared memory: ring of x │ ring of W │ sums on their way to y, of each warp group │ table │ nested map │ barriers
+    const uint32_t xRing = shared_address(shared), stageBytes = BANDS * w.recordBytes;
+    uint8_t* const wRing = shared + shape.units * UNIT_BYTES;
+    float* const sums = reinterpret_cast<float*>(wRing + shape.stages * stageBytes);
+    uint8_t* const table = reinterpret_cast<uint8_t*>(sums + BANDS * CHUNK * PITCH);
+    float* const map = reinterpret_cast<float*>(table + (TABLE ? TABLE_BYTES : 0));
+    const uint32_t xFull = shared_address(map + (NESTED ? 256 : 0)), xEmpty = xFull + shape.units * 8, wFull = xEmpty + shape.units * 8,
+                   wEmpty = wFull + shape.stages * 8;
+
+    if (threadIdx.x == 0) {
+        for (uint32_t i = 0; i < shape.units; i++) {
+            mbarrier_init(xFull + i * 8, 1);
+            mbarrier_init(xEmpty + i * 8, CLUSTER * BANDS * 4);
+        }
+        for (uint32_t i = 0; i < shape.stages; i++) {
+            mbarrier_init(wFull + i * 8, 1);
+            mbarrier_init(wEmpty + i * 8, BANDS * 4);
+        }
+        fence_mbarrier_init();
+    }
+    if (TABLE) {
+        if (NESTED && w.nestedMap) {
+            for (int i = threadIdx.x; i < 256; i += blockDim.x) {
+                map[i] = w.nestedMap[i];
+            }
+        }
+        spread_table<T>(table, w.codebook, warp, blockDim.x / 32, lane);
+    }
+    __syncthreads();
+    if (CLUSTER > 1) {  // the barriers of all blocks are ready
+        cluster_arrive_relaxed();
+        cluster_wait();
+    }
+    griddepcontrol_launch_dependents();
+
+    if (warp >= CONSUMERS / 32) {
+        setmaxnreg_dec<40>();
+        if (warp == CONSUMERS / 32 && lane == 0) {  // the producer of W, which waits for no kernel
+            const uint64_t bandBytes = uint64_t(w.spans) * w.recordBytes;
+            uint32_t stage = 0, parity = 1;
+#pragma unroll 1
+            for (uint32_t tile = blockIdx.x / CLUSTER; tile < tiles; tile += gridDim.x / CLUSTER) {
+                const int64_t firstBand = firstBandOf(tile);
+                const int last = int(bands - 1 - firstBand);  // bands beyond are its copies: their sums are not stored
+                const uint8_t* from = w.records + (last > 0 ? firstBand : bands - 1) * bandBytes;
+#pragma unroll 1
+                for (uint32_t i = 0; i < w.spans; i++) {
+                    const uint32_t filled = wFull + stage * 8, to = shared_address(wRing) + stage * stageBytes;
+                    mbarrier_wait(wEmpty + stage * 8, parity);
+                    mbarrier_arrive_expect(filled, stageBytes);
+                    const uint8_t* record = from;
+#pragma unroll 1
+                    for (int b = 0; b < BANDS; b++) {
+                        copy_bulk_evict_first(to + b * w.recordBytes, record, w.recordBytes, filled);
+                        record += b < last ? bandBytes : 0;
+                    }
+                    from += w.recordBytes;
+                    if (++stage == shape.stages) {
+                        stage = 0;
+                        parity ^= 1;
+                    }
+                }
+            }
+        } else if (warp == CONSUMERS / 32 + 1 && lane == 0) {  // the producer of x
+            prefetch_tensor_map(xMap);
+            griddepcontrol_wait();
+            uint32_t unit = 0, parity = 1;
+#pragma unroll 1
+            for (uint32_t tile = blockIdx.x / CLUSTER; tile < tiles; tile += gridDim.x / CLUSTER) {
+                const int m0 = int(tile % tokenTiles) * TOKENS;
+#pragma unroll 1
+                for (int i = 0; i < int(w.spans) * 2; i++) {
+                    const uint32_t filled = xFull + unit * 8, to = xRing + unit * UNIT_BYTES;
+                    mbarrier_wait(xEmpty + unit * 8, parity);
+                    mbarrier_arrive_expect(filled, UNIT_BYTES);
+                    if (CLUSTER == 1) {
+                        copy_tensor_2d(to, xMap, i * 64, m0, filled);
+                    } else {
+                        copy_tensor_2d_multicast(to + rank * (UNIT_BYTES / CLUSTER), xMap, i * 64, m0 + rank * (TOKENS / CLUSTER), filled,
+                                                 (1 << CLUSTER) - 1);
+                    }
+                    if (++unit == shape.units) {
+                        unit = 0;
+                        parity ^= 1;
+                    }
+                }
+            }
+        }
+        __syncwarp();
+        if (CLUSTER > 1) {
+            cluster_arrive_relaxed();
+            cluster_wait();
+        }
+        return;
+    }
+
+    setmaxnreg_inc<BANDS == 2 ? 232 : 152>();
+    const int group = warp / 4, quarter = warp % 4, g = lane / 4, t = lane % 4;
+    const int shift = w.groups == 8 ? 0 : w.groups == 4 ? 1 : w.groups == 2 ? 2 : 3;  // a group is 2^shift steps of 16 columns
+    const int lanePair = quarter * 16 + g * 2;
+    // Through a shuffle, so that the compiler keeps it instead of making it anew for every record.
+    const uint32_t codeAt = __shfl_sync(0xffffffffu, shared_address(wRing) + group * w.recordBytes + (quarter * 32 + lane) * 16, lane);
+    float* const mine = sums + group * CHUNK * PITCH;
+    const auto releaseX = [&](uint32_t unit) {
+        if (CLUSTER == 1) {
+            mbarrier_arrive_if(xEmpty + unit * 8, lane == 0);
+        } else {
+            mbarrier_arrive_at_if(xEmpty + unit * 8, lane % CLUSTER, lane < CLUSTER);
+        }
+    };
+    griddepcontrol_wait();
+
+    float acc[TOKENS / 2];
+    uint32_t a[4][4];
+    uint32_t stage = 0, wParity = 0, unit = 0, xParity = 0;
+#pragma unroll 1
+    for (uint32_t tile = blockIdx.x / CLUSTER; tile < tiles; tile += gridDim.x / CLUSTER) {
+        const int64_t n0 = (firstBandOf(tile) + group) * BAND;
+        NestedAbsmax<1> absmax;
+#pragma unroll 1
+        for (int i = 0; i < int(w.spans); i++) {
+            if (NESTED) {
+                absmax.move(w, n0 + quarter * 16 + g, int64_t(i) * SPAN);
+            }
+            const uint8_t* const record = wRing + stage * stageBytes + group * w.recordBytes;
+            mbarrier_wait(wFull + stage * 8, wParity);
+            const uint4 codes[2] = {load_shared4(codeAt + stage * stageBytes), load_shared4(codeAt + stage * stageBytes + CODE_BYTES / 2)};
+            float2 scale = {1.f, 1.f};
+            uint32_t low = 0, high = 0, zero[2] = {minus_zero<T>(8), minus_zero<T>(8)};
+            const auto scaleFor = [&](int step) {
+                if (!FINE) {  // one scale for a row lies behind the records: nothing is read here
+                    const float2 s = scale_pair<MODE>(w, record + (w.groups ? CODE_BYTES : 0), lanePair, absmax.value[0], map);
+                    scale = w.groups ? s : float2{1.f, 1.f};
+                } else if (!TABLE && w.groups == 0) {
+                    scale = float2{1.f, 1.f};
+                } else {
+                    scale = scale_pair<MODE>(w, record + CODE_BYTES, (step >> shift) * BAND + lanePair, absmax.value[0], map);
+                }
+                low = T::pair(scale.x, scale.x);
+                high = T::pair(scale.y, scale.y);
+                if (FINE && !TABLE) {
+                    const uint32_t there = *reinterpret_cast<const uint16_t*>(record + w.zeroOffset + (step >> shift) * BAND + lanePair);
+                    const uint32_t both = w.zeroOffset ? there : 0x808;
+                    zero[0] = minus_zero<T>(both & 0xff);
+                    zero[1] = minus_zero<T>(both >> 8);
+                }
+            };
+            if (!FINE) {
+                scaleFor(0);
+            }
+#pragma unroll
+            for (int half = 0; half < 2; half++) {
+                mbarrier_wait(xFull + unit * 8, xParity);
+                const uint64_t b = wgmma_descriptor(xRing + unit * UNIT_BYTES);
+#pragma unroll
+                for (int step = 0; step < 4; step++) {
+                    if (half) {
+                        wgmma_wait<3>();  // the step before the last three has let go of its registers
+                    }
+                    if (half && step == 3) {
+                        releaseX(unit == 0 ? shape.units - 1 : unit - 1);  // the half before
+                    }
+                    if (FINE && (BY_STEP || step % 2 == 0)) {
+                        scaleFor(half * 4 + step);
+                    }
+                    const uint4& c = codes[half];
+                    const uint32_t word = step == 0 ? c.x : step == 1 ? c.y : step == 2 ? c.z : c.w;
+                    if (TABLE) {
+                        unpack_table(a[step], word, table, lane * 4);
+                    } else {
+                        unpack_int4<T>(a[step], word, zero);
+                    }
+#pragma unroll
+                    for (int j = 0; j < 4; j++) {
+                        if (T::TYPE == BF16 || (!FINE && !TABLE)) {
+                            a[step][j] = T::times(a[step][j], j % 2 ? high : low);
+                        } else {  // the range of F16 is too small for scales of every kind
+                            const float s = j % 2 ? scale.y : scale.x;
+                            a[step][j] = T::pair(__fmul_rn(T::low(a[step][j]), s), __fmul_rn(T::high(a[step][j]), s));
+                        }
+                    }
+                    wgmma_fence();
+                    T::template wgmma<TOKENS>(acc, a[step], b + step * 2, half == 0 && step == 0 ? i > 0 : 1);
+                    wgmma_commit();
+                }
+                if (++unit == shape.units) {
+                    unit = 0;
+                    xParity ^= 1;
+                }
+            }
+            mbarrier_arrive_if(wEmpty + stage * 8, lane == 0);
+            wgmma_wait<0>();  // meanwhile the other groups' products are under way
+            releaseX(unit == 0 ? shape.units - 1 : unit - 1);
+            if (++stage == shape.stages) {
+                stage = 0;
+                wParity ^= 1;
+            }
+        }
+
+        // Each warp group stores its band, CHUNK tokens at a time, through its sums in shared memory: [token][row].
+        const int64_t m0 = int64_t(tile % tokenTiles) * TOKENS;
+        const bool wide = w.n % 8 == 0 && reinterpret_cast<uintptr_t>(y) % 16 == 0;
+#pragma unroll
+        for (int first = 0; first < TOKENS; first += CHUNK) {
+#pragma unroll
+            for (int j = 0; j < CHUNK / 2 && first / 2 + j < TOKENS / 2; j++) {
+                mine[(j / 4 * 8 + 2 * t + j % 2) * PITCH + quarter * 16 + g + j / 2 % 2 * 8] = acc[first / 2 + j];
+            }
+            named_barrier(1 + group, 128);
+#pragma unroll 1
+            for (int i = threadIdx.x % 128; i < CHUNK * (BAND / 8); i += 128) {
+                const int token = i / (BAND / 8), chunkRow = i % (BAND / 8) * 8;
+                const int64_t n = n0 + chunkRow, at = m0 + first + token;
+                if (n >= w.n || at >= m || first + token >= TOKENS) {
+                    continue;
+                }
+                float v[8];
+                *reinterpret_cast<float4*>(v) = *reinterpret_cast<const float4*>(mine + token * PITCH + chunkRow);
+                *reinterpret_cast<float4*>(v + 4) = *reinterpret_cast<const float4*>(mine + token * PITCH + chunkRow + 4);
+#pragma unroll
+                for (int e = 0; e < 8; e++) {
+                    if (n + e < w.n) {
+                        v[e] = __fmul_rn(v[e], w.rowScales ? __fmul_rn(w.rowScales[n + e], w.matrixScale) : w.matrixScale);
+                        if (bias) {
+                            v[e] = __fadd_rn(v[e], load(bias, biasType, n + e));
+                        }
+                    }
+                }
+                if (wide) {
+                    store8(y, yType, at * w.n + n, v);
+                } else {
+                    for (int e = 0; e < 8; e++) {
+                        if (n + e < w.n) {
+                            store(y, yType, at * w.n + n + e, v[e]);
+                        }
+                    }
+                }
+            }
+            named_barrier(1 + group, 128);
+        }
+    }
+    if (CLUSTER > 1) {  // nothing is sent to a block that has gone
+        cluster_arrive_relaxed();
+        cluster_wait();
+    }
+}
+
+}  // namespace lowbit
+
+#define GEMM(kind, suffix, T, TOKENS, BANDS, CLUSTER, TABLE, MODE, FINE)                                                               \
+    extern "C" __global__ void __launch_bounds__(BANDS * 128 + 128, 1) LOWBIT_NAME(ARCH, w4gemm##TOKENS##x##BANDS##_##kind##_##suffix)(  \
+        const __grid_constant__ lowbit::Matrix w, const __grid_constant__ lowbit::GemmShape shape,                                     \
+        const __grid_constant__ lowbit::TensorMap xMap, void* y, uint32_t yType, const void* bias, uint32_t biasType, int64_t m) {      \
+        lowbit::gemm<T, TOKENS, BANDS, CLUSTER, TABLE, lowbit::MODE, FINE>(w, shape, &xMap, y, yType, bias, biasType, m);               \
+    }
+#define GEMM_TYPES(kind, TOKENS, BANDS, CLUSTER, TABLE, MODE, FINE)           \
+    GEMM(kind, bf16, lowbit::Bf16, TOKENS, BANDS, CLUSTER, TABLE, MODE, FINE) \
+    GEMM(kind, f16, lowbit::Half, TOKENS, BANDS, CLUSTER, TABLE, MODE, FINE)
