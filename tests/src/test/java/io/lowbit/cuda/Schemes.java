@@ -29,6 +29,7 @@ final class Schemes {
             all.add(new Scheme.Int4(Grouping.TENSOR, symmetric));
             all.add(new Scheme.Int4(Grouping.CHANNEL, symmetric));
             all.add(new Scheme.Int4(Grouping.group(32), symmetric));
+            all.add(new Scheme.Int4(Grouping.group(64), symmetric));
             all.add(new Scheme.Int4(Grouping.group(7), symmetric));
         }
         for (Scheme.Codebook codebook : Scheme.Codebook.values()) {
@@ -36,6 +37,7 @@ final class Schemes {
                 all.add(new Scheme.Bnb4(codebook, 64, doubleQuant));
             }
             all.add(new Scheme.Bnb4(codebook, 32, false));
+            all.add(new Scheme.Bnb4(codebook, 128, true));
         }
         all.add(new Scheme.Mxfp4());
         all.add(new Scheme.Nvfp4());
