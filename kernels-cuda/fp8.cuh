@@ -40,6 +40,22 @@ __device__ __forceinline__ uint32_t pack16(float low, float high, uint32_t type)
     return r;
 }
 
+// A float of global memory to shared memory, behind this thread's back.
+__device__ __forceinline__ void copy_float(uint32_t to, const float* from) {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(to), "l"(from) : "memory");
+}
+
+// This thread's copies arrive at a barrier once they are there, each of them or none.
+__device__ __forceinline__ void copies_arrive(uint32_t barrier) {
+    asm volatile("cp.async.mbarrier.arrive.noinc.shared.b64 [%0];" ::"r"(barrier) : "memory");
+}
+
+__device__ __forceinline__ float load_shared(uint32_t address) {
+    float v;
+    asm volatile("ld.shared.f32 %0, [%1];" : "=f"(v) : "r"(address) : "memory");
+    return v;
+}
+
 // One warp is done with a stage: it tells every block that writes there, which are the first CLUSTER of the cluster.
 template <int CLUSTER>
 __device__ __forceinline__ void release(uint32_t empty, int lane) {

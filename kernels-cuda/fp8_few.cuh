@@ -21,9 +21,10 @@ struct FewShape {
     static constexpr int PITCH = ROWS + 4;       // floats between rows of x in the sums: no bank conflicts
     static constexpr int SUMS = STAGES * STAGE_BYTES;
     static constexpr int SCALES = SUMS + SPLIT * TILE_M * PITCH * 4;
-    static constexpr int CHUNK = 16;  // steps whose scales of x are loaded together, in BLOCK mode
-    static constexpr int BARRIERS = SCALES + (MODE == BLOCK ? 2 * CHUNK : 1) * TILE_M * 4;
-    static constexpr int BYTES = BARRIERS + 2 * STAGES * 8;
+    // BLOCK: the scales of two chunks of steps, for each those of x, then that of w. Else the scales of x.
+    static constexpr int CHUNK = 8, STEP_SCALES = TILE_M + 4;
+    static constexpr int BARRIERS = SCALES + (MODE == BLOCK ? 2 * CHUNK * STEP_SCALES : TILE_M) * 4;
+    static constexpr int BYTES = BARRIERS + (2 * STAGES + (MODE == BLOCK ? 4 : 0)) * 8;
     static_assert(BYTES <= 232448, "shared memory of a block");
 };
 
@@ -33,7 +34,7 @@ __device__ __forceinline__ void fp8_few(const TensorMap& xMap, const TensorMap& 
     constexpr int CLUSTER = SHARE * SPLIT, CONSUMERS = 128 * WARPGROUPS;
     extern __shared__ __align__(1024) uint8_t smem[];
     const uint32_t base = shared_address(smem);
-    const uint32_t full = base + S::BARRIERS, empty = full + 8 * STAGES;
+    const uint32_t full = base + S::BARRIERS, empty = full + 8 * STAGES, scaled = empty + 8 * STAGES, used = scaled + 16;
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     const uint32_t rank = CLUSTER > 1 ? cluster_rank() : 0, share = rank % SHARE, split = rank / SHARE;
     const int32_t n0 = (blockIdx.x / CLUSTER * SHARE + share) * S::TILE_N, m0 = blockIdx.y * TILE_M;
@@ -53,10 +54,21 @@ __device__ __forceinline__ void fp8_few(const TensorMap& xMap, const TensorMap& 
             barrier_init(full + 8 * i, 1);
             barrier_init(empty + 8 * i, 4 * WARPGROUPS * SHARE);
         }
+        if (MODE == BLOCK) {
+            for (int i = 0; i < 2; i++) {
+                barrier_init(scaled + 8 * i, 32);
+                barrier_init(used + 8 * i, 4 * WARPGROUPS);
+            }
+        }
         barrier_init_done();
         launch_dependents();
         for (uint32_t s = 0; s < min(steps, uint32_t(STAGES)); s++) {
             load_w(s);
+        }
+        // x may still be written by the kernels before this one, but the L2 cache is where all meet: the blocks fetch it together.
+        constexpr uint32_t SHARES = 8;
+        for (uint32_t s = blockIdx.x / CLUSTER % SHARES; s < steps; s += SHARES) {
+            prefetch_box(&xMap, (first + s) * STEP_K, m0);
         }
     }
     __syncwarp();
@@ -69,8 +81,30 @@ __device__ __forceinline__ void fp8_few(const TensorMap& xMap, const TensorMap& 
         __syncthreads();
     }
 
-    if (warp == 4 * WARPGROUPS) {
-        if (lane == 0) {
+    if (warp >= 4 * WARPGROUPS) {
+        if (MODE == BLOCK && warp > 4 * WARPGROUPS) {
+            // The scales; loads of the consumers' own would have to be there before they could multiply.
+            const float* w = p.wScales + uint64_t(min(uint32_t(n0), p.n - 1) / 128) * p.wScaleRow + uint64_t(first) * p.wScaleCol;
+            wait_for_predecessors();
+            for (uint32_t s = 0; s < steps; s += S::CHUNK) {
+                const uint32_t half = s / S::CHUNK & 1;
+                if (s >= 2 * S::CHUNK) {
+                    barrier_wait(used + 8 * half, s / S::CHUNK / 2 - 1 & 1);
+                }
+                const uint32_t to = base + S::SCALES + half * S::CHUNK * S::STEP_SCALES * 4, count = min(steps - s, uint32_t(S::CHUNK));
+                for (uint32_t i = lane; i < count * TILE_M; i += 32) {
+                    const uint32_t m = m0 + i % TILE_M;
+                    if (m < p.m) {
+                        copy_float(to + (i / TILE_M * S::STEP_SCALES + i % TILE_M) * 4,
+                                   p.xScales + uint64_t(m) * p.xScaleRow + uint64_t(first + s + i / TILE_M) * p.xScaleCol);
+                    }
+                }
+                if (lane < count) {
+                    copy_float(to + (lane * S::STEP_SCALES + TILE_M) * 4, w + uint64_t(s + lane) * p.wScaleCol);
+                }
+                copies_arrive(scaled + 8 * half);
+            }
+        } else if (lane == 0) {
             wait_for_predecessors();
             for (uint32_t s = 0; s < steps; s++) {
                 const uint32_t stage = s % STAGES, x = base + stage * S::STAGE_BYTES + S::W_BYTES, bar = full + 8 * stage;
@@ -114,17 +148,7 @@ __device__ __forceinline__ void fp8_few(const TensorMap& xMap, const TensorMap& 
     }
     wait_for_predecessors();
 
-    const auto load_scales = [&](uint32_t s) {  // of CHUNK steps from s, to the half that is theirs
-        for (int i = threadIdx.x; i < S::CHUNK * TILE_M; i += CONSUMERS) {
-            const uint32_t step = min(first + s + i / TILE_M, allSteps - 1), m = min(m0 + i % TILE_M, p.m - 1);
-            asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(shared_address(scales + (s / S::CHUNK & 1) * S::CHUNK * TILE_M + i)),
-                         "l"(p.xScales + uint64_t(m) * p.xScaleRow + uint64_t(step) * p.xScaleCol)
-                         : "memory");
-        }
-    };
-    if (MODE == BLOCK) {
-        load_scales(0);
-    } else if (threadIdx.x < TILE_M) {
+    if (MODE != BLOCK && threadIdx.x < TILE_M) {
         scales[threadIdx.x] = p.xScales[uint64_t(min(m0 + threadIdx.x, p.m - 1)) * p.xScaleRow];
     }
 
@@ -144,24 +168,8 @@ __device__ __forceinline__ void fp8_few(const TensorMap& xMap, const TensorMap& 
         sum[i] = 0.f;
         part[i] = 0.f;
     }
-    const float* wAt = p.wScales + uint64_t(min(n0 + consumer * 64, p.n - 1) / 128) * p.wScaleRow + uint64_t(first) * p.wScaleCol;
-    float nextW = MODE == BLOCK && steps > 0 ? __ldg(wAt) : 0.f;
     for (uint32_t s = 0; s < steps; s++) {
         const uint32_t stage = s % STAGES, w = base + stage * S::STAGE_BYTES;
-        float stepW = nextW;
-        if (MODE == BLOCK) {
-            if (s % S::CHUNK == 0) {
-                asm volatile("cp.async.wait_all;" ::: "memory");
-                named_sync(1, CONSUMERS);
-                if (s + S::CHUNK < steps) {
-                    load_scales(s + S::CHUNK);
-                }
-            }
-            if (s + 1 < steps) {
-                wAt += p.wScaleCol;
-                nextW = __ldg(wAt);
-            }
-        }
         barrier_wait(full + 8 * stage, s / STAGES & 1);
         const uint64_t a = descriptor(w + consumer * 64 * STEP_K), b = descriptor(w + S::W_BYTES);
         wgmma_fence();
@@ -180,22 +188,34 @@ __device__ __forceinline__ void fp8_few(const TensorMap& xMap, const TensorMap& 
                 release_stage(s - 1);
             }
         } else {
+            float scale[MODE == BLOCK ? TILE_M / 4 : 1];
+            if (MODE == BLOCK) {
+                const uint32_t chunk = s / S::CHUNK, from = base + S::SCALES + s % (2 * S::CHUNK) * S::STEP_SCALES * 4;
+                if (s % S::CHUNK == 0) {
+                    barrier_wait(scaled + 8 * (chunk & 1), chunk / 2 & 1);
+                }
+                const float w = load_shared(from + TILE_M * 4);
+#pragma unroll
+                for (int j = 0; j < TILE_M / 8; j++) {
+                    float x, y;
+                    asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];" : "=f"(x), "=f"(y) : "r"(from + (8 * j + 2 * t) * 4) : "memory");
+                    scale[2 * j] = __fmul_rn(x, w);
+                    scale[2 * j + 1] = __fmul_rn(y, w);
+                }
+                if (s % S::CHUNK == S::CHUNK - 1) {
+                    __syncwarp();
+                    if (lane == 0) {
+                        barrier_arrive(used + 8 * (chunk & 1));
+                    }
+                }
+            }
             wgmma_wait<0>();
             if (s + STAGES < steps) {
                 release_stage(s);
             }
 #pragma unroll
-            for (int j = 0; j < TILE_M / 8; j++) {
-                float scale[2] = {1.f, 1.f};
-                if (MODE == BLOCK) {
-                    const float2 x = *reinterpret_cast<const float2*>(scales + s % (2 * S::CHUNK) * TILE_M + 8 * j + 2 * t);
-                    scale[0] = __fmul_rn(x.x, stepW);
-                    scale[1] = __fmul_rn(x.y, stepW);
-                }
-#pragma unroll
-                for (int i = 4 * j; i < 4 * j + 4; i++) {
-                    sum[i] = MODE == BLOCK ? __fmaf_rn(part[i], scale[i % 2], sum[i]) : __fadd_rn(part[i], sum[i]);
-                }
+            for (int i = 0; i < TILE_M / 2; i++) {
+                sum[i] = MODE == BLOCK ? __fmaf_rn(part[i], scale[i / 4 * 2 + i % 2], sum[i]) : __fadd_rn(part[i], sum[i]);
             }
         }
     }
@@ -262,7 +282,7 @@ __device__ __forceinline__ void fp8_few(const TensorMap& xMap, const TensorMap& 
 }  // namespace lowbit
 
 #define FP8_FEW(name, T, WARPGROUPS, TILE_M, STAGES, SHARE, SPLIT, MODE)                                                            \
-    extern "C" __global__ void __launch_bounds__(128 * WARPGROUPS + 32, 1) LOWBIT_NAME(ARCH, name)(                                 \
+    extern "C" __global__ void __launch_bounds__(128 * WARPGROUPS + (lowbit::MODE == lowbit::BLOCK ? 64 : 32), 1) LOWBIT_NAME(ARCH, name)(                                 \
         const __grid_constant__ lowbit::TensorMap xMap, const __grid_constant__ lowbit::TensorMap wMap, const float* xScales,       \
         const float* wScales, const float* bias, void* y, uint32_t yType, uint32_t m, uint32_t n, uint32_t k, uint32_t xScaleRow,   \
         uint32_t xScaleCol, uint32_t wScaleRow, uint32_t wScaleCol) {                                                               \

@@ -1,11 +1,16 @@
 // FP8 products on Hopper for many rows of x: y = (x · wᵀ) with scales.
 //
-// A persistent grid. Each block has a producer warpgroup, of which one thread loads boxes of x and w and one stores boxes of y,
-// and two consumer warpgroups that multiply. Both operands of a tile lie in shared memory in STAGES stages of 128 along K,
-// handed over by barriers: full (bytes have arrived) and empty (all consumers are done). Blocks of a cluster of CLUSTER lie
-// along M and share w: each loads its part of w's rows into all of them.
+// A persistent grid. Each block has a producer warpgroup, of which one thread loads boxes of x and w, one stores boxes of y and one
+// warp loads scales that change along K, and two consumer warpgroups that multiply. Both operands of a tile lie in shared memory in
+// STAGES stages of 128 along K, handed over by barriers: full (bytes have arrived) and empty (all consumers are done).
 //
-//   tile of y: TILE_M = 128·MR rows × TILE_N columns; consumer c makes rows [64·MR·c, 64·MR·(c+1)), as MR blocks of 64
+//   tile of y: 128·MR rows × TILE_N columns; consumer c makes rows [64·MR·c, 64·MR·(c+1)), as MR blocks of 64
+//
+// Where sums are added up in f32 (PRECISE and BLOCK), a consumer multiplies 64 × TILE_N × 128 into a sum of its own and then adds
+// that to the tile's; meanwhile the other consumer keeps the tensor cores busy.
+//
+// Blocks of a cluster of CLUSTER share the operand that has more rows in a tile and load a part of it each, for all: those with
+// tiles of 256 rows lie along N and share x, the others lie along M and share w.
 //
 // The two consumers use one staging buffer in turns for their part of y, so one of them stores while the other multiplies,
 // and they stay out of step from the first tile on.
@@ -13,22 +18,6 @@
 #include "fp8.cuh"
 
 namespace lowbit {
-
-
-template <int MR, int TILE_N, int STAGES, Fp8Mode MODE>
-struct GemmShape {
-    static constexpr int TILE_M = 128 * MR;
-    static constexpr int X_BYTES = TILE_M * STEP_K, W_BYTES = TILE_N * STEP_K, STAGE_BYTES = X_BYTES + W_BYTES;
-    static constexpr int PANELS = (TILE_N + 63) / 64;  // of 64 columns; the last one overlaps its neighbour where 64 does not divide TILE_N
-    static constexpr int STAGING_BYTES = MR * PANELS * 8192;
-    static constexpr int STAGING = STAGES * STAGE_BYTES;
-    static constexpr int BAND = TILE_N % 128 == 0 ? 128 : 64, BANDS = (TILE_N + BAND - 1) / BAND;  // columns with one scale in BLOCK mode
-    // BLOCK: scale of x times scale of w, for each stage, band and row of x. Else the scales of w, for each consumer.
-    static constexpr int SCALES = STAGING + STAGING_BYTES;
-    static constexpr int BARRIERS = SCALES + (MODE == BLOCK ? STAGES * BANDS * TILE_M : 2 * TILE_N) * 4;
-    static constexpr int BYTES = BARRIERS + (2 * STAGES + 4) * 8;
-    static_assert(BYTES <= 232448, "shared memory of a block");
-};
 
 struct TileWalk {
     uint32_t unitsM, unitsN, group, unit, step;
@@ -45,7 +34,7 @@ struct TileWalk {
 
 // The sums become values of y: scaled (but in BLOCK mode) and with the bias added.
 template <int MR, int TILE_N, Fp8Mode MODE>
-__device__ __forceinline__ void scaled(float (&sum)[MR][TILE_N / 2], const float (&xs)[MR][2], const float* wScales, const Fp8Product& p,
+__device__ __forceinline__ void scale_sums(float (&sum)[MR][TILE_N / 2], const float (&xs)[MR][2], const float* wScales, const Fp8Product& p,
                                        uint32_t n0, int t) {
 #pragma unroll
     for (int j = 0; j < TILE_N / 8; j++) {
@@ -87,25 +76,82 @@ __device__ __forceinline__ void store_row(Y* y, int32_t left, const At& at) {
     }
 }
 
+template <int MR, int TILE_N, int STAGES, int CLUSTER, Fp8Mode MODE>
+struct GemmShape {
+    static constexpr int TILE_M = 128 * MR;
+    // Blocks of a cluster that shares one operand lie along the other one's rows.
+    static constexpr bool SHARE_X = MR == 2;
+    static constexpr int ALONG_M = SHARE_X ? 1 : CLUSTER, ALONG_N = SHARE_X ? CLUSTER : 1;
+    static constexpr int X_BYTES = TILE_M * STEP_K, W_BYTES = TILE_N * STEP_K, STAGE_BYTES = X_BYTES + W_BYTES;
+    static constexpr int PANELS = (TILE_N + 63) / 64;  // of 64 columns; the last one overlaps its neighbour where 64 does not divide TILE_N
+    static constexpr int STAGING_BYTES = MR * PANELS * 8192;
+    static constexpr int STAGING = STAGES * STAGE_BYTES;
+    static constexpr int SCALES = STAGING + STAGING_BYTES;
+    // BLOCK: the scales of a few steps, those of x, then that of w. Else the scales of w, for each consumer.
+    static constexpr int SLOTS = MR == 2 ? 2 : 4, SLOT_BYTES = TILE_M * 4 + 16;
+    static constexpr int BARRIERS = SCALES + (MODE == BLOCK ? SLOTS * SLOT_BYTES : 2 * TILE_N * 4);
+    static constexpr int BYTES = BARRIERS + (2 * STAGES + 4 + (MODE == BLOCK ? SLOTS : 0)) * 8;
+    static_assert(BYTES <= 232448, "shared memory of a block");
+    static_assert(MODE != BLOCK || 128 % TILE_N == 0, "one scale of w for the columns of a tile");
+};
+
+template <int N>
+struct Rows {
+    static constexpr int value = N;
+};
+
 template <Fp8Types T, int MR, int TILE_N, int STAGES, int CLUSTER, Fp8Mode MODE>
 __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap& wMap, const TensorMap& yMap, const Fp8Product& p, bool copyOut, uint32_t raster) {
-    using S = GemmShape<MR, TILE_N, STAGES, MODE>;
+    using S = GemmShape<MR, TILE_N, STAGES, CLUSTER, MODE>;
     extern __shared__ __align__(1024) uint8_t smem[];
     const uint32_t base = shared_address(smem);
-    const uint32_t full = base + S::BARRIERS, empty = full + 8 * STAGES, staged = empty + 8 * STAGES, turn = staged + 16;
+    const uint32_t full = base + S::BARRIERS, empty = full + 8 * STAGES, staged = empty + 8 * STAGES, turn = staged + 16, scaled = turn + 16;
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     const uint32_t rank = CLUSTER > 1 ? cluster_rank() : 0;
 
+    TileWalk walk;
+    walk.unitsM = (p.m + S::TILE_M * S::ALONG_M - 1) / (S::TILE_M * S::ALONG_M);
+    walk.unitsN = (p.n + TILE_N * S::ALONG_N - 1) / (TILE_N * S::ALONG_N);
+    walk.group = raster;
+    walk.unit = blockIdx.x / CLUSTER;
+    walk.step = gridDim.x / CLUSTER;
+    const uint32_t steps = (p.k + STEP_K - 1) / STEP_K;
+    // The first row and column of a unit's tile.
+    const auto tile_at = [&](uint32_t& m, uint32_t& n) {
+        uint32_t um, un;
+        walk.at(um, un);
+        m = (um * S::ALONG_M + (S::ALONG_M > 1 ? rank : 0)) * S::TILE_M;
+        n = (un * S::ALONG_N + (S::ALONG_N > 1 ? rank : 0)) * TILE_N;
+    };
+
+    if (MODE == FAST && threadIdx.x == 32) {
+        // x may still be written by the kernels before this one, but the L2 cache is where all meet: the blocks with the same rows
+        // fetch their x together, all of it where those are all rows, else what the first stages take.
+        if (walk.more()) {
+            constexpr uint32_t SHARES = 8;
+            uint32_t m0, n0;
+            tile_at(m0, n0);
+            const uint32_t count = walk.unitsM == 1 ? steps : min(steps, uint32_t(STAGES));
+            for (uint32_t s = n0 / TILE_N % SHARES; s < count; s += SHARES) {
+                prefetch_box(&xMap, s * STEP_K, m0);
+            }
+        }
+    }
     if (threadIdx.x == 0) {
         prefetch_map(&xMap);
         prefetch_map(&wMap);
         for (int i = 0; i < STAGES; i++) {
-            barrier_init(full + 8 * i, MODE == BLOCK ? 2 : 1);
+            barrier_init(full + 8 * i, 1);
             barrier_init(empty + 8 * i, 8 * CLUSTER);
         }
         for (int i = 0; i < 2; i++) {
             barrier_init(staged + 8 * i, 4);
             barrier_init(turn + 8 * i, 1);
+        }
+        if (MODE == BLOCK) {
+            for (int i = 0; i < S::SLOTS; i++) {
+                barrier_init(scaled + 8 * i, 32);
+            }
         }
         barrier_init_done();
     }
@@ -115,56 +161,54 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
         __syncthreads();
     }
 
-    TileWalk walk;
-    walk.unitsM = (p.m + S::TILE_M * CLUSTER - 1) / (S::TILE_M * CLUSTER);
-    walk.unitsN = (p.n + TILE_N - 1) / TILE_N;
-    walk.group = raster;
-    walk.unit = blockIdx.x / CLUSTER;
-    walk.step = gridDim.x / CLUSTER;
-    const uint32_t steps = (p.k + STEP_K - 1) / STEP_K;
-
     if (warp < 4) {
-        registers_down<40>();
+        registers_down<MODE == BLOCK ? 40 : 24>();
         if (warp == 0 && lane == 0) {
-            const auto load_w = [&](uint32_t w, uint32_t s, int32_t n0, uint32_t bar) {
-                if (CLUSTER > 1) {
-                    constexpr int PART = TILE_N / CLUSTER;
-                    load_box_multicast(w + rank * PART * STEP_K, &wMap, s * STEP_K, n0 + rank * PART, bar, (1 << CLUSTER) - 1, EVICT_NORMAL);
+            const auto load = [&](uint32_t to, const TensorMap* map, int32_t col, int32_t row, uint32_t bar, auto part) {
+                constexpr int ROWS = decltype(part)::value;  // of a box that each block loads for all
+                if (ROWS > 0) {
+                    load_box_multicast(to + rank * ROWS * STEP_K, map, col, row + rank * ROWS, bar, (1 << CLUSTER) - 1, EVICT_NORMAL);
                 } else {
-                    load_box(w, &wMap, s * STEP_K, n0, bar, EVICT_NORMAL);
+                    load_box(to, map, col, row, bar, EVICT_NORMAL);
                 }
             };
+            const auto load_x = [&](uint32_t stage, uint32_t s, int32_t m0) {
+                load(base + stage * S::STAGE_BYTES, &xMap, s * STEP_K, m0, full + 8 * stage, Rows<S::ALONG_N == 1 ? 0 : S::TILE_M / CLUSTER>());
+            };
+            const auto load_w = [&](uint32_t stage, uint32_t s, int32_t n0) {
+                barrier_expect(full + 8 * stage, S::STAGE_BYTES);
+                load(base + stage * S::STAGE_BYTES + S::X_BYTES, &wMap, s * STEP_K, n0, full + 8 * stage, Rows<S::ALONG_M == 1 ? 0 : TILE_N / CLUSTER>());
+            };
             const uint32_t early = walk.more() ? min(steps, uint32_t(STAGES)) : 0;
+            uint32_t m0 = 0, n0 = 0;
+            if (walk.more()) {
+                tile_at(m0, n0);
+            }
             for (uint32_t s = 0; s < early; s++) {
-                uint32_t um, un;
-                walk.at(um, un);
-                barrier_expect(full + 8 * s, S::STAGE_BYTES);
-                load_w(base + s * S::STAGE_BYTES + S::X_BYTES, s, un * TILE_N, full + 8 * s);
+                load_w(s, s, n0);
             }
             wait_for_predecessors();
-            uint32_t it = 0;
+            uint32_t it = 0, stage = 0, parity = 0;
             for (; walk.more(); walk.unit += walk.step) {
-                uint32_t um, un;
-                walk.at(um, un);
-                const int32_t m0 = (um * CLUSTER + rank) * S::TILE_M, n0 = un * TILE_N;
+                tile_at(m0, n0);
                 for (uint32_t s = 0; s < steps; s++, it++) {
-                    const uint32_t stage = it % STAGES, parity = it / STAGES & 1;
-                    const uint32_t x = base + stage * S::STAGE_BYTES, w = x + S::X_BYTES, bar = full + 8 * stage;
                     if (it >= early) {
                         barrier_wait(empty + 8 * stage, parity ^ 1);
-                        barrier_expect(bar, S::STAGE_BYTES);
-                        load_w(w, s, n0, bar);
+                        load_w(stage, s, n0);
                     }
-                    load_box(x, &xMap, s * STEP_K, m0, bar, EVICT_NORMAL);
+                    load_x(stage, s, m0);
+                    if (++stage == STAGES) {
+                        stage = 0;
+                        parity ^= 1;
+                    }
                 }
             }
             launch_dependents();
         } else if (warp == 1 && lane == 0 && copyOut) {
             uint32_t parity = 0;
             for (; walk.more(); walk.unit += walk.step, parity ^= 1) {
-                uint32_t um, un;
-                walk.at(um, un);
-                const int32_t m0 = (um * CLUSTER + rank) * S::TILE_M, n0 = un * TILE_N;
+                uint32_t m0, n0;
+                tile_at(m0, n0);
                 for (int c = 0; c < 2; c++) {
                     barrier_wait(staged + 8 * c, parity);
                     for (int mr = 0; mr < MR; mr++) {
@@ -179,73 +223,51 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                 }
             }
         } else if (MODE == BLOCK && warp == 2) {
-            // The scales of a stage, read one step ahead.
+            // Loads of the consumers' own would have to be there before they could multiply.
             wait_for_predecessors();
             uint32_t it = 0;
             for (; walk.more(); walk.unit += walk.step) {
-                uint32_t um, un;
-                walk.at(um, un);
-                const uint32_t m0 = (um * CLUSTER + rank) * S::TILE_M, n0 = un * TILE_N;
-                constexpr int LANES = S::TILE_M / 32;
-                const float *x = p.xScales + uint64_t(min(m0 + lane, p.m - 1)) * p.xScaleRow, *w[S::BANDS];
-                float nextX[LANES], nextW[S::BANDS];
-#pragma unroll
-                for (int i = 0; i < S::BANDS; i++) {
-                    w[i] = p.wScales + uint64_t(min(n0 + i * S::BAND, p.n - 1) / 128) * p.wScaleRow;
-                    nextW[i] = __ldg(w[i]);
-                }
-#pragma unroll
-                for (int i = 0; i < LANES; i++) {
-                    nextX[i] = m0 + lane + 32 * i < p.m ? x[uint64_t(32 * i) * p.xScaleRow] : 0.f;
-                }
+                uint32_t m0, n0;
+                tile_at(m0, n0);
+                const float *x = p.xScales + m0 + lane, *w = p.wScales + uint64_t(min(n0, p.n - 1) / 128) * p.wScaleRow;
                 for (uint32_t s = 0; s < steps; s++, it++) {
-                    const uint32_t stage = it % STAGES;
-                    float* const scales = reinterpret_cast<float*>(smem + S::SCALES) + stage * S::BANDS * S::TILE_M + lane;
-                    barrier_wait(empty + 8 * stage, (it / STAGES & 1) ^ 1);
-#pragma unroll
-                    for (int i = 0; i < S::BANDS * LANES; i++) {
-                        scales[i / LANES * S::TILE_M + i % LANES * 32] = __fmul_rn(nextX[i % LANES], nextW[i / LANES]);
+                    const uint32_t to = base + S::SCALES + it % S::SLOTS * S::SLOT_BYTES;
+                    if (it >= S::SLOTS) {
+                        const uint32_t last = it - S::SLOTS;
+                        barrier_wait(empty + 8 * (last % STAGES), last / STAGES & 1);
                     }
-                    __syncwarp();
+#pragma unroll
+                    for (int i = 0; i < S::TILE_M / 32; i++) {
+                        if (m0 + lane + 32 * i < p.m) {
+                            copy_float(to + (lane + 32 * i) * 4, x + 32 * i);
+                        }
+                    }
                     if (lane == 0) {
-                        barrier_arrive(full + 8 * stage);
+                        copy_float(to + S::TILE_M * 4, w);
                     }
-                    if (s + 1 < steps) {
-                        x += p.xScaleCol;
-#pragma unroll
-                        for (int i = 0; i < LANES; i++) {
-                            nextX[i] = m0 + lane + 32 * i < p.m ? x[uint64_t(32 * i) * p.xScaleRow] : 0.f;
-                        }
-#pragma unroll
-                        for (int i = 0; i < S::BANDS; i++) {
-                            w[i] += p.wScaleCol;
-                            nextW[i] = __ldg(w[i]);
-                        }
-                    }
+                    copies_arrive(scaled + 8 * (it % S::SLOTS));
+                    x += p.xScaleCol;
+                    w += p.wScaleCol;
                 }
             }
         }
     } else {
-        registers_up<232>();
-        const int consumer = warp / 4 - 1, row = warp % 4 * 16, g = lane / 4, t = lane % 4;
+        registers_up<MODE == BLOCK ? 232 : 240>();
+        const int consumer = __shfl_sync(0xffffffff, warp / 4 - 1, 0), row = warp % 4 * 16, g = lane / 4, t = lane % 4;
         const uint32_t staging = base + S::STAGING;
         float* const wScales = reinterpret_cast<float*>(smem + S::SCALES) + consumer * TILE_N;
         float sum[MR][TILE_N / 2];
         float part[TILE_N / 2];
 #pragma unroll
         for (int i = 0; i < TILE_N / 2; i++) {
-#pragma unroll
-            for (int mr = 0; mr < MR; mr++) {
-                sum[mr][i] = 0.f;
-            }
             part[i] = 0.f;
         }
         wait_for_predecessors();
-        uint32_t it = 0, tile = 0;
+        uint32_t tile = 0, stage = 0, parity = 0, it = 0;
         for (; walk.more(); walk.unit += walk.step, tile ^= 1) {
-            uint32_t um, un;
-            walk.at(um, un);
-            const uint32_t m0 = (um * CLUSTER + rank) * S::TILE_M + consumer * 64 * MR + row + g, n0 = un * TILE_N;
+            uint32_t tileM, tileN;
+            tile_at(tileM, tileN);
+            const uint32_t m0 = tileM + consumer * MR * 64 + row + g, n0 = tileN;  // this thread's first row
 
             if (MODE != BLOCK) {
                 named_sync(1 + consumer, 128);  // the scales of the tile before have been read
@@ -256,19 +278,31 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                                  : "memory");
                 }
             }
-            float xs[MR][2];
-#pragma unroll
-            for (int i = 0; i < 2 * MR; i++) {
-                const uint32_t m = min(m0 + i / 2 * 64 + i % 2 * 8, p.m - 1);
-                xs[i / 2][i % 2] = MODE == BLOCK ? 0.f : p.xScales[uint64_t(m) * p.xScaleRow];
-            }
+            const auto operands = [&](uint64_t& a, uint64_t& b) {
+                const uint32_t x = base + stage * S::STAGE_BYTES;
+                a = descriptor(x + consumer * 64 * MR * STEP_K);
+                b = descriptor(x + S::X_BYTES);
+            };
+            const auto next_stage = [&]() {
+                if (++stage == STAGES) {
+                    stage = 0;
+                    parity ^= 1;
+                }
+            };
 
+#pragma unroll
+            for (int i = 0; i < TILE_N / 2; i++) {
+#pragma unroll
+                for (int mr = 0; mr < MR; mr++) {
+                    sum[mr][i] = 0.f;
+                }
+            }
             if (MODE == FAST) {
-                for (uint32_t s = 0; s < steps; s++, it++) {
-                    const uint32_t stage = it % STAGES;
-                    barrier_wait(full + 8 * stage, it / STAGES & 1);
-                    const uint32_t x = base + stage * S::STAGE_BYTES;
-                    const uint64_t a = descriptor(x + consumer * 64 * MR * STEP_K), b = descriptor(x + S::X_BYTES);
+                uint32_t before = empty;
+                for (uint32_t s = 0; s < steps; s++) {
+                    barrier_wait(full + 8 * stage, parity);
+                    uint64_t a, b;
+                    operands(a, b);
                     wgmma_fence();
 #pragma unroll
                     for (int i = 0; i < STEP_K / 32; i++) {
@@ -280,24 +314,20 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                     wgmma_commit();
                     wgmma_wait<1>();
                     if (s > 0) {
-                        release<CLUSTER>(empty + 8 * ((it - 1) % STAGES), lane);
+                        release<CLUSTER>(before, lane);
                     }
+                    before = empty + 8 * stage;
+                    next_stage();
                 }
                 wgmma_wait<0>();
-                release<CLUSTER>(empty + 8 * ((it - 1) % STAGES), lane);
+                release<CLUSTER>(before, lane);
             } else {
-#pragma unroll
-                for (int i = 0; i < TILE_N / 2; i++) {
-#pragma unroll
-                    for (int mr = 0; mr < MR; mr++) {
-                        sum[mr][i] = 0.f;
-                    }
-                }
+#pragma unroll 1
                 for (uint32_t s = 0; s < steps; s++, it++) {
-                    const uint32_t stage = it % STAGES;
-                    barrier_wait(full + 8 * stage, it / STAGES & 1);
-                    const uint32_t x = base + stage * S::STAGE_BYTES;
-                    const uint64_t a = descriptor(x + consumer * 64 * MR * STEP_K), b = descriptor(x + S::X_BYTES);
+                    barrier_wait(full + 8 * stage, parity);
+                    uint64_t a, b;
+                    operands(a, b);
+                    float scale[2 * MR];
 #pragma unroll
                     for (int mr = 0; mr < MR; mr++) {
                         wgmma_fence();
@@ -306,33 +336,39 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                             Wgmma<TILE_N>::template add<T>(part, a + 2 * i + 512 * mr, b + 2 * i, i);
                         }
                         wgmma_commit();
-                        float scale[2][S::BANDS];
-                        if (MODE == BLOCK) {
-                            const float* scales = reinterpret_cast<const float*>(smem + S::SCALES) + stage * S::BANDS * S::TILE_M +
-                                                  (consumer * MR + mr) * 64 + row + g;
+                        if (MODE == BLOCK && mr == 0) {
+                            const uint32_t slot = base + S::SCALES + it % S::SLOTS * S::SLOT_BYTES;
+                            barrier_wait(scaled + 8 * (it % S::SLOTS), it / S::SLOTS & 1);
+                            const float w = load_shared(slot + S::TILE_M * 4);
 #pragma unroll
-                            for (int i = 0; i < 2 * S::BANDS; i++) {
-                                scale[i % 2][i / 2] = scales[i / 2 * S::TILE_M + i % 2 * 8];
+                            for (int i = 0; i < 2 * MR; i++) {
+                                scale[i] = __fmul_rn(load_shared(slot + (consumer * 64 * MR + i / 2 * 64 + i % 2 * 8 + row + g) * 4), w);
                             }
                         }
                         wgmma_wait<0>();
                         if (mr == MR - 1) {
-                            __syncwarp();
                             release<CLUSTER>(empty + 8 * stage, lane);
                         }
 #pragma unroll
                         for (int i = 0; i < TILE_N / 2; i++) {
-                            sum[mr][i] = MODE == BLOCK ? __fmaf_rn(part[i], scale[i / 2 % 2][i / 4 * 8 / S::BAND], sum[mr][i]) : __fadd_rn(part[i], sum[mr][i]);
+                            sum[mr][i] = MODE == BLOCK ? __fmaf_rn(part[i], scale[2 * mr + i / 2 % 2], sum[mr][i]) : __fadd_rn(part[i], sum[mr][i]);
                         }
                     }
+                    next_stage();
                 }
             }
 
+            float xs[MR][2];
+#pragma unroll
+            for (int i = 0; i < 2 * MR; i++) {
+                const uint32_t m = min(m0 + i / 2 * 64 + i % 2 * 8, p.m - 1);
+                xs[i / 2][i % 2] = MODE == BLOCK ? 0.f : p.xScales[uint64_t(m) * p.xScaleRow];
+            }
             if (MODE != BLOCK) {
                 asm volatile("cp.async.wait_all;" ::: "memory");
                 named_sync(1 + consumer, 128);
             }
-            scaled<MR, TILE_N, MODE>(sum, xs, wScales, p, n0, t);
+            scale_sums<MR, TILE_N, MODE>(sum, xs, wScales, p, n0, t);
             const auto rows = [&](auto&& store) {
 #pragma unroll
                 for (int i = 0; i < 2 * MR; i++) {
@@ -360,11 +396,11 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                     for (int mr = 0; mr < MR; mr++) {
 #pragma unroll
                         for (int panel = 0; panel < S::PANELS; panel++) {
-                            const int first = panel * 64 < TILE_N - 64 ? panel * 64 : TILE_N - 64;
+                            const int at = panel * 64 < TILE_N - 64 ? panel * 64 : TILE_N - 64;
 #pragma unroll
                             for (int i = 0; i < 4; i++) {
                                 const uint32_t sr = row + lane % 16, piece = i * 2 + lane / 16;
-                                const uint32_t* r = &packed[mr][(first + i * 16) / 4];
+                                const uint32_t* r = &packed[mr][(at + i * 16) / 4];
                                 store_matrices(staging + (mr * S::PANELS + panel) * 8192 + sr * 128 + ((piece ^ (sr & 7)) << 4), r[0], r[1], r[2], r[3]);
                             }
                         }
@@ -377,7 +413,7 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                 } else {
                     rows([&](int i, uint64_t at, int32_t left) {
                         store_row<TILE_N>(static_cast<uint16_t*>(p.y) + at, left,
-                                          [&](int j, int h) { return uint16_t(packed[i / 2][2 * j + i % 2] >> 16 * h); });
+                                            [&](int j, int h) { return uint16_t(packed[i / 2][2 * j + i % 2] >> 16 * h); });
                     });
                 }
             }
@@ -391,9 +427,7 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
 
 }  // namespace lowbit
 
-// CopyOut 1: y is written by the copy engine through its map: a 16-bit type, y and its rows on 16-byte boundaries. Raster: rows of
-// tiles that are walked together, so that what they share stays in the L2 cache.
-#define FP8_GEMM(name, T, MR, TILE_N, STAGES, CLUSTER, MODE)                                                                        \
+#define FP8_GEMM(name, T, MR, TILE_N, STAGES, CLUSTER, MODE)                                                                \
     extern "C" __global__ void __launch_bounds__(384, 1) LOWBIT_NAME(ARCH, name)(                                                   \
         const __grid_constant__ lowbit::TensorMap xMap, const __grid_constant__ lowbit::TensorMap wMap,                             \
         const __grid_constant__ lowbit::TensorMap yMap, const float* xScales, const float* wScales, const float* bias, void* y,     \

@@ -22,6 +22,11 @@ __device__ __forceinline__ float scale_of(float amax) {
     return amax == 0.f ? 1.f : __fdiv_rn(amax, 448.f);
 }
 
+// The smallest power of two from 2^-126 on that is not below s.
+__device__ __forceinline__ float up_to_power(float s) {
+    return __uint_as_float(max((__float_as_uint(s) + 0x7fffff) & 0x7f800000, 0x800000u));
+}
+
 // Eight neighbours; `whole` where they lie within the row and on a 16-byte boundary, else those before `count` are there.
 __device__ __forceinline__ void load_vector(float (&v)[VECTOR], const void* x, uint32_t type, int64_t i, int64_t count, bool whole) {
     if (!whole) {
@@ -185,9 +190,9 @@ extern "C" __global__ void __launch_bounds__(256) LOWBIT_NAME(ARCH, fp8_quantize
     }
 }
 
-// Half a warp for 128 neighbours of a row; pitch is a multiple of 128. The scale of row r, block b is scales[b·m + r].
+// Half a warp for 128 neighbours of a row; pitch is a multiple of 128; ue8m0: scales are powers of two. The scale of row r, block b is scales[b·m + r].
 extern "C" __global__ void __launch_bounds__(256) LOWBIT_NAME(ARCH, fp8_quantize_block128)(
-    const void* x, uint32_t xType, int64_t m, int64_t k, int64_t pitch, uint8_t* codes, float* scales) {
+    const void* x, uint32_t xType, int64_t m, int64_t k, int64_t pitch, uint8_t* codes, float* scales, uint32_t ue8m0) {
     using namespace lowbit;
     LOWBIT_DEPENDENT();
     const bool whole = vectors(x, k);
@@ -198,7 +203,10 @@ extern "C" __global__ void __launch_bounds__(256) LOWBIT_NAME(ARCH, fp8_quantize
         const int64_t row = j / blocks, block = j - row * blocks, i = block * 128 + lane * VECTOR;
         float v[VECTOR];
         load_vector(v, x, xType, row * k + i, k - i, whole && i < k);
-        const float s = scale_of(lanes_max<16>(largest(v, 0.f)));
+        float s = scale_of(lanes_max<16>(largest(v, 0.f)));
+        if (ue8m0) {
+            s = up_to_power(s);
+        }
         store_vector(codes + row * pitch + i, v, s);
         if (lane == 0) {
             scales[block * m + row] = s;

@@ -63,6 +63,11 @@ __device__ __forceinline__ void load_box(uint32_t to, const TensorMap* map, int3
         : "memory");
 }
 
+// The box into the L2 cache.
+__device__ __forceinline__ void prefetch_box(const TensorMap* map, int32_t x, int32_t y) {
+    asm volatile("cp.async.bulk.prefetch.tensor.2d.L2.global [%0, {%1, %2}];" ::"l"(map), "r"(x), "r"(y) : "memory");
+}
+
 // To the same place in every block of the cluster that has its bit in `blocks`; each one's barrier counts the bytes.
 __device__ __forceinline__ void load_box_multicast(uint32_t to, const TensorMap* map, int32_t x, int32_t y, uint32_t barrier,
                                                    uint16_t blocks, uint64_t policy) {

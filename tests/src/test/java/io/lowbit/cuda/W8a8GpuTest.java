@@ -8,6 +8,7 @@ import io.lowbit.cuda.kernels.Catalogue;
 import io.lowbit.cuda.kernels.KernelChoice;
 import io.lowbit.cuda.kernels.MatrixShape;
 import io.lowbit.cuda.kernels.ProductKernel;
+import io.lowbit.format.E8M0;
 import io.lowbit.format.Float8;
 import io.lowbit.format.Overflow;
 import io.lowbit.quant.Accumulation;
@@ -31,6 +32,10 @@ import org.junit.jupiter.params.provider.MethodSource;
 class W8a8GpuTest {
     private static final long[][] SHAPES = {{1, 1}, {65, 127}, {130, 260}, {129, 513}, {128, 256}, {256, 1024}};
     private static final long[] ROWS = {1, 3, 16, 70, 130};
+    private static final List<Scheme.Fp8> HOPPER_SCHEMES = List.of(
+            new Scheme.Fp8(Scheme.Fp8Format.E4M3, Grouping.TENSOR), new Scheme.Fp8(Scheme.Fp8Format.E4M3, Grouping.CHANNEL),
+            new Scheme.Fp8(Scheme.Fp8Format.E4M3, Grouping.block(128, 128)), new Scheme.Fp8(Scheme.Fp8Format.E5M2, Grouping.CHANNEL),
+            new Scheme.Fp8(Scheme.Fp8Format.E5M2, Grouping.block(128, 128)));
     private static final DType[] TYPES = {DType.F32, DType.F16, DType.BF16};
 
     /** Every kernel that sums exactly forced in turn, over all that it supports. */
@@ -77,9 +82,10 @@ class W8a8GpuTest {
         int most = rows(kernels.size() - 1)[1];
         try (CudaBackend backend = Gpu.open(Architecture.SM90, KernelChoice.byTable(table.toString()))) {
             int turn = 0;
-            for (Grouping grouping : new Grouping[] {Grouping.TENSOR, Grouping.CHANNEL, Grouping.block(128, 128)}) {
-                Scheme.Fp8 scheme = new Scheme.Fp8(Scheme.Fp8Format.E4M3, grouping);
-                for (long[] shape : new long[][] {{131, 272}, {264, 400}}) {
+            for (Scheme.Fp8 scheme : HOPPER_SCHEMES) {
+                // E5M2 has kernels of its own, but they differ in one instruction.
+                long[][] shapes = scheme.format() == Scheme.Fp8Format.E4M3 ? new long[][] {{131, 272}, {264, 400}} : new long[][] {{131, 272}};
+                for (long[] shape : shapes) {
                     for (ActivationScaling scaling : ActivationScaling.values()) {
                         DType xType = TYPES[turn % 3];
                         DType yType = TYPES[turn / 2 % 3];
@@ -169,8 +175,8 @@ class W8a8GpuTest {
             for (int col = 0; col < k; col++) {
                 int firstRow = scaling == ActivationScaling.TENSOR ? 0 : row;
                 int lastRow = scaling == ActivationScaling.TENSOR ? m : row + 1;
-                int firstCol = scaling == ActivationScaling.BLOCK128 ? col / 128 * 128 : 0;
-                int lastCol = scaling == ActivationScaling.BLOCK128 ? Math.min(k, firstCol + 128) : k;
+                int firstCol = scaling.blocks() ? col / 128 * 128 : 0;
+                int lastCol = scaling.blocks() ? Math.min(k, firstCol + 128) : k;
                 // Only at the start of what shares a scale: the value before holds for the rest.
                 if (col != firstCol) {
                     continue;
@@ -182,6 +188,9 @@ class W8a8GpuTest {
                     }
                 }
                 float s = amax == 0 ? 1 : amax / 448f;
+                if (scaling == ActivationScaling.BLOCK128_UE8M0) {
+                    s = E8M0.decode(E8M0.encode(s, E8M0.Rounding.TOWARD_POSITIVE, Overflow.NONSATURATING));
+                }
                 for (int c = firstCol; c < lastCol; c++) {
                     float v = x.getFloat((long) row * k + c);
                     out[row][c] = (double) Float8.E4M3.decode(Float8.E4M3.encode(v / s, Overflow.SATURATE)) * s;

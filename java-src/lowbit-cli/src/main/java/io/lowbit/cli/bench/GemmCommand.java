@@ -151,8 +151,9 @@ final class GemmCommand implements Callable<Integer> {
 
         @Option(
                 names = "--activations",
-                paramLabel = "quantized|native|both",
-                description = "Activations: quantized to 8 bits beforehand where there is such a product, as they come, or both. "
+                paramLabel = "quantized|within|native|both",
+                description = "Activations: quantized to 8 bits beforehand where there is such a product, within the call that is timed, "
+                        + "as they come, or beforehand and as they come."
                         + " Default: quantized.")
         private String activations = "quantized";
 
@@ -234,8 +235,8 @@ final class GemmCommand implements Callable<Integer> {
             if (runs != null && (runs < 1 || runs > GemmPlan.MOST_RUNS)) {
                 throw new IllegalArgumentException("--runs " + runs + ": expected 1 to " + GemmPlan.MOST_RUNS);
             }
-            if (!List.of("quantized", "native", "both").contains(gpu.activations)) {
-                throw new IllegalArgumentException("--activations " + gpu.activations + ": expected quantized, native or both");
+            if (!List.of("quantized", "within", "native", "both").contains(gpu.activations)) {
+                throw new IllegalArgumentException("--activations " + gpu.activations + ": expected quantized, within, native or both");
             }
             if (gpu.coldMib < 0 || gpu.coldMib > 1 << 20) {
                 throw new IllegalArgumentException("--cold " + gpu.coldMib + ": expected 0 to " + (1 << 20) + " MiB");

@@ -9,7 +9,7 @@ import io.lowbit.quant.ActivationScaling;
  * Activations quantized to E4M3 in device memory, the same for every kernel that multiplies them: codes {@code [M, pitch]}
  * with {@link #pitch} = K rounded up to 128 and zero beyond K, then f32 scales, then a scratch of largest magnitudes.
  *
- * <p>Scales: one (TENSOR), {@code [M]} (ROW) or {@code [K/128, M]} (BLOCK128), so that neighbours in memory are rows.
+ * <p>Scales: one (TENSOR), {@code [M]} (ROW) or {@code [K/128, M]} (BLOCK128 and BLOCK128_UE8M0), so that neighbours in memory are rows.
  */
 public final class Fp8Activations {
     static final String FILE = "fp8_quantize";
@@ -61,7 +61,7 @@ public final class Fp8Activations {
 
     /** Scales from one 128 along K to the next. */
     static int scaleCol(ActivationScaling scaling, long m) {
-        return scaling == ActivationScaling.BLOCK128 ? Math.toIntExact(m) : 0;
+        return scaling.blocks() ? Math.toIntExact(m) : 0;
     }
 
     /**
@@ -85,8 +85,9 @@ public final class Fp8Activations {
                 stream.arguments().int64(x).int32(xType).int64(m).int64(k).int64(pitch).int64(to).int64(scales);
                 stream.launch(row, config, Math.min(m, MOST_BLOCKS), 1, 1);
             }
-            case BLOCK128 -> {
-                stream.arguments().int64(x).int32(xType).int64(m).int64(k).int64(pitch).int64(to).int64(scales);
+            case BLOCK128, BLOCK128_UE8M0 -> {
+                stream.arguments().int64(x).int32(xType).int64(m).int64(k).int64(pitch).int64(to).int64(scales)
+                        .int32(scaling == ActivationScaling.BLOCK128_UE8M0 ? 1 : 0);
                 stream.launch(block128, config, Math.min(Math.ceilDiv(m * (pitch / 128), THREADS / 16L), MOST_BLOCKS), 1, 1);
             }
         }

@@ -12,6 +12,7 @@ import io.lowbit.quant.Scheme;
 import io.lowbit.tensor.DType;
 import java.lang.foreign.ValueLayout;
 import java.util.List;
+import java.util.Set;
 
 /**
  * FP8 weights times FP8 activations on Hopper's tensor cores ({@code wgmma}), both read in boxes by the tensor memory
@@ -24,7 +25,7 @@ final class Fp8Kernel implements ProductKernel {
         ROWS, BLOCKS
     }
 
-    /** Which operand's rows are the tensor core's: those of x (many rows), or those of w (few rows of x). */
+    /** Which operand's rows are the tensor core's: those of x (128 or 256 in a tile), or those of w (few rows of x). */
     private enum Family {
         GEMM("fp8_gemm"), FEW("fp8_few");
 
@@ -39,20 +40,26 @@ final class Fp8Kernel implements ProductKernel {
     private static final int SWIZZLE_ROWS = 64;
     private static final int RASTER = 8;
     private static final int GEMM_THREADS = 384;
+    private static final String E5M2_FILE = "fp8_e5m2";
 
-    /** All of them; {@code fp8_gemm.cu} and {@code fp8_few.cu} have the same lists. */
+    /**
+     * All of them; {@code fp8_gemm.cu} and {@code fp8_few.cu} have the same lists, {@code fp8_e5m2.cu} has those that also
+     * take weights in E5M2.
+     */
     static final List<Fp8Kernel> ALL = List.of(
-            gemm(Accumulation.FAST, Scales.ROWS, 128, 256, 4, 1),
-            gemm(Accumulation.FAST, Scales.ROWS, 128, 256, 4, 2),
+            gemm(Accumulation.FAST, Scales.ROWS, 256, 128, 4, 1),
+            gemm(Accumulation.FAST, Scales.ROWS, 256, 128, 4, 2),
+            gemm(Accumulation.FAST, Scales.ROWS, 256, 112, 4, 1),
             gemm(Accumulation.FAST, Scales.ROWS, 128, 224, 4, 2),
-            gemm(Accumulation.FAST, Scales.ROWS, 128, 192, 4, 1),
+            gemm(Accumulation.FAST, Scales.ROWS, 128, 176, 5, 2),
             gemm(Accumulation.FAST, Scales.ROWS, 128, 128, 6, 1),
+            gemm(Accumulation.FAST, Scales.ROWS, 128, 64, 8, 1),
             gemm(Accumulation.PRECISE, Scales.ROWS, 256, 128, 4, 1),
-            gemm(Accumulation.PRECISE, Scales.ROWS, 128, 192, 4, 1),
-            gemm(Accumulation.PRECISE, Scales.ROWS, 128, 128, 5, 1),
+            gemm(Accumulation.PRECISE, Scales.ROWS, 256, 112, 4, 1),
+            gemm(Accumulation.PRECISE, Scales.ROWS, 128, 128, 6, 1),
             gemm(Accumulation.PRECISE, Scales.ROWS, 128, 64, 8, 1),
-            gemm(Accumulation.PRECISE, Scales.BLOCKS, 128, 192, 4, 1),
-            gemm(Accumulation.PRECISE, Scales.BLOCKS, 128, 128, 5, 1),
+            gemm(Accumulation.PRECISE, Scales.BLOCKS, 256, 128, 4, 1),
+            gemm(Accumulation.PRECISE, Scales.BLOCKS, 128, 128, 6, 1),
             gemm(Accumulation.PRECISE, Scales.BLOCKS, 128, 64, 8, 1),
             few(Scales.ROWS, 8, 1, 12, 1),
             few(Scales.ROWS, 8, 1, 24, 1),
@@ -80,6 +87,12 @@ final class Fp8Kernel implements ProductKernel {
             few(Scales.BLOCKS, 64, 1, 5, 2),
             few(Scales.BLOCKS, 128, 1, 7, 1),
             few(Scales.BLOCKS, 128, 1, 7, 2));
+
+    /** Those for weights in E5M2 too, by {@link #tile}. */
+    private static final Set<String> E5M2 = Set.of(
+            "fast_256x128_s4_c1", "fast_128x128_s6_c1", "precise_256x128_s4_c1", "block_256x128_s4_c1",
+            "few_precise_16x64_s10_k1", "few_precise_16x64_s10_k2", "few_precise_64x64_s5_k1",
+            "few_precise_64x64_s5_k2", "few_block_16x64_s10_k1", "few_block_64x64_s5_k1");
 
     private final Family family;
     private final Accumulation accumulation;
@@ -111,13 +124,13 @@ final class Fp8Kernel implements ProductKernel {
      *
      * @param rows of a tile of y: 128 or 256
      * @param columns of a tile of y
-     * @param cluster blocks along M that load w together
+     * @param cluster blocks that load together what they share: w along M, or x along N for tiles of 256 rows
      */
     static Fp8Kernel gemm(Accumulation accumulation, Scales scales, int rows, int columns, int stages, int cluster) {
-        int panels = Math.ceilDiv(columns, 64);
-        int bands = columns % 128 == 0 ? columns / 128 : Math.ceilDiv(columns, 64);
-        int shared = stages * (rows + columns) * STEP_K + rows / 128 * panels * 8192
-                + 4 * (scales == Scales.BLOCKS ? stages * bands * rows : 2 * columns) + 8 * (2 * stages + 4);
+        int slots = rows == 256 ? 2 : 4;
+        boolean blocks = scales == Scales.BLOCKS;
+        int shared = stages * (rows + columns) * STEP_K + rows / 128 * Math.ceilDiv(columns, 64) * 8192
+                + (blocks ? slots * (4 * rows + 16) : 8 * columns) + 8 * (2 * stages + 4 + (blocks ? slots : 0));
         return new Fp8Kernel(Family.GEMM, accumulation, scales, rows, columns, stages, cluster, 1, shared, GEMM_THREADS);
     }
 
@@ -130,9 +143,11 @@ final class Fp8Kernel implements ProductKernel {
      */
     static Fp8Kernel few(Scales scales, int rows, int warpgroups, int stages, int split) {
         int columns = 64 * warpgroups;
+        boolean blocks = scales == Scales.BLOCKS;
         int shared = stages * (rows + columns) * STEP_K + split * rows * (columns / split + 4) * 4
-                + (scales == Scales.BLOCKS ? 32 : 1) * rows * 4 + 16 * stages;
-        return new Fp8Kernel(Family.FEW, Accumulation.PRECISE, scales, rows, columns, stages, split, split, shared, 128 * warpgroups + 32);
+                + 4 * (blocks ? 16 * (rows + 4) : rows) + 8 * (2 * stages + (blocks ? 4 : 0));
+        return new Fp8Kernel(Family.FEW, Accumulation.PRECISE, scales, rows, columns, stages, 1, split, shared,
+                128 * warpgroups + (blocks ? 64 : 32));
     }
 
     @Override
@@ -150,14 +165,22 @@ final class Fp8Kernel implements ProductKernel {
 
     @Override
     public String file(Scheme scheme) {
-        return family.file;
+        return file(e5m2(scheme));
+    }
+
+    private String file(boolean e5m2) {
+        return e5m2 ? E5M2_FILE : family.file;
+    }
+
+    private static boolean e5m2(Scheme scheme) {
+        return scheme instanceof Scheme.Fp8 f && f.format() == Scheme.Fp8Format.E5M2;
     }
 
     @Override
     public String description() {
         return family == Family.GEMM
-                ? "%d x %d tile of y, K step 128 in %d stages, clusters of %d, persistent, wgmma e4m3, %s".formatted(rows, columns, stages, cluster, sums())
-                : "%d rows of w x %d rows of x, K step 128 in %d stages, K split among %d, wgmma e4m3, %s".formatted(columns, rows, stages, split, sums());
+                ? "%d x %d tile of y, K step 128 in %d stages, clusters of %d, persistent, wgmma, %s".formatted(rows, columns, stages, cluster, sums())
+                : "%d rows of w x %d rows of x, K step 128 in %d stages, K split among %d, wgmma, %s".formatted(columns, rows, stages, split, sums());
     }
 
     private String sums() {
@@ -166,11 +189,21 @@ final class Fp8Kernel implements ProductKernel {
 
     @Override
     public List<String> entries(Scheme scheme) {
-        return scheme instanceof Scheme.Fp8 f && f.format() == Scheme.Fp8Format.E4M3 ? List.of(entry()) : List.of();
+        return scheme instanceof Scheme.Fp8 && takes(scheme) ? List.of(entry(e5m2(scheme))) : List.of();
     }
 
-    private String entry() {
-        return "fp8_e4m3_e4m3_" + tile();
+    /** Named by the types of w and x. */
+    private String entry(boolean e5m2) {
+        return (e5m2 ? "fp8_e5m2_e4m3_" : "fp8_e4m3_e4m3_") + tile();
+    }
+
+    /** True where the blocks of a cluster lie along N and load x together. */
+    private boolean sharesX() {
+        return rows == 256;
+    }
+
+    private boolean takes(Scheme scheme) {
+        return !e5m2(scheme) || E5M2.contains(tile());
     }
 
     @Override
@@ -190,10 +223,10 @@ final class Fp8Kernel implements ProductKernel {
 
     @Override
     public boolean supports(MatrixShape w, DType x, DType y, ActivationScaling scaling) {
-        return scaling != null && w.scheme() instanceof Scheme.Fp8 f && f.format() == Scheme.Fp8Format.E4M3 && w.k() % 16 == 0 && w.k() > 0
+        return scaling != null && w.scheme() instanceof Scheme.Fp8 f && takes(f) && w.k() % 16 == 0 && w.k() > 0
                 && switch (f.grouping()) {
-                    case Grouping.PerTensor _ -> (scales == Scales.BLOCKS) == (scaling == ActivationScaling.BLOCK128);
-                    case Grouping.PerChannel _ -> scales == Scales.ROWS && scaling != ActivationScaling.BLOCK128;
+                    case Grouping.PerTensor _ -> (scales == Scales.BLOCKS) == scaling.blocks();
+                    case Grouping.PerChannel _ -> scales == Scales.ROWS && !scaling.blocks();
                     case Grouping.PerBlock b -> scales == Scales.BLOCKS && b.rows() == 128 && b.cols() == 128;
                     case Grouping.PerGroup _ -> false;
                 };
@@ -207,17 +240,18 @@ final class Fp8Kernel implements ProductKernel {
 
     @Override
     public Product prepare(Kernels kernels, LayerWeights weights, ActivationScaling scaling) {
-        Function function = kernels.function(family.file, entry()).allowShared(shared);
         MatrixShape w = weights.shape();
+        boolean e5m2 = e5m2(w.scheme());
+        Function function = kernels.function(file(e5m2), entry(e5m2)).allowShared(shared);
         long codes = weights.matrix().get(ValueLayout.JAVA_LONG, 0);
         long wScales = weights.matrix().get(ValueLayout.JAVA_LONG, 8);
-        int part = family == Family.GEMM ? columns / cluster : columns;
+        int part = family == Family.GEMM && !sharesX() ? columns / cluster : columns;
         TensorMap map = new TensorMap(weights.arena()).matrix(kernels.context(), TensorMap.Type.U8, TensorMap.Swizzle.B128,
                 TensorMap.Promotion.B256, codes, w.k(), w.n(), w.k(), STEP_K, part);
         Grouping grouping = ((Scheme.Fp8) w.scheme()).grouping();
         int scaleRow = grouping instanceof Grouping.PerTensor ? 0 : grouping instanceof Grouping.PerBlock ? Math.toIntExact(Math.ceilDiv(w.k(), 128L)) : 1;
         int scaleCol = grouping instanceof Grouping.PerBlock ? 1 : 0;
-        LaunchConfig config = LaunchConfig.of(threads).withCluster(cluster, 1, 1).withShared(shared).withOverlap();
+        LaunchConfig config = LaunchConfig.of(threads).withCluster(cluster * split, 1, 1).withShared(shared).withOverlap();
         int clusters = kernels.context().device().multiprocessors() / cluster;
         return new Prepared(this, weights, scaling, function, config, map, wScales, scaleRow, scaleCol, clusters);
     }
@@ -232,7 +266,7 @@ final class Fp8Kernel implements ProductKernel {
             Arguments arguments = stream.arguments();
             try {
                 TensorMap xMap = arguments.map(0).matrix(stream.context(), TensorMap.Type.U8, TensorMap.Swizzle.B128, TensorMap.Promotion.B256,
-                        activations, k, m, Fp8Activations.pitch(k), STEP_K, kernel.rows);
+                        activations, k, m, Fp8Activations.pitch(k), STEP_K, kernel.family == Family.GEMM && kernel.sharesX() ? kernel.rows / kernel.cluster : kernel.rows);
                 arguments.struct(xMap).struct(wMap);
                 // The copy engine writes rows that begin on 16-byte boundaries.
                 boolean copyOut = gemm && yType != ElementTypes.of(DType.F32) && n % 8 == 0 && y % 16 == 0;
@@ -251,7 +285,9 @@ final class Fp8Kernel implements ProductKernel {
                 throw e;
             }
             if (gemm) {
-                long units = Math.ceilDiv(m, (long) kernel.rows * kernel.cluster) * Math.ceilDiv(n, (long) kernel.columns);
+                long unitRows = kernel.sharesX() ? kernel.rows : (long) kernel.rows * kernel.cluster;
+                long unitColumns = kernel.sharesX() ? (long) kernel.columns * kernel.cluster : kernel.columns;
+                long units = Math.ceilDiv(m, unitRows) * Math.ceilDiv(n, unitColumns);
                 stream.launch(function, config, Math.min(units, clusters) * kernel.cluster, 1, 1);
             } else {
                 stream.launch(function, config, Math.ceilDiv(n, (long) kernel.columns) * kernel.split, Math.ceilDiv(m, (long) kernel.rows), 1);

@@ -72,7 +72,7 @@ final class Activations implements AutoCloseable {
         return switch (scaling) {
             case TENSOR -> 0;
             case ROW -> k;
-            case BLOCK128 -> 128;
+            case BLOCK128, BLOCK128_UE8M0 -> 128;
         };
     }
 

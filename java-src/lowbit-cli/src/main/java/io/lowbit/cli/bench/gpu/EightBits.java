@@ -13,18 +13,20 @@ import java.util.Locale;
  *
  * @param scaling how they are quantized
  * @param accumulation what may be lost in summing
+ * @param within true where every launch quantizes them; else they are quantized beforehand
  */
-record EightBits(ActivationScaling scaling, Accumulation accumulation) {
+record EightBits(ActivationScaling scaling, Accumulation accumulation, boolean within) {
     private static final String W8 = " w8a8 ";
 
     /**
      * Those that are timed for weights of a scheme. FP8 weights take E4M3, scaled as the weights are: per tensor, per row for
      * weights per channel, in blocks for blocks. Whether a device has a kernel for them only a layer knows.
      */
-    static List<EightBits> of(Scheme scheme) {
+    static List<EightBits> of(Scheme scheme, boolean within) {
         if (scheme instanceof Scheme.Fp8 fp8) {
-            return fp8.format() != Scheme.Fp8Format.E4M3 || !SchemeKernels.takesFp8Activations(fp8) ? List.of()
-                    : List.of(new EightBits(scaling(fp8.grouping()), Accumulation.PRECISE), new EightBits(scaling(fp8.grouping()), Accumulation.FAST));
+            return !SchemeKernels.takesFp8Activations(fp8) ? List.of()
+                    : List.of(new EightBits(scaling(fp8.grouping()), Accumulation.PRECISE, within),
+                            new EightBits(scaling(fp8.grouping()), Accumulation.FAST, within));
         }
         return List.of();
     }
@@ -39,7 +41,7 @@ record EightBits(ActivationScaling scaling, Accumulation accumulation) {
 
     /** A contender's name: {@code fp8 e4m3 tensor w8a8 fast}. */
     String name(Scheme scheme) {
-        return scheme.label() + W8 + accumulation.name().toLowerCase(Locale.ROOT);
+        return scheme.label() + W8 + accumulation.name().toLowerCase(Locale.ROOT) + (within ? " +quantize" : "");
     }
 
     /** The scheme's part of a contender's name. */

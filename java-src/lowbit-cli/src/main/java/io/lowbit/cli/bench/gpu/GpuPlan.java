@@ -29,7 +29,9 @@ public record GpuPlan(
         NATIVE,
         /** Quantized to 8 bits beforehand where there is such a product; but only FP8 weights do not take them as they come too. */
         QUANTIZED,
-        /** The one and the other, for all weights. */
+        /** As {@link #QUANTIZED}, but by the call that is timed: BF16 in, BF16 out. */
+        WITHIN,
+        /** {@link #NATIVE} and {@link #QUANTIZED}, for all weights. */
         BOTH
     }
 
@@ -72,11 +74,11 @@ public record GpuPlan(
 
     /** True where the weights are timed on activations as they come. */
     boolean onPlain(Scheme scheme) {
-        return inputs != Inputs.QUANTIZED || !(scheme instanceof Scheme.Fp8) || EightBits.of(scheme).isEmpty();
+        return inputs == Inputs.NATIVE || inputs == Inputs.BOTH || !(scheme instanceof Scheme.Fp8) || inEightBits(scheme).isEmpty();
     }
 
     /** How the weights are timed on activations of 8 bits. */
     List<EightBits> inEightBits(Scheme scheme) {
-        return inputs == Inputs.NATIVE ? List.of() : EightBits.of(scheme);
+        return inputs == Inputs.NATIVE ? List.of() : EightBits.of(scheme, inputs == Inputs.WITHIN);
     }
 }

@@ -14,7 +14,8 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * A layer of Lowbit, on activations as they come or quantized to 8 bits before the launches, as the peers' are.
+ * A layer of Lowbit, on activations as they come or quantized to 8 bits: before the launches, as the peers'
+ * are, or in each of them.
  */
 final class LowbitContender implements Contender {
     private final CudaBackend backend;
@@ -22,7 +23,7 @@ final class LowbitContender implements Contender {
     private final EightBits inputs;
     private final ActivationScaling scaling;
     private final List<CudaLinear> layers = new ArrayList<>();
-    /** Quantized copies of x. */
+    /** Quantized copies of x, or room for them. */
     private final List<DeviceMemory> quantized = new ArrayList<>();
     private ProductKernel kernel;
     private DType dtype;
@@ -58,7 +59,7 @@ final class LowbitContender implements Contender {
 
     @Override
     public boolean takesCodes() {
-        return scaling != null;
+        return scaling != null && !inputs.within();
     }
 
     @Override
@@ -99,7 +100,9 @@ final class LowbitContender implements Contender {
         release();
         for (int i = 0; i < a.copies(); i++) {
             quantized.add(backend.context().allocate(first.workspaceBytes(a.m())));
-            first.quantize(timer.stream(), a.x(i), scaling, quantized.get(i));
+            if (!inputs.within()) {
+                first.quantize(timer.stream(), a.x(i), scaling, quantized.get(i));
+            }
         }
     }
 
@@ -107,6 +110,8 @@ final class LowbitContender implements Contender {
     public void launch(Stream stream, Activations a, int copy) {
         if (scaling == null) {
             layers.get(copy).forward(stream, a.x(copy), a.y(copy));
+        } else if (inputs.within()) {
+            layers.get(copy).forwardQuantized(stream, a.x(copy), a.y(copy), scaling, inputs.accumulation(), quantized.get(copy));
         } else {
             layers.get(copy).multiply(stream, quantized.get(copy), a.y(copy), scaling, inputs.accumulation());
         }
