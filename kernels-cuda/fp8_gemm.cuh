@@ -90,7 +90,7 @@ struct GemmShape {
     // BLOCK: the scales of a few steps, those of x, then that of w. Else the scales of w, for each consumer.
     static constexpr int SLOTS = MR == 2 ? 2 : 4, SLOT_BYTES = TILE_M * 4 + 16;
     static constexpr int BARRIERS = SCALES + (MODE == BLOCK ? SLOTS * SLOT_BYTES : 2 * TILE_N * 4);
-    static constexpr int BYTES = BARRIERS + (2 * STAGES + 4 + (MODE == BLOCK ? SLOTS : 0)) * 8;
+    static constexpr int BYTES = BARRIERS + (2 * STAGES + 4 + (MODE == BLOCK ? 2 * SLOTS : 0)) * 8;
     static_assert(BYTES <= 232448, "shared memory of a block");
     static_assert(MODE != BLOCK || 128 % TILE_N == 0, "one scale of w for the columns of a tile");
 };
@@ -105,7 +105,7 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
     using S = GemmShape<MR, TILE_N, STAGES, CLUSTER, MODE>;
     extern __shared__ __align__(1024) uint8_t smem[];
     const uint32_t base = shared_address(smem);
-    const uint32_t full = base + S::BARRIERS, empty = full + 8 * STAGES, staged = empty + 8 * STAGES, turn = staged + 16, scaled = turn + 16;
+    const uint32_t full = base + S::BARRIERS, empty = full + 8 * STAGES, staged = empty + 8 * STAGES, turn = staged + 16, scaled = turn + 16, used = scaled + 8 * S::SLOTS;
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     const uint32_t rank = CLUSTER > 1 ? cluster_rank() : 0;
 
@@ -151,6 +151,7 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
         if (MODE == BLOCK) {
             for (int i = 0; i < S::SLOTS; i++) {
                 barrier_init(scaled + 8 * i, 32);
+                barrier_init(used + 8 * i, 8);
             }
         }
         barrier_init_done();
@@ -232,10 +233,7 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                 const float *x = p.xScales + m0 + lane, *w = p.wScales + uint64_t(min(n0, p.n - 1) / 128) * p.wScaleRow;
                 for (uint32_t s = 0; s < steps; s++, it++) {
                     const uint32_t to = base + S::SCALES + it % S::SLOTS * S::SLOT_BYTES;
-                    if (it >= S::SLOTS) {
-                        const uint32_t last = it - S::SLOTS;
-                        barrier_wait(empty + 8 * (last % STAGES), last / STAGES & 1);
-                    }
+                    barrier_wait(used + 8 * (it % S::SLOTS), it / S::SLOTS + 1 & 1);
 #pragma unroll
                     for (int i = 0; i < S::TILE_M / 32; i++) {
                         if (m0 + lane + 32 * i < p.m) {
@@ -277,6 +275,33 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                                  "l"(p.wScales + uint64_t(n) * p.wScaleRow)
                                  : "memory");
                 }
+            }
+            // BLOCK: scales of this step, and those of the next one as they lie. What is asked for after a multiplication has been
+            // issued comes late, since issuing waits for the tensor cores; so it is for the next step.
+            float scale[2 * MR], nextX[2 * MR], nextW = 0.f;
+            const auto load_scales = [&]() {
+                const uint32_t slot = base + S::SCALES + it % S::SLOTS * S::SLOT_BYTES;
+                barrier_wait(scaled + 8 * (it % S::SLOTS), it / S::SLOTS & 1);
+                nextW = load_shared(slot + S::TILE_M * 4);
+#pragma unroll
+                for (int i = 0; i < 2 * MR; i++) {
+                    nextX[i] = load_shared(slot + (consumer * 64 * MR + i / 2 * 64 + i % 2 * 8 + row + g) * 4);
+                }
+            };
+            const auto take_scales = [&]() {
+#pragma unroll
+                for (int i = 0; i < 2 * MR; i++) {
+                    scale[i] = __fmul_rn(nextX[i], nextW);
+                }
+                __syncwarp();
+                if (lane == 0) {
+                    barrier_arrive(used + 8 * (it % S::SLOTS));
+                }
+                it++;
+            };
+            if (MODE == BLOCK) {
+                load_scales();
+                take_scales();
             }
             const auto operands = [&](uint64_t& a, uint64_t& b) {
                 const uint32_t x = base + stage * S::STAGE_BYTES;
@@ -323,11 +348,10 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                 release<CLUSTER>(before, lane);
             } else {
 #pragma unroll 1
-                for (uint32_t s = 0; s < steps; s++, it++) {
+                for (uint32_t s = 0; s < steps; s++) {
                     barrier_wait(full + 8 * stage, parity);
                     uint64_t a, b;
                     operands(a, b);
-                    float scale[2 * MR];
 #pragma unroll
                     for (int mr = 0; mr < MR; mr++) {
                         wgmma_fence();
@@ -336,14 +360,8 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                             Wgmma<TILE_N>::template add<T>(part, a + 2 * i + 512 * mr, b + 2 * i, i);
                         }
                         wgmma_commit();
-                        if (MODE == BLOCK && mr == 0) {
-                            const uint32_t slot = base + S::SCALES + it % S::SLOTS * S::SLOT_BYTES;
-                            barrier_wait(scaled + 8 * (it % S::SLOTS), it / S::SLOTS & 1);
-                            const float w = load_shared(slot + S::TILE_M * 4);
-#pragma unroll
-                            for (int i = 0; i < 2 * MR; i++) {
-                                scale[i] = __fmul_rn(load_shared(slot + (consumer * 64 * MR + i / 2 * 64 + i % 2 * 8 + row + g) * 4), w);
-                            }
+                        if (MODE == BLOCK && mr == MR - 1 && s + 1 < steps) {
+                            load_scales();
                         }
                         wgmma_wait<0>();
                         if (mr == MR - 1) {
@@ -353,6 +371,9 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                         for (int i = 0; i < TILE_N / 2; i++) {
                             sum[mr][i] = MODE == BLOCK ? __fmaf_rn(part[i], scale[2 * mr + i / 2 % 2], sum[mr][i]) : __fadd_rn(part[i], sum[mr][i]);
                         }
+                    }
+                    if (MODE == BLOCK && s + 1 < steps) {
+                        take_scales();
                     }
                     next_stage();
                 }
