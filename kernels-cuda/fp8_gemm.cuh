@@ -230,15 +230,14 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
             for (; walk.more(); walk.unit += walk.step) {
                 uint32_t m0, n0;
                 tile_at(m0, n0);
-                const float *x = p.xScales + m0 + lane, *w = p.wScales + uint64_t(min(n0, p.n - 1) / 128) * p.wScaleRow;
+                const float *x = p.xScales + uint64_t(m0 + lane) * p.xScaleRow, *w = p.wScales + uint64_t(min(n0, p.n - 1) / 128) * p.wScaleRow;
                 for (uint32_t s = 0; s < steps; s++, it++) {
                     const uint32_t to = base + S::SCALES + it % S::SLOTS * S::SLOT_BYTES;
                     barrier_wait(used + 8 * (it % S::SLOTS), it / S::SLOTS + 1 & 1);
-#pragma unroll
-                    for (int i = 0; i < S::TILE_M / 32; i++) {
-                        if (m0 + lane + 32 * i < p.m) {
-                            copy_float(to + (lane + 32 * i) * 4, x + 32 * i);
-                        }
+                    const float* from = x;
+#pragma unroll 1
+                    for (uint32_t i = lane; i < S::TILE_M && m0 + i < p.m; i += 32, from += 32 * p.xScaleRow) {
+                        copy_float(to + i * 4, from);
                     }
                     if (lane == 0) {
                         copy_float(to + S::TILE_M * 4, w);
