@@ -13,13 +13,17 @@ import org.junit.jupiter.api.Test;
 class EightBitsTest {
     private static List<String> names(String label) {
         Scheme scheme = SchemeNames.parse(label).orElseThrow();
-        return EightBits.of(scheme).stream().map(inputs -> inputs.name(scheme)).toList();
+        return EightBits.of(scheme, false).stream().map(inputs -> inputs.name(scheme)).toList();
     }
 
     @Test
     void fp8WeightsTakeFp8() {
         assertEquals(List.of("fp8 e4m3 tensor w8a8 precise", "fp8 e4m3 tensor w8a8 fast"), names("fp8 e4m3 tensor"));
-        for (String label : List.of("int4 asym g128", "int4 sym g64", "int4 sym channel", "nf4 b64", "fp8 e5m2 tensor", "mxfp4")) {
+        assertEquals(List.of("fp8 e5m2 channel w8a8 precise", "fp8 e5m2 channel w8a8 fast"), names("fp8 e5m2 channel"));
+        Scheme fp8 = SchemeNames.parse("fp8 e4m3 tensor").orElseThrow();
+        assertEquals(List.of("fp8 e4m3 tensor w8a8 precise +quantize", "fp8 e4m3 tensor w8a8 fast +quantize"),
+                EightBits.of(fp8, true).stream().map(inputs -> inputs.name(fp8)).toList());
+        for (String label : List.of("int4 asym g128", "int4 sym g64", "int4 sym channel", "nf4 b64", "mxfp4")) {
             assertEquals(List.of(), names(label), label);
         }
     }
@@ -40,10 +44,10 @@ class EightBitsTest {
             GpuPlan plan = new GpuPlan(List.of(int4, fp8), List.of(new GemmShape(64, 128)), List.of(1), DType.BF16, false, inputs, false, 0,
                     TimingRule.of(50, 1, 0, false), 1);
             assertEquals(true, plan.onPlain(int4));
-            assertEquals(inputs != GpuPlan.Inputs.QUANTIZED, plan.onPlain(fp8));
+            assertEquals(inputs == GpuPlan.Inputs.NATIVE || inputs == GpuPlan.Inputs.BOTH, plan.onPlain(fp8));
             assertEquals(switch (inputs) {
                 case NATIVE -> 2;
-                case QUANTIZED -> 1 + 2;
+                case QUANTIZED, WITHIN -> 1 + 2;
                 case BOTH -> 2 + 2;
             }, plan.size());
         }
