@@ -5,6 +5,8 @@ import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.lowbit.checkpoint.json.JsonValue;
+import io.lowbit.cli.SchemeNames;
 import io.lowbit.quant.Dequantizer;
 import io.lowbit.quant.Grouping;
 import io.lowbit.quant.QuantizeOptions;
@@ -28,6 +30,7 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 class LayoutsTest {
@@ -188,6 +191,31 @@ class LayoutsTest {
             assertEquals(TensorSpec.of(DType.F16, 64, 64), TensorSpec.of(c.tensor("model.layers.0.mlp.up_proj.weight")));
         }
         assertEquals(List.of("back", "in", "out"), names());
+    }
+
+    /** No tensor names the output layer of a tied model, but transformers makes one and would look for its quantized parts. */
+    @ParameterizedTest(name = "{1} {0}")
+    @CsvSource({"int4 sym g32, compressed-tensors, ignore", "nf4 b64, bitsandbytes, llm_int8_skip_modules", "int4 asym g32, awq, modules_to_not_convert",
+        "fp8 e4m3 block128x128, fp8, ignored_layers"})
+    void aTiedOutputLayerIsNamedAmongThoseLeftAlone(String label, String layout, String key) throws IOException {
+        Scheme scheme = SchemeNames.parse(label).orElseThrow();
+        for (boolean tied : new boolean[] {false, true}) {
+            Path in = Files.createDirectories(folder.resolve("in" + tied));
+            try (Checkpoint whole = Checkpoint.open(model(64, 64, 5))) {
+                Map<String, Tensor> tensors = new LinkedHashMap<>();
+                whole.names().stream().filter(name -> !tied || !name.startsWith("lm_head")).forEach(name -> tensors.put(name, whole.tensor(name)));
+                SafetensorsWriter.write(in.resolve("model.safetensors"), tensors, Map.of());
+            }
+            Files.writeString(in.resolve("config.json"), "{\"hidden_size\": 64}");
+            Path out = folder.resolve("out" + tied);
+            try (Checkpoint c = Checkpoint.open(in)) {
+                CheckpointQuantizer.quantize(c, out, scheme, QuantizeOptions.DEFAULT, Layouts.named(layout, scheme), new Globs(List.of(), List.of()), _ -> { });
+            }
+            try (Checkpoint c = Checkpoint.open(out)) {
+                List<String> untouched = c.quantizationConfig().orElseThrow().list(key).stream().map(v -> ((JsonValue.Text) v).value()).sorted().toList();
+                assertEquals(List.of("lm_head", "model.embed_tokens"), untouched);
+            }
+        }
     }
 
     private Path model(long n, long k, long seed) throws IOException {

@@ -101,7 +101,7 @@ public final class CheckpointConverter {
         }
         Set<String> parts = layouts.partNames();
         in.names().stream().filter(name -> !parts.contains(name) || kept(name)).forEach(name -> pieces.add(Piece.copy(in, name)));
-        List<String> skipped = in.linearWeights().stream().map(LinearWeight::layer).filter(l -> !layouts.has(l)).toList();
+        List<String> skipped = UntouchedLayers.of(in, w -> !layouts.has(w.layer()));
         Layout first = targets.values().iterator().next();
         for (Map.Entry<String, Layout> e : targets.entrySet()) {
             if (e.getValue().getClass() != first.getClass()) {

@@ -116,7 +116,7 @@ public final class CheckpointQuantizer {
             GgufModel.write(in, out, infos, pieces, 1, _ -> { });
             return results;
         }
-        List<String> skipped = in.linearWeights().stream().filter(w -> !taken.contains(w.tensor())).map(LinearWeight::layer).toList();
+        List<String> skipped = UntouchedLayers.of(in, w -> !taken.contains(w.tensor()));
         Map<String, Object> quantization = layout.config(infos, skipped);
         Map<String, Object> config = new LinkedHashMap<>();
         in.config().ifPresent(c -> config.putAll(c.members()));
