@@ -9,9 +9,13 @@ import io.lowbit.quant.QuantizedMatrix;
 import io.lowbit.quant.Scheme;
 import io.lowbit.tensor.DType;
 import io.lowbit.tensor.Tensor;
+import java.util.stream.IntStream;
 
 /** The product in double precision, and the bound every product has to keep. */
 final class Products {
+    /** Multiplications from which on it is worth to check on all processors. */
+    private static final long LARGE = 1 << 18;
+
     private Products() {}
 
     /** Weights as doubles, row by row. */
@@ -33,22 +37,23 @@ final class Products {
     /** Fails where |y − y64| > ((K+2)·2⁻²⁴ + operandRounding)·Σ|x||w| (with the bias as one more term) + the rounding of y's type. */
     static void check(String what, double[][] w, double[][] x, Tensor bias, Tensor y, double operandRounding) {
         int n = w.length;
-        for (int m = 0; m < x.length; m++) {
-            for (int j = 0; j < n; j++) {
-                double sum = bias == null ? 0 : bias.getFloat(j);
-                double magnitude = Math.abs(sum);
-                for (int k = 0; k < w[j].length; k++) {
-                    double product = x[m][k] * w[j][k];
-                    sum += product;
-                    magnitude += Math.abs(product);
-                }
-                double got = y.getFloat((long) m * n + j);
-                double bound = ((w[j].length + 2) * 0x1p-24 + operandRounding) * magnitude + rounding(y.dtype(), sum);
-                if (!(Math.abs(got - sum) <= bound)) {
-                    fail(what + " y[" + m + ", " + j + "] = " + got + ", in double " + sum + ": off by " + Math.abs(got - sum)
-                            + ", allowed " + bound);
-                }
-            }
+        IntStream elements = IntStream.range(0, x.length * n);
+        boolean large = (long) x.length * n * w[0].length > LARGE;
+        (large ? elements.parallel() : elements).forEach(i -> check(what, w, x, bias, y, operandRounding, i / n, i % n));
+    }
+
+    private static void check(String what, double[][] w, double[][] x, Tensor bias, Tensor y, double operandRounding, int m, int j) {
+        double sum = bias == null ? 0 : bias.getFloat(j);
+        double magnitude = Math.abs(sum);
+        for (int k = 0; k < w[j].length; k++) {
+            double product = x[m][k] * w[j][k];
+            sum += product;
+            magnitude += Math.abs(product);
+        }
+        double got = y.getFloat((long) m * w.length + j);
+        double bound = ((w[j].length + 2) * 0x1p-24 + operandRounding) * magnitude + rounding(y.dtype(), sum);
+        if (!(Math.abs(got - sum) <= bound)) {
+            fail(what + " y[" + m + ", " + j + "] = " + got + ", in double " + sum + ": off by " + Math.abs(got - sum) + ", allowed " + bound);
         }
     }
 
