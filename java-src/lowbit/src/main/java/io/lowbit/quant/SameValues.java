@@ -1,5 +1,6 @@
 package io.lowbit.quant;
 
+import io.lowbit.tensor.Tensor;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 
@@ -15,6 +16,9 @@ public final class SameValues {
     public static long mismatch(QuantizedMatrix a, QuantizedMatrix b) {
         if (a.n() != b.n() || a.k() != b.k()) {
             throw new IllegalArgumentException(a + " and " + b + " have different shapes");
+        }
+        if (sameParts(a, b)) {
+            return -1;
         }
         long k = a.k();
         try (Arena scratch = Arena.ofConfined()) {
@@ -32,5 +36,17 @@ public final class SameValues {
             }
         }
         return -1;
+    }
+
+    /** True where codes, scales and all else that decoding reads are the same bytes: then it need not be done. */
+    private static boolean sameParts(QuantizedMatrix a, QuantizedMatrix b) {
+        return a.scheme().equals(b.scheme()) && a.nested() == null && b.nested() == null
+                && Float.floatToRawIntBits(a.tensorScale()) == Float.floatToRawIntBits(b.tensorScale())
+                && Float.floatToRawIntBits(a.tensorDivisor()) == Float.floatToRawIntBits(b.tensorDivisor())
+                && same(a.codes(), b.codes()) && same(a.scales(), b.scales()) && same(a.zeros(), b.zeros()) && same(a.groups(), b.groups());
+    }
+
+    private static boolean same(Tensor a, Tensor b) {
+        return a == null || b == null ? a == b : a.dtype() == b.dtype() && a.shape().equals(b.shape()) && a.data().mismatch(b.data()) < 0;
     }
 }
