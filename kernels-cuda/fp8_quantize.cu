@@ -1,6 +1,7 @@
-// Activations to FP8: codes E4M3 [M, pitch] and scales s = amax/448 (1 where amax is 0), over the whole matrix, a row, or 128
-// neighbours of a row. x_q = E4M3(x / s): IEEE division, round to nearest even, saturating. A NaN stays NaN and does not
-// enter amax. Codes are zero beyond K.
+// Activations to 8 bits: codes [M, pitch] and scales s, 1 where amax is 0, over the whole matrix, a row, or 128 neighbours of a
+// row. E4M3: s = amax/448, x_q = E4M3(x / s): IEEE division, round to nearest even, saturating; a NaN stays NaN and does not
+// enter amax. INT8, a row: s = amax/127, x_q = x / s to the nearest, ties to even, within ±127; a NaN becomes 0. Codes are
+// zero beyond K. Interleaved, the columns of every 16 lie as 0 8 1 9 … 7 15: what w4a8.cuh wants.
 //
 // The bits are those of the scalar definition; what this file adds to w8a8.cu is speed: 16-byte loads, each value read once
 // where a row fits the registers of a block, conversion by the hardware, two at a time.
@@ -18,8 +19,8 @@ namespace lowbit {
 
 constexpr int THREADS = 256, WARPS = THREADS / 32, VECTOR = 8, HELD = 4;
 
-__device__ __forceinline__ float scale_of(float amax) {
-    return amax == 0.f ? 1.f : __fdiv_rn(amax, 448.f);
+__device__ __forceinline__ float scale_of(float amax, float largest = 448.f) {
+    return amax == 0.f ? 1.f : __fdiv_rn(amax, largest);
 }
 
 // The smallest power of two from 2^-126 on that is not below s.
@@ -65,14 +66,32 @@ __device__ __forceinline__ uint32_t encode_pair(float low, float high) {
     return r;
 }
 
-__device__ __forceinline__ void store_vector(uint8_t* to, const float (&v)[VECTOR], float s) {
+__device__ __forceinline__ uint32_t encode_int8(float v) {
+    return uint32_t(__float2int_rn(fminf(fmaxf(v != v ? 0.f : v, -127.f), 127.f))) & 0xff;
+}
+
+// Columns i … i + 7 of a row of codes. Interleaved: the lane beside has the other half of the 16, and calls this too.
+template <bool INT8>
+__device__ __forceinline__ void store_vector(uint8_t* row, int64_t i, const float (&v)[VECTOR], float s, uint32_t interleaved) {
     uint32_t w[2];
 #pragma unroll
     for (int j = 0; j < 2; j++) {
-        w[j] = encode_pair(__fdiv_rn(v[4 * j], s), __fdiv_rn(v[4 * j + 1], s)) |
-               encode_pair(__fdiv_rn(v[4 * j + 2], s), __fdiv_rn(v[4 * j + 3], s)) << 16;
+        float q[4];
+#pragma unroll
+        for (int h = 0; h < 4; h++) {
+            q[h] = __fdiv_rn(v[4 * j + h], s);
+        }
+        w[j] = INT8 ? encode_int8(q[0]) | encode_int8(q[1]) << 8 | encode_int8(q[2]) << 16 | encode_int8(q[3]) << 24
+                    : encode_pair(q[0], q[1]) | encode_pair(q[2], q[3]) << 16;
     }
-    *reinterpret_cast<uint2*>(to) = make_uint2(w[0], w[1]);
+    if (interleaved) {
+        const bool odd = threadIdx.x & 1;
+        const uint32_t other = __shfl_xor_sync(3u << (threadIdx.x & 30), odd ? w[0] : w[1], 1);
+        const uint32_t first = odd ? other : w[0], second = odd ? w[1] : other;
+        w[0] = __byte_perm(first, second, 0x5140);
+        w[1] = __byte_perm(first, second, 0x7362);
+    }
+    *reinterpret_cast<uint2*>(row + i) = make_uint2(w[0], w[1]);
 }
 
 template <int LANES>
@@ -105,6 +124,47 @@ __device__ __forceinline__ bool vectors(const void* x, int64_t k) {
     return k % VECTOR == 0 && reinterpret_cast<uintptr_t>(x) % 16 == 0;
 }
 
+// One block a row; scales[m].
+template <bool INT8>
+__device__ __forceinline__ void quantize_row(const void* x, uint32_t xType, int64_t m, int64_t k, int64_t pitch, uint8_t* codes, float* scales,
+                                             uint32_t interleaved) {
+    LOWBIT_DEPENDENT();
+    const bool whole = vectors(x, k);
+    for (int64_t row = blockIdx.x; row < m; row += gridDim.x) {
+        float v[HELD][VECTOR], amax = 0.f;
+#pragma unroll
+        for (int h = 0; h < HELD; h++) {
+            const int64_t i = (int64_t(h) * THREADS + threadIdx.x) * VECTOR;
+            load_vector(v[h], x, xType, row * k + i, k - i, whole && i < k);
+        }
+#pragma unroll
+        for (int h = 0; h < HELD; h++) {
+            amax = largest(v[h], amax);
+        }
+        for (int64_t i = (int64_t(HELD) * THREADS + threadIdx.x) * VECTOR; i < k; i += THREADS * VECTOR) {
+            float u[VECTOR];
+            load_vector(u, x, xType, row * k + i, k - i, whole);
+            amax = largest(u, amax);
+        }
+        const float s = scale_of(block_max(amax), INT8 ? 127.f : 448.f);
+#pragma unroll
+        for (int h = 0; h < HELD; h++) {
+            const int64_t i = (int64_t(h) * THREADS + threadIdx.x) * VECTOR;
+            if (i < pitch) {
+                store_vector<INT8>(codes + row * pitch, i, v[h], s, interleaved);
+            }
+        }
+        for (int64_t i = (int64_t(HELD) * THREADS + threadIdx.x) * VECTOR; i < pitch; i += THREADS * VECTOR) {
+            float u[VECTOR];
+            load_vector(u, x, xType, row * k + i, k - i, whole && i < k);
+            store_vector<INT8>(codes + row * pitch, i, u, s, interleaved);
+        }
+        if (threadIdx.x == 0) {
+            scales[row] = s;
+        }
+    }
+}
+
 }  // namespace lowbit
 
 // Each block's largest magnitude to parts[blockIdx.x].
@@ -128,7 +188,8 @@ extern "C" __global__ void __launch_bounds__(256) LOWBIT_NAME(ARCH, fp8_amax_ten
 
 // Codes and scales[0] from the `count` parts.
 extern "C" __global__ void __launch_bounds__(256) LOWBIT_NAME(ARCH, fp8_quantize_tensor)(
-    const void* x, uint32_t xType, int64_t m, int64_t k, int64_t pitch, const float* parts, uint32_t count, uint8_t* codes, float* scales) {
+    const void* x, uint32_t xType, int64_t m, int64_t k, int64_t pitch, const float* parts, uint32_t count, uint8_t* codes, float* scales,
+    uint32_t interleaved) {
     using namespace lowbit;
     LOWBIT_DEPENDENT();
     float amax = 0.f;
@@ -145,54 +206,22 @@ extern "C" __global__ void __launch_bounds__(256) LOWBIT_NAME(ARCH, fp8_quantize
         const int64_t row = j / perRow, i = (j - row * perRow) * VECTOR;
         float v[VECTOR];
         load_vector(v, x, xType, row * k + i, k - i, whole && i < k);
-        store_vector(codes + row * pitch + i, v, s);
+        store_vector<false>(codes + row * pitch, i, v, s, interleaved);
     }
 }
 
-// One block a row; scales[m].
-extern "C" __global__ void __launch_bounds__(256) LOWBIT_NAME(ARCH, fp8_quantize_row)(const void* x, uint32_t xType, int64_t m, int64_t k,
-                                                                                    int64_t pitch, uint8_t* codes, float* scales) {
-    using namespace lowbit;
-    LOWBIT_DEPENDENT();
-    const bool whole = vectors(x, k);
-    for (int64_t row = blockIdx.x; row < m; row += gridDim.x) {
-        float v[HELD][VECTOR], amax = 0.f;
-#pragma unroll
-        for (int h = 0; h < HELD; h++) {
-            const int64_t i = (int64_t(h) * THREADS + threadIdx.x) * VECTOR;
-            load_vector(v[h], x, xType, row * k + i, k - i, whole && i < k);
-        }
-#pragma unroll
-        for (int h = 0; h < HELD; h++) {
-            amax = largest(v[h], amax);
-        }
-        for (int64_t i = (int64_t(HELD) * THREADS + threadIdx.x) * VECTOR; i < k; i += THREADS * VECTOR) {
-            float u[VECTOR];
-            load_vector(u, x, xType, row * k + i, k - i, whole);
-            amax = largest(u, amax);
-        }
-        const float s = scale_of(block_max(amax));
-#pragma unroll
-        for (int h = 0; h < HELD; h++) {
-            const int64_t i = (int64_t(h) * THREADS + threadIdx.x) * VECTOR;
-            if (i < pitch) {
-                store_vector(codes + row * pitch + i, v[h], s);
-            }
-        }
-        for (int64_t i = (int64_t(HELD) * THREADS + threadIdx.x) * VECTOR; i < pitch; i += THREADS * VECTOR) {
-            float u[VECTOR];
-            load_vector(u, x, xType, row * k + i, k - i, whole && i < k);
-            store_vector(codes + row * pitch + i, u, s);
-        }
-        if (threadIdx.x == 0) {
-            scales[row] = s;
-        }
+#define QUANTIZE_ROW(name, INT8)                                                                                                  \
+    extern "C" __global__ void __launch_bounds__(256) LOWBIT_NAME(ARCH, name)(const void* x, uint32_t xType, int64_t m, int64_t k,     \
+                                                                            int64_t pitch, uint8_t* codes, float* scales,            \
+                                                                            uint32_t interleaved) {                                  \
+        lowbit::quantize_row<INT8>(x, xType, m, k, pitch, codes, scales, interleaved);                                               \
     }
-}
+QUANTIZE_ROW(fp8_quantize_row, false)
+QUANTIZE_ROW(int8_quantize_row, true)
 
 // Half a warp for 128 neighbours of a row; pitch is a multiple of 128; ue8m0: scales are powers of two. The scale of row r, block b is scales[b·m + r].
 extern "C" __global__ void __launch_bounds__(256) LOWBIT_NAME(ARCH, fp8_quantize_block128)(
-    const void* x, uint32_t xType, int64_t m, int64_t k, int64_t pitch, uint8_t* codes, float* scales, uint32_t ue8m0) {
+    const void* x, uint32_t xType, int64_t m, int64_t k, int64_t pitch, uint8_t* codes, float* scales, uint32_t ue8m0, uint32_t interleaved) {
     using namespace lowbit;
     LOWBIT_DEPENDENT();
     const bool whole = vectors(x, k);
@@ -207,7 +236,7 @@ extern "C" __global__ void __launch_bounds__(256) LOWBIT_NAME(ARCH, fp8_quantize
         if (ue8m0) {
             s = up_to_power(s);
         }
-        store_vector(codes + row * pitch + i, v, s);
+        store_vector<false>(codes + row * pitch, i, v, s, interleaved);
         if (lane == 0) {
             scales[block * m + row] = s;
         }

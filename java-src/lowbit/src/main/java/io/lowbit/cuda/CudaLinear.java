@@ -196,12 +196,14 @@ public final class CudaLinear extends Owner implements Linear {
     }
 
     /**
-     * y = x · Wᵀ (+ bias) with x quantized to E4M3 on the device and multiplied in FP8: W8A8. Against the product of the
-     * quantized operands, |y − y₆₄| ≤ ((K+2)·2⁻²⁴ + r)·Σ|x||w| per element, where r is what the kernel's
-     * {@link ProductKernel#operandRounding} says: 0 with {@link Accumulation#EXACT}.
+     * y = x · Wᵀ (+ bias) with x quantized on the device and multiplied in 8 bits. FP8 weights take E4M3 (W8A8), on Hopper INT4
+     * weights take E4M3 or INT8 (W4A8). Against the product of the quantized operands,
+     * |y − y₆₄| ≤ ((K+2)·2⁻²⁴ + r)·Σ|x||w| per element, where r is what the kernel's {@link ProductKernel#operandRounding}
+     * says: 0 with {@link Accumulation#EXACT}.
      *
-     * @param accumulation what may be lost in summing; a kernel that loses less may serve
-     * @throws IllegalArgumentException when the scheme is not FP8, or scaled in blocks whose width is no multiple of 128
+     * @param accumulation what may be lost in summing; a kernel that loses less may serve. INT4 weights and E4M3 are summed
+     *     {@link Accumulation#PRECISE} at best, INT4 weights and INT8 {@link Accumulation#EXACT}
+     * @throws IllegalArgumentException when the device has no kernel for such weights and activations
      */
     public void forwardQuantized(Tensor x, Tensor y, ActivationScaling scaling, Accumulation accumulation) {
         host(x, y, scaling, accumulation);
@@ -238,7 +240,7 @@ public final class CudaLinear extends Owner implements Linear {
     }
 
     /**
-     * Adds the quantization of x and the product in FP8 to {@code stream}, as
+     * Adds the quantization of x and the product in 8 bits to {@code stream}, as
      * {@link #forwardQuantized(Tensor, Tensor, ActivationScaling, Accumulation)}: {@link #quantize}, then {@link #multiply}.
      *
      * @param workspace at least {@link #workspaceBytes} bytes that nobody else uses until the product has run
@@ -250,7 +252,8 @@ public final class CudaLinear extends Owner implements Linear {
     }
 
     /**
-     * Adds the quantization of x to E4M3 to {@code stream}. Any layer of the same K may {@link #multiply} the result.
+     * Adds the quantization of x to {@code stream}. Any layer of the same K whose weights lie in the same {@link #layout} may
+     * {@link #multiply} the result.
      *
      * @param x {@code [M, K]}
      * @param activations at least {@link #workspaceBytes} bytes, overwritten
@@ -265,7 +268,8 @@ public final class CudaLinear extends Owner implements Linear {
             long m = x.shape().dim(0);
             requireWorkspace(activations, m);
             if (m > 0) {
-                backend.activations().quantize(stream, scaling, x.address(), ElementTypes.of(x.dtype()), m, k, activations.address());
+                backend.activations().quantize(stream, scaling, x.address(), ElementTypes.of(x.dtype()), m, k, layout.interleaved(),
+                        activations.address());
             }
         } finally {
             release();
@@ -336,8 +340,13 @@ public final class CudaLinear extends Owner implements Linear {
     private Product product(long m, DType x, DType y, ActivationScaling scaling, Accumulation accumulation) {
         Product product = selection.pick(m, x, y, scaling, accumulation);
         if (product == null) {
-            throw new IllegalArgumentException(scheme.label() + ": FP8 activations need FP8 weights, scaled per tensor, per channel or in "
-                    + "blocks whose width is a multiple of 128; use forward");
+            if (selection.pick(m, x, y, scaling, Accumulation.PRECISE) != null) {
+                throw new IllegalArgumentException(scheme.label() + ": products with " + scaling.label() + " activations are summed PRECISE at best, "
+                        + "got " + accumulation + "; allow PRECISE, or use forward");
+            }
+            throw new IllegalArgumentException(scheme.label() + ": no kernel here takes " + scaling.label() + " activations: E4M3 needs FP8 weights "
+                    + "scaled per tensor, per channel or in blocks whose width is a multiple of 128, or on Hopper INT4 weights in groups of a "
+                    + "multiple of 128; INT8 those INT4 weights; use forward");
         }
         return product;
     }
@@ -368,7 +377,7 @@ public final class CudaLinear extends Owner implements Linear {
             long activations) {
         Product product = product(m, xType, yType, scaling, accumulation);
         if (scaling != null) {
-            backend.activations().quantize(stream, scaling, x, ElementTypes.of(xType), rows, k, activations);
+            backend.activations().quantize(stream, scaling, x, ElementTypes.of(xType), rows, k, layout.interleaved(), activations);
         }
         product.enqueue(stream, rows, x, ElementTypes.of(xType), y, ElementTypes.of(yType), activations);
     }

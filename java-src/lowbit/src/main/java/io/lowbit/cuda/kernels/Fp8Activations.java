@@ -6,10 +6,12 @@ import io.lowbit.cuda.driver.Stream;
 import io.lowbit.quant.ActivationScaling;
 
 /**
- * Activations quantized to E4M3 in device memory, the same for every kernel that multiplies them: codes {@code [M, pitch]}
- * with {@link #pitch} = K rounded up to 128 and zero beyond K, then f32 scales, then a scratch of largest magnitudes.
+ * Activations quantized to E4M3 or INT8 in device memory, the same for every kernel that multiplies them: codes
+ * {@code [M, pitch]} with {@link #pitch} = K rounded up to 128 and zero beyond K, then f32 scales, then a scratch of largest
+ * magnitudes. For weights whose layout is {@link WeightLayout#interleaved}, the codes of every 16 columns lie as 0 8 1 9 … 7 15.
  *
- * <p>Scales: one (TENSOR), {@code [M]} (ROW) or {@code [K/128, M]} (BLOCK128 and BLOCK128_UE8M0), so that neighbours in memory are rows.
+ * <p>Scales: one (TENSOR), {@code [M]} (ROW, ROW_INT8) or {@code [K/128, M]} (BLOCK128 and BLOCK128_UE8M0), so that neighbours in
+ * memory are rows.
  */
 public final class Fp8Activations {
     static final String FILE = "fp8_quantize";
@@ -24,6 +26,7 @@ public final class Fp8Activations {
     private final Function tensor;
     private final Function row;
     private final Function block128;
+    private final Function rowInt8;
     private final LaunchConfig config;
 
     /** Loads the quantizers. */
@@ -32,6 +35,7 @@ public final class Fp8Activations {
         tensor = kernels.function(FILE, "fp8_quantize_tensor");
         row = kernels.function(FILE, "fp8_quantize_row");
         block128 = kernels.function(FILE, "fp8_quantize_block128");
+        rowInt8 = kernels.function(FILE, "int8_quantize_row");
         LaunchConfig plain = LaunchConfig.of(THREADS);
         config = kernels.architecture() == Architecture.SM90 ? plain.withOverlap() : plain;
     }
@@ -67,9 +71,11 @@ public final class Fp8Activations {
     /**
      * Quantizes x, adding to {@code stream}.
      *
+     * @param interleaved the order of the codes: {@link WeightLayout#interleaved}
      * @param to {@link #bytes} bytes from a multiple of 16 on
      */
-    public void quantize(Stream stream, ActivationScaling scaling, long x, int xType, long m, long k, long to) {
+    public void quantize(Stream stream, ActivationScaling scaling, long x, int xType, long m, long k, boolean interleaved, long to) {
+        int order = interleaved ? 1 : 0;
         long pitch = pitch(k);
         long scales = to + scalesOffset(m, k);
         switch (scaling) {
@@ -78,16 +84,16 @@ public final class Fp8Activations {
                 long blocks = Math.clamp(Math.ceilDiv(m * k, 4L * THREADS * VECTOR), 1, PARTS);
                 stream.arguments().int64(x).int32(xType).int64(m * k).int64(parts);
                 stream.launch(amax, config, blocks, 1, 1);
-                stream.arguments().int64(x).int32(xType).int64(m).int64(k).int64(pitch).int64(parts).int32((int) blocks).int64(to).int64(scales);
+                stream.arguments().int64(x).int32(xType).int64(m).int64(k).int64(pitch).int64(parts).int32((int) blocks).int64(to).int64(scales).int32(order);
                 stream.launch(tensor, config, Math.clamp(Math.ceilDiv(m * pitch, 4L * THREADS * VECTOR), 1, 2L * PARTS), 1, 1);
             }
-            case ROW -> {
-                stream.arguments().int64(x).int32(xType).int64(m).int64(k).int64(pitch).int64(to).int64(scales);
-                stream.launch(row, config, Math.min(m, MOST_BLOCKS), 1, 1);
+            case ROW, ROW_INT8 -> {
+                stream.arguments().int64(x).int32(xType).int64(m).int64(k).int64(pitch).int64(to).int64(scales).int32(order);
+                stream.launch(scaling == ActivationScaling.ROW ? row : rowInt8, config, Math.min(m, MOST_BLOCKS), 1, 1);
             }
             case BLOCK128, BLOCK128_UE8M0 -> {
                 stream.arguments().int64(x).int32(xType).int64(m).int64(k).int64(pitch).int64(to).int64(scales)
-                        .int32(scaling == ActivationScaling.BLOCK128_UE8M0 ? 1 : 0);
+                        .int32(scaling == ActivationScaling.BLOCK128_UE8M0 ? 1 : 0).int32(order);
                 stream.launch(block128, config, Math.min(Math.ceilDiv(m * (pitch / 128), THREADS / 16L), MOST_BLOCKS), 1, 1);
             }
         }

@@ -26,7 +26,7 @@ final class KernelTable {
     record Rule(Pattern device, Pattern scheme, List<Pattern> x, Range m, Range n, Range k, ProductKernel kernel) {
         /** True where the line speaks of this matrix and these activations; M is left open. */
         boolean fits(MatrixShape w, DType type, ActivationScaling scaling) {
-            String activations = scaling == null ? name(type) : "e4m3-" + scaling.name().toLowerCase(Locale.ROOT);
+            String activations = scaling == null ? name(type) : scaling.label();
             return scheme.matcher(w.scheme().label().replace(' ', '_')).matches() && n.has(w.n()) && k.has(w.k())
                     && x.stream().anyMatch(p -> p.matcher(activations).matches());
         }

@@ -39,7 +39,7 @@ public interface ProductKernel {
      * True where it can compute the product. Beware of {@link MatrixShape#actOrder} and {@link MatrixShape#divided}: a kernel
      * that ignores them is wrong.
      *
-     * @param scaling how activations are quantized to E4M3; null for products with activations as they come
+     * @param scaling how activations are quantized; null for products with activations as they come
      */
     boolean supports(MatrixShape w, DType x, DType y, ActivationScaling scaling);
 

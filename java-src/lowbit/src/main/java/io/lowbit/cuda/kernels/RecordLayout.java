@@ -128,6 +128,12 @@ public final class RecordLayout implements WeightLayout {
         };
     }
 
+    /** {@inheritDoc} In that order a word of a record is four neighbours of one row and four of another. */
+    @Override
+    public boolean interleaved() {
+        return true;
+    }
+
     @Override
     public String suffix(Scheme scheme) {
         return switch (scheme) {

@@ -61,7 +61,7 @@ final class W8a8Product implements ProductKernel {
 
     @Override
     public boolean supports(MatrixShape w, DType x, DType y, ActivationScaling scaling) {
-        return scaling != null && SchemeKernels.takesFp8Activations(w.scheme());
+        return scaling != null && scaling.fp8() && SchemeKernels.takesFp8Activations(w.scheme());
     }
 
     @Override

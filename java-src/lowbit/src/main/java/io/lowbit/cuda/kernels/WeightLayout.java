@@ -22,6 +22,14 @@ public interface WeightLayout {
     /** True where the matrix can be laid out so. Beware of {@link MatrixShape#actOrder} and {@link MatrixShape#divided}. */
     boolean fits(MatrixShape w);
 
+    /**
+     * True where kernels for quantized activations take their codes with the columns of every 16 interleaved: 0 8 1 9 … 7 15,
+     * as {@link Fp8Activations} makes them on demand.
+     */
+    default boolean interleaved() {
+        return false;
+    }
+
     /** The last part of the exact kernels' names for this layout, for example {@code int4_group}. */
     String suffix(Scheme scheme);
 

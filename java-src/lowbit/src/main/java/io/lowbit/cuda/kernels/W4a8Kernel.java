@@ -1,0 +1,212 @@
+package io.lowbit.cuda.kernels;
+
+import io.lowbit.cuda.driver.Arguments;
+import io.lowbit.cuda.driver.Function;
+import io.lowbit.cuda.driver.LaunchConfig;
+import io.lowbit.cuda.driver.Stream;
+import io.lowbit.cuda.driver.TensorMap;
+import io.lowbit.quant.Accumulation;
+import io.lowbit.quant.ActivationScaling;
+import io.lowbit.quant.Scheme;
+import io.lowbit.tensor.DType;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * INT4 weights in records times activations of 8 bits on Hopper's tensor cores: {@code w4a8_gemm.cuh} and {@code w4a8_few.cuh}.
+ * Weights become E4M3 or s8 in registers, exactly: code − zero is an integer of at most 4 bits and a sign. The sums of 128 along
+ * K are scaled and added in f32, so groups are multiples of 128 or whole rows.
+ *
+ * <p>E4M3: the tensor core's sums of 128 keep about 14 bits. INT8: they are integers, and exact.
+ */
+final class W4a8Kernel implements ProductKernel {
+    /** The activations' type. */
+    private enum Type {
+        E4M3("e4m3", Accumulation.PRECISE, 0x1p-11), S8("s8", Accumulation.EXACT, 0);
+
+        private final String label;
+        private final Accumulation accumulation;
+        private final double rounding;
+
+        Type(String label, Accumulation accumulation, double rounding) {
+            this.label = label;
+            this.accumulation = accumulation;
+            this.rounding = rounding;
+        }
+    }
+
+    private static final int STEP_K = 128;
+    private static final int BAND = RecordLayout.BAND;
+    /** Space for a record: codes, scales and zero points of one group. */
+    private static final int RECORD_BYTES = 4288;
+    private static final int GEMM_THREADS = 384;
+    private static final int GEMM_COLUMNS = 128;
+    private static final int RASTER = 8;
+
+    /** All of them; {@code w4a8_gemm.cu} and {@code w4a8_few.cu} have the same lists. */
+    static final List<W4a8Kernel> ALL = all();
+
+    private final Type type;
+    private final boolean few;
+    private final int tokens;
+    private final int columns;
+    private final int ways;
+    private final int stages;
+    private final int split;
+
+    private W4a8Kernel(Type type, boolean few, int tokens, int columns, int ways, int stages, int split) {
+        this.type = type;
+        this.few = few;
+        this.tokens = tokens;
+        this.columns = columns;
+        this.ways = ways;
+        this.stages = stages;
+        this.split = split;
+    }
+
+    private static List<W4a8Kernel> all() {
+        List<W4a8Kernel> all = new ArrayList<>();
+        for (Type type : Type.values()) {
+            all.add(gemm(type, 256, 4));
+            all.add(few(type, 16, 1, 2, 12, 2));
+        }
+        return List.copyOf(all);
+    }
+
+    /**
+     * A persistent kernel for many rows of x.
+     *
+     * @param tokens rows of x in a tile
+     */
+    private static W4a8Kernel gemm(Type type, int tokens, int stages) {
+        return new W4a8Kernel(type, false, tokens, GEMM_COLUMNS, 1, stages, 1);
+    }
+
+    /**
+     * A kernel for few rows of x.
+     *
+     * @param tokens rows of x in a tile
+     * @param bands of 64 rows of w in a block
+     * @param ways warpgroups that take the records of a band in turns
+     * @param split blocks that each sum a part of K
+     */
+    private static W4a8Kernel few(Type type, int tokens, int bands, int ways, int stages, int split) {
+        return new W4a8Kernel(type, true, tokens, BAND * bands, ways, stages, split);
+    }
+
+    @Override
+    public String name() {
+        return few ? "w4a8_few_%s_%dx%d_w%d_s%d_k%d".formatted(type.label, tokens, columns, ways, stages, split)
+                : "w4a8_%s_%dx%d_s%d".formatted(type.label, tokens, columns, stages);
+    }
+
+    @Override
+    public String file(Scheme scheme) {
+        return few ? "w4a8_few" : "w4a8_gemm";
+    }
+
+    @Override
+    public String description() {
+        return few
+                ? "%d rows of w x %d rows of x, K step 128 in %d stages, %d records of a band at once, K split among %d, wgmma %s, f32 sums of every 128 of K"
+                        .formatted(columns, tokens, stages, ways, split, type.label)
+                : "%d x %d tile of y, K step 128 in %d stages, persistent, wgmma %s with W from registers, f32 sums of every 128 of K"
+                        .formatted(tokens, columns, stages, type.label);
+    }
+
+    @Override
+    public List<String> entries(Scheme scheme) {
+        return scheme instanceof Scheme.Int4 s ? List.of(entry(s)) : List.of();
+    }
+
+    private String entry(Scheme.Int4 scheme) {
+        return name() + (scheme.symmetric() ? "" : "_zero");
+    }
+
+    @Override
+    public boolean runsOn(Architecture architecture) {
+        return architecture == Architecture.SM90;
+    }
+
+    @Override
+    public WeightLayout layout(MatrixShape w) {
+        return RecordLayout.INSTANCE;
+    }
+
+    @Override
+    public Accumulation accumulation() {
+        return type.accumulation;
+    }
+
+    @Override
+    public boolean supports(MatrixShape w, DType x, DType y, ActivationScaling scaling) {
+        if (scaling == null || scaling == ActivationScaling.BLOCK128 || scaling.fp8() != (type == Type.E4M3)
+                || !(w.scheme() instanceof Scheme.Int4) || !RecordLayout.INSTANCE.fits(w)) {
+            return false;
+        }
+        RecordLayout.Sizes sizes = RecordLayout.Sizes.of(w);
+        return sizes.groups() == 0 || sizes.groups() == 1 && sizes.scaleMode() != RecordLayout.SCALE_F32;
+    }
+
+    /** {@inheritDoc} E4M3: what is lost in the tensor core's sums on data of both signs; no bound, see {@link Accumulation}. */
+    @Override
+    public double operandRounding(Scheme scheme, DType x) {
+        return type.rounding;
+    }
+
+    private int shared() {
+        int bands = columns / BAND;
+        int x = stages * tokens * STEP_K;
+        int records = stages * bands * RECORD_BYTES;
+        if (few) {
+            int rows = columns / split;
+            return x + records + 4 * split * ways * tokens * (rows + 4) + 4 * tokens + 8 * rows + 16 * stages;
+        }
+        return x + Math.ceilDiv(records, 1024) * 1024 + bands * tokens * 128 + 16 * stages;
+    }
+
+    @Override
+    public Product prepare(Kernels kernels, LayerWeights weights, ActivationScaling scaling) {
+        int shared = shared();
+        Function function = kernels.function(file(weights.shape().scheme()), entry((Scheme.Int4) weights.shape().scheme())).allowShared(shared);
+        int threads = few ? columns / BAND * ways * 128 + 32 : GEMM_THREADS;
+        LaunchConfig config = LaunchConfig.of(threads).withCluster(split, 1, 1).withShared(shared).withOverlap();
+        return new Prepared(this, weights, scaling, function, config, kernels.context().device().multiprocessors());
+    }
+
+    private record Prepared(W4a8Kernel kernel, LayerWeights weights, ActivationScaling scaling, Function function, LaunchConfig config,
+            int multiprocessors) implements Product {
+        @Override
+        public void enqueue(Stream stream, long m, long x, int xType, long y, int yType, long activations) {
+            long n = weights.shape().n();
+            long k = weights.shape().k();
+            int tokens = kernel.tokens;
+            // The copy engine writes rows that begin on 16-byte boundaries.
+            boolean copyOut = !kernel.few && yType != ElementTypes.of(DType.F32) && n % 8 == 0 && y % 16 == 0;
+            Arguments arguments = stream.arguments();
+            try {
+                TensorMap xMap = arguments.map(0).matrix(stream.context(), TensorMap.Type.U8, TensorMap.Swizzle.B128, TensorMap.Promotion.B256,
+                        activations, Fp8Activations.pitch(k), m, Fp8Activations.pitch(k), STEP_K, tokens);
+                arguments.struct(weights.matrix()).struct(xMap);
+                if (!kernel.few) {
+                    arguments.struct(copyOut ? arguments.map(1).matrix(stream.context(), TensorMap.Type.U16, TensorMap.Swizzle.B128,
+                            TensorMap.Promotion.B256, y, n, m, 2 * n, BAND, tokens) : xMap);
+                }
+                arguments.int64(activations + Fp8Activations.scalesOffset(m, k)).int64(weights.bias()).int64(y).int32(weights.biasType())
+                        .int32(yType).int32((int) m).int32(Fp8Activations.scaleRow(scaling));
+                if (!kernel.few) {
+                    arguments.int32(copyOut ? 1 : 0).int32(RASTER);
+                }
+            } catch (RuntimeException e) {
+                stream.abandon();
+                throw e;
+            }
+            if (kernel.few) {
+                stream.launch(function, config, Math.ceilDiv(n, (long) kernel.columns) * kernel.split, Math.ceilDiv(m, (long) tokens), 1);
+            } else {
+                long units = Math.ceilDiv(m, (long) tokens) * Math.ceilDiv(n, (long) kernel.columns);
+                stream.launch(function, config, Math.min(units, multiprocessors), 1, 1);
+            }
+        }
+    }
+}

@@ -1,0 +1,206 @@
+// INT4 weights times 8-bit activations on Hopper for few rows of x, where reading w is what takes the time: y = (x · wᵀ) with scales.
+//
+// Rows of w are the rows of the tensor cores' tile, rows of x its TOKENS columns. A block makes BANDS · 64 columns of y. Its warpgroups
+// are WAYS for each band of w, which take the records of a band in turns: converting one record waits for much, so several are on
+// their way at once. A cluster of SPLIT blocks cuts K. At the end each part's sums go to the block that finishes them, where they
+// are added in the order of the parts.
+//
+// The weights do not depend on the kernels before this one: their first stages are loaded before waiting for those.
+#pragma once
+#include "w4a8.cuh"
+
+namespace lowbit {
+
+// Shared memory: x of the stages, their records, what each block receives of the sums of all parts, then scales and barriers.
+template <int TOKENS, int BANDS, int WAYS, int STAGES, int SPLIT>
+struct W4a8Few {
+    static constexpr int X_BYTES = TOKENS * STEP_K, RECORD_BYTES = 4288;  // the longest: 16-bit scales and zero points, one group
+    static constexpr int RECORDS = STAGES * X_BYTES;
+    static constexpr int ROWS = 64 * BANDS / SPLIT;  // of w that a block of a cluster finishes
+    static constexpr int PITCH = ROWS + 4;           // floats between rows of x in the sums: no bank conflicts
+    static constexpr int SUMS = RECORDS + STAGES * BANDS * RECORD_BYTES;
+    static constexpr int SCALES = SUMS + SPLIT * WAYS * TOKENS * PITCH * 4;
+    static constexpr int BARRIERS = SCALES + TOKENS * 4 + ROWS * 8;
+    static constexpr int BYTES = BARRIERS + 16 * STAGES;
+    static_assert(BYTES <= 232448, "shared memory of a block");
+};
+
+template <class T, bool SYMMETRIC, int TOKENS, int BANDS, int WAYS, int STAGES, int SPLIT>
+__device__ __forceinline__ void w4a8_few(const Matrix& matrix, const TensorMap& xMap, const W4a8Product& p) {
+    using S = W4a8Few<TOKENS, BANDS, WAYS, STAGES, SPLIT>;
+    constexpr int CONSUMERS = 128 * BANDS * WAYS;
+    const W4 w(matrix);
+    extern __shared__ __align__(1024) uint8_t smem[];
+    const uint32_t base = shared_address(smem);
+    const uint32_t full = base + S::BARRIERS, empty = full + 8 * STAGES;
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    const uint32_t split = SPLIT > 1 ? cluster_rank() : 0;
+    const uint32_t n0 = blockIdx.x / SPLIT * 64 * BANDS, m0 = blockIdx.y * TOKENS;
+    const uint32_t first = w.spans * split / SPLIT, steps = w.spans * (split + 1) / SPLIT - first;
+
+    const auto load_w = [&](uint32_t s) {
+        const uint32_t stage = s % STAGES, bar = full + 8 * stage, bands = uint32_t(w.n + BAND - 1) / BAND;
+        barrier_expect(bar, S::X_BYTES + BANDS * w.recordBytes);
+#pragma unroll
+        for (int b = 0; b < BANDS; b++) {
+            const uint32_t band = min(n0 / BAND + b, bands - 1);  // beyond the last: its sums are not stored
+            copy_bulk_evict_first(base + S::RECORDS + (stage * BANDS + b) * S::RECORD_BYTES,
+                                  w.records + (uint64_t(band) * w.spans + first + s) * w.recordBytes, w.recordBytes, bar);
+        }
+    };
+
+    if (threadIdx.x == CONSUMERS) {
+        prefetch_map(&xMap);
+        for (int i = 0; i < STAGES; i++) {
+            barrier_init(full + 8 * i, 1);
+            barrier_init(empty + 8 * i, 4 * BANDS);
+        }
+        barrier_init_done();
+        launch_dependents();
+        for (uint32_t s = 0; s < min(steps, uint32_t(STAGES)); s++) {
+            load_w(s);
+        }
+    }
+    __syncwarp();
+    if (SPLIT > 1) {
+        cluster_arrive();
+    }
+    __syncthreads();
+
+    if (warp == CONSUMERS / 32) {
+        if (lane == 0) {
+            wait_for_predecessors();
+            for (uint32_t s = 0; s < steps; s++) {
+                const uint32_t stage = s % STAGES;
+                if (s >= STAGES) {
+                    barrier_wait(empty + 8 * stage, s / STAGES - 1 & 1);
+                    load_w(s);
+                }
+                load_box(base + stage * S::X_BYTES, &xMap, (first + s) * STEP_K, m0, full + 8 * stage, EVICT_LAST);
+            }
+        }
+        __syncwarp();
+        if (SPLIT > 1) {
+            cluster_wait();
+            cluster_arrive();
+            cluster_wait();
+        }
+        return;
+    }
+
+    const int group = warp / 4, band = group % BANDS, way = group / BANDS, quarter = warp % 4, g = lane / 4, t = lane % 4;
+    const int lanePair = quarter * 16 + g * 2;
+    float* const scales = reinterpret_cast<float*>(smem + S::SCALES);
+    float2* const rowEnds = reinterpret_cast<float2*>(scales + TOKENS);  // scale and bias of the rows of w that this block finishes
+    if (threadIdx.x < S::ROWS) {
+        const uint32_t row = min(n0 + split * S::ROWS + threadIdx.x, uint32_t(w.n) - 1);
+        const float unit = SYMMETRIC ? T::SYMMETRIC_UNIT : T::UNIT;
+        rowEnds[threadIdx.x] = float2{w.rowScales ? __fmul_rn(unit, __ldg(w.rowScales + row)) : unit, p.bias ? load(p.bias, p.biasType, row) : 0.f};
+    }
+    wait_for_predecessors();
+    for (int i = threadIdx.x; i < TOKENS; i += CONSUMERS) {
+        scales[i] = p.xScales[uint64_t(min(m0 + i, p.m - 1)) * p.xScaleRow];
+    }
+
+    float sum[TOKENS / 2];
+    typename T::Sum part[TOKENS / 2];
+#pragma unroll
+    for (int i = 0; i < TOKENS / 2; i++) {
+        sum[i] = 0.f;
+    }
+    for (uint32_t s = way; s < steps; s += WAYS) {
+        const uint32_t stage = s % STAGES;
+        const uint8_t* const record = smem + S::RECORDS + (stage * BANDS + band) * S::RECORD_BYTES;
+        const uint64_t b = descriptor(base + stage * S::X_BYTES);
+        barrier_wait(full + 8 * stage, s / STAGES & 1);
+        uint32_t a[4][4], zero[2];
+        zeros_of<SYMMETRIC>(zero, w, record, lanePair);
+        fragments<T, SYMMETRIC>(a, record + (quarter * 32 + lane) * 16, zero);
+        const float2 scale = scales_of(w, record, lanePair);
+        wgmma_fence();
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            WgmmaA<TOKENS>::add(part, a[i], b + 2 * i, i);
+        }
+        wgmma_commit();
+        wgmma_wait<0>();
+        if (s + STAGES < steps) {
+            __syncwarp();
+            if (lane == 0) {
+                barrier_arrive(empty + 8 * stage);
+            }
+        }
+#pragma unroll
+        for (int i = 0; i < TOKENS / 2; i++) {
+            sum[i] = T::add(part[i], i % 4 < 2 ? scale.x : scale.y, sum[i]);
+        }
+    }
+
+    // Every sum to the block that finishes its row of w; the rows of a warp have one such block.
+    const uint32_t row = band * 64 + quarter * 16;
+    uint32_t to = base + S::SUMS + (((split * WAYS + way) * TOKENS + 2 * t) * S::PITCH + row % S::ROWS + g) * 4;
+    if (SPLIT > 1) {
+        cluster_wait();  // all blocks have started
+        to = remote_address(to, row / S::ROWS);
+    }
+#pragma unroll
+    for (int i = 0; i < TOKENS / 2; i++) {
+        const uint32_t at = to + ((i / 4 * 8 + i % 2) * S::PITCH + i / 2 % 2 * 8) * 4;
+        if (SPLIT > 1) {
+            store_remote(at, sum[i]);
+        } else {
+            *reinterpret_cast<float*>(smem + (at - base)) = sum[i];
+        }
+    }
+    if (SPLIT > 1) {
+        cluster_arrive();
+        cluster_wait();
+    } else {
+        named_sync(1, CONSUMERS);
+    }
+
+    // A thread finishes four rows of w, for every row of x that is its own.
+    constexpr int VECTORS = S::ROWS / 4;
+    const uint32_t col = threadIdx.x % VECTORS * 4, n = n0 + split * S::ROWS + col, rows = min(uint32_t(TOKENS), p.m - m0);
+    const bool whole = w.n % 4 == 0 && n < w.n && reinterpret_cast<uintptr_t>(p.y) % 16 == 0;
+    for (uint32_t r = threadIdx.x / VECTORS; r < rows; r += CONSUMERS / VECTORS) {
+        float v[4] = {0.f, 0.f, 0.f, 0.f};
+#pragma unroll
+        for (int i = 0; i < SPLIT * WAYS; i++) {
+            const float4 q = *reinterpret_cast<const float4*>(smem + S::SUMS + ((i * TOKENS + r) * S::PITCH + col) * 4);
+            v[0] = __fadd_rn(v[0], q.x);
+            v[1] = __fadd_rn(v[1], q.y);
+            v[2] = __fadd_rn(v[2], q.z);
+            v[3] = __fadd_rn(v[3], q.w);
+        }
+        const float xs = scales[r];
+#pragma unroll
+        for (int j = 0; j < 4; j++) {
+            const float2 end = rowEnds[col + j];
+            v[j] = __fadd_rn(__fmul_rn(v[j], __fmul_rn(xs, end.x)), end.y);
+        }
+        const int64_t at = int64_t(m0 + r) * w.n + n;
+        if (!whole) {
+#pragma unroll
+            for (int j = 0; j < 4; j++) {
+                if (n + j < w.n) {
+                    store(p.y, p.yType, at + j, v[j]);
+                }
+            }
+        } else if (p.yType == F32) {
+            *reinterpret_cast<float4*>(static_cast<float*>(p.y) + at) = make_float4(v[0], v[1], v[2], v[3]);
+        } else {
+            *reinterpret_cast<uint2*>(static_cast<uint16_t*>(p.y) + at) = make_uint2(pack16(v[0], v[1], p.yType), pack16(v[2], v[3], p.yType));
+        }
+    }
+}
+
+}  // namespace lowbit
+
+#define W4A8_FEW(name, T, SYMMETRIC, TOKENS, BANDS, WAYS, STAGES, SPLIT, BLOCKS)                                                    \
+    extern "C" __global__ void __launch_bounds__(128 * BANDS * WAYS + 32, BLOCKS) LOWBIT_NAME(ARCH, name)(                          \
+        const __grid_constant__ lowbit::Matrix w, const __grid_constant__ lowbit::TensorMap xMap, const float* xScales,             \
+        const void* bias, void* y, uint32_t biasType, uint32_t yType, uint32_t m, uint32_t xScaleRow) {                             \
+        const lowbit::W4a8Product p = {xScales, bias, y, biasType, yType, m, xScaleRow};                                            \
+        lowbit::w4a8_few<lowbit::T, SYMMETRIC, TOKENS, BANDS, WAYS, STAGES, SPLIT>(w, xMap, p);                                     \
+    }
