@@ -28,8 +28,7 @@ struct W4a8Product {
 // E4M3: a byte 0 … 15 is that number times 2⁻⁹, so the magnitude needs no conversion, only its sign beside it.
 struct E4m3Weights {
     using Sum = float;
-    static constexpr float UNIT = 512.f;          // times a product
-    static constexpr float SYMMETRIC_UNIT = 512.f;
+    static constexpr float UNIT = 512.f, SYMMETRIC_UNIT = 512.f;  // what a product is to be multiplied with
 
     template <bool SYMMETRIC>
     static __device__ __forceinline__ uint32_t convert(uint32_t word, bool odd, uint32_t zero) {
@@ -46,8 +45,7 @@ struct E4m3Weights {
 // s8. SYMMETRIC: sixteen times the weight.
 struct S8Weights {
     using Sum = int32_t;
-    static constexpr float UNIT = 1.f;
-    static constexpr float SYMMETRIC_UNIT = 0.0625f;
+    static constexpr float UNIT = 1.f, SYMMETRIC_UNIT = 0.0625f;
 
     template <bool SYMMETRIC>
     static __device__ __forceinline__ uint32_t convert(uint32_t word, bool odd, uint32_t zero) {
@@ -70,34 +68,40 @@ __device__ __forceinline__ void fragment(uint32_t (&a)[4], uint32_t first, uint3
     a[3] = T::template convert<SYMMETRIC>(second, true, zero[1]);
 }
 
-// The operands of all of a record's 128 columns; `codes` is the lane's first 16 bytes there.
-template <class T, bool SYMMETRIC>
-__device__ __forceinline__ void fragments(uint32_t (&a)[4][4], const uint8_t* codes, const uint32_t (&zero)[2]) {
+// What a lane needs of a record.
+struct RecordPart {
+    uint4 codes[2];   // of the two halves of its columns
+    uint32_t scales;  // of rows g and g + 8
+    uint32_t zeros;
+
+    // `quarter`: 16 of the record's rows
+    template <bool SYMMETRIC>
+    static __device__ __forceinline__ RecordPart of(const W4& w, const uint8_t* record, int quarter, int lane) {
+        const int pair = quarter * 16 + lane / 4 * 2;
+        const uint8_t* const codes = record + (quarter * 32 + lane) * 16;
+        return {{*reinterpret_cast<const uint4*>(codes), *reinterpret_cast<const uint4*>(codes + CODE_BYTES / 2)},
+                *reinterpret_cast<const uint32_t*>(record + CODE_BYTES + pair * 2),
+                SYMMETRIC ? 0u : *reinterpret_cast<const uint16_t*>(record + w.zeroOffset + pair)};
+    }
+
+    // The operands of the record's 128 columns.
+    template <class T, bool SYMMETRIC>
+    __device__ __forceinline__ void convert(uint32_t (&a)[4][4]) const {
+        const uint32_t zero[2] = {(zeros & 0xff) * 0x01010101u, (zeros >> 8) * 0x01010101u};
 #pragma unroll
-    for (int half = 0; half < 2; half++) {
-        const uint4 c = *reinterpret_cast<const uint4*>(codes + half * (CODE_BYTES / 2));
-        fragment<T, SYMMETRIC>(a[2 * half], c.x, c.y, zero);
-        fragment<T, SYMMETRIC>(a[2 * half + 1], c.z, c.w, zero);
+        for (int half = 0; half < 2; half++) {
+            fragment<T, SYMMETRIC>(a[2 * half], codes[half].x, codes[half].y, zero);
+            fragment<T, SYMMETRIC>(a[2 * half + 1], codes[half].z, codes[half].w, zero);
+        }
     }
-}
+};
 
-// Scales of the lane's rows g and g + 8; one group in a record, or 1 where a row has one scale and that waits for the sum.
-__device__ __forceinline__ float2 scales_of(const W4& w, const uint8_t* record, int lanePair) {
-    if (!w.groups) {
-        return float2{1.f, 1.f};
-    }
-    const uint32_t pair = *reinterpret_cast<const uint32_t*>(record + CODE_BYTES + lanePair * 2);
-    return w.scaleMode & SCALE_BF16 ? float2{__uint_as_float(pair << 16), __uint_as_float(pair & 0xffff0000u)}
-                                    : float2{cvt_f32_f16(uint16_t(pair)), cvt_f32_f16(uint16_t(pair >> 16))};
-}
-
-template <bool SYMMETRIC>
-__device__ __forceinline__ void zeros_of(uint32_t (&zero)[2], const W4& w, const uint8_t* record, int lanePair) {
-    if (!SYMMETRIC) {
-        const uint32_t pair = *reinterpret_cast<const uint16_t*>(record + w.zeroOffset + lanePair);
-        zero[0] = (pair & 0xff) * 0x01010101u;
-        zero[1] = (pair >> 8) * 0x01010101u;
-    }
+// Scales of the lane's rows g and g + 8 from their pair in the record; 1 where a row has one scale and that waits for the sum.
+__device__ __forceinline__ float2 scales_of(const W4& w, uint32_t pair) {
+    const bool bf16 = w.scaleMode & SCALE_BF16;
+    const float low = bf16 ? __uint_as_float(pair << 16) : cvt_f32_f16(uint16_t(pair));
+    const float high = bf16 ? __uint_as_float(pair & 0xffff0000u) : cvt_f32_f16(uint16_t(pair >> 16));
+    return w.groups ? float2{low, high} : float2{1.f, 1.f};
 }
 
 __device__ __forceinline__ uint32_t pack16(float low, float high, uint32_t type) {

@@ -33,7 +33,7 @@ __device__ __forceinline__ void w4a8_few(const Matrix& matrix, const TensorMap& 
     extern __shared__ __align__(1024) uint8_t smem[];
     const uint32_t base = shared_address(smem);
     const uint32_t full = base + S::BARRIERS, empty = full + 8 * STAGES;
-    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    const int warp = __shfl_sync(0xffffffffu, threadIdx.x / 32, 0), lane = threadIdx.x % 32;  // known to be the same in a warp
     const uint32_t split = SPLIT > 1 ? cluster_rank() : 0;
     const uint32_t n0 = blockIdx.x / SPLIT * 64 * BANDS, m0 = blockIdx.y * TOKENS;
     const uint32_t first = w.spans * split / SPLIT, steps = w.spans * (split + 1) / SPLIT - first;
@@ -89,7 +89,6 @@ __device__ __forceinline__ void w4a8_few(const Matrix& matrix, const TensorMap& 
     }
 
     const int group = warp / 4, band = group % BANDS, way = group / BANDS, quarter = warp % 4, g = lane / 4, t = lane % 4;
-    const int lanePair = quarter * 16 + g * 2;
     float* const scales = reinterpret_cast<float*>(smem + S::SCALES);
     float2* const rowEnds = reinterpret_cast<float2*>(scales + TOKENS);  // scale and bias of the rows of w that this block finishes
     if (threadIdx.x < S::ROWS) {
@@ -107,16 +106,16 @@ __device__ __forceinline__ void w4a8_few(const Matrix& matrix, const TensorMap& 
 #pragma unroll
     for (int i = 0; i < TOKENS / 2; i++) {
         sum[i] = 0.f;
+        part[i] = 0;
     }
     for (uint32_t s = way; s < steps; s += WAYS) {
         const uint32_t stage = s % STAGES;
-        const uint8_t* const record = smem + S::RECORDS + (stage * BANDS + band) * S::RECORD_BYTES;
         const uint64_t b = descriptor(base + stage * S::X_BYTES);
         barrier_wait(full + 8 * stage, s / STAGES & 1);
-        uint32_t a[4][4], zero[2];
-        zeros_of<SYMMETRIC>(zero, w, record, lanePair);
-        fragments<T, SYMMETRIC>(a, record + (quarter * 32 + lane) * 16, zero);
-        const float2 scale = scales_of(w, record, lanePair);
+        const RecordPart record = RecordPart::of<SYMMETRIC>(w, smem + S::RECORDS + (stage * BANDS + band) * S::RECORD_BYTES, quarter, lane);
+        uint32_t a[4][4];
+        record.convert<T, SYMMETRIC>(a);
+        const float2 scale = scales_of(w, record.scales);
         wgmma_fence();
 #pragma unroll
         for (int i = 0; i < 4; i++) {

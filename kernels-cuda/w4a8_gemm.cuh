@@ -35,7 +35,7 @@ __device__ __forceinline__ void w4a8_gemm(const Matrix& matrix, const TensorMap&
     extern __shared__ __align__(1024) uint8_t smem[];
     const uint32_t base = shared_address(smem);
     const uint32_t full = base + S::BARRIERS, empty = full + 8 * STAGES;
-    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    const int warp = __shfl_sync(0xffffffffu, threadIdx.x / 32, 0), lane = threadIdx.x % 32;  // known to be the same in a warp
 
     if (threadIdx.x == 0) {
         prefetch_map(&xMap);
@@ -93,16 +93,25 @@ __device__ __forceinline__ void w4a8_gemm(const Matrix& matrix, const TensorMap&
     }
 
     registers_up<240>();
-    const int consumer = warp / 4 - 1, quarter = warp % 4, g = lane / 4, t = lane % 4, lanePair = quarter * 16 + g * 2;
+    const int consumer = warp / 4 - 1, quarter = warp % 4, g = lane / 4, t = lane % 4;
     const uint32_t staging = base + S::STAGING + consumer * S::STAGING_BYTES;
     const float unitScale = SYMMETRIC ? T::SYMMETRIC_UNIT : T::UNIT;
     wait_for_predecessors();
     uint32_t stage = 0, parity = 0;
+    Sum part[PARTS][CHUNK / 2];
+#pragma unroll
+    for (int i = 0; i < PARTS * CHUNK / 2; i++) {
+        part[i / (CHUNK / 2)][i % (CHUNK / 2)] = 0;
+    }
+    RecordPart record = {};
+    if (blockIdx.x < units) {
+        barrier_wait(full, 0);
+        record = RecordPart::of<SYMMETRIC>(w, smem + S::RECORDS + consumer * S::RECORD_BYTES, quarter, lane);
+    }
     for (uint32_t unit = blockIdx.x; unit < units; unit += gridDim.x) {
         uint32_t um, un;
         place(unit, um, un);
         float sum[TOKENS / 2];
-        Sum part[PARTS][CHUNK / 2];
 #pragma unroll
         for (int i = 0; i < TOKENS / 2; i++) {
             sum[i] = 0.f;
@@ -113,19 +122,22 @@ __device__ __forceinline__ void w4a8_gemm(const Matrix& matrix, const TensorMap&
         for (int i = 0; i < (TOKENS + 127) / 128; i++) {
             mine[i] = __ldg(p.xScales + uint64_t(min(um * TOKENS + i * 128 + threadIdx.x % 128, p.m - 1)) * p.xScaleRow);
         }
+        const bool another = unit + gridDim.x < units;
         for (uint32_t s = 0; s < w.spans; s++) {
-            const uint8_t* const record = smem + S::RECORDS + (stage * 2 + consumer) * S::RECORD_BYTES;
             const uint64_t b = descriptor(base + stage * S::X_BYTES);
-            barrier_wait(full + 8 * stage, parity);
-            uint32_t a[4][4], zero[2];
-            zeros_of<SYMMETRIC>(zero, w, record, lanePair);
-            fragments<T, SYMMETRIC>(a, record + (quarter * 32 + lane) * 16, zero);
-            const float2 scale = scales_of(w, record, lanePair);
+            const uint32_t done = empty + 8 * stage;
+            uint32_t a[4][4];
+            record.convert<T, SYMMETRIC>(a);
+            const float2 scale = scales_of(w, record.scales);
             const auto promote = [&](int c) {
 #pragma unroll
-                for (int i = 0; i < CHUNK / 2; i++) {
-                    float& v = sum[c * (CHUNK / 2) + i];
-                    v = T::add(part[c % PARTS][i], i % 4 < 2 ? scale.x : scale.y, v);
+                for (int h = 0; h < 2; h++) {  // row by row: neighbours share their scale
+#pragma unroll
+                    for (int i = 0; i < CHUNK / 4; i++) {
+                        const int at = i / 2 * 4 + h * 2 + i % 2;
+                        float& v = sum[c * (CHUNK / 2) + at];
+                        v = T::add(part[c % PARTS][at], h ? scale.y : scale.x, v);
+                    }
                 }
             };
 #pragma unroll
@@ -145,15 +157,20 @@ __device__ __forceinline__ void w4a8_gemm(const Matrix& matrix, const TensorMap&
                     if (c == CHUNKS - 1) {
                         __syncwarp();
                         if (lane == 0) {
-                            barrier_arrive(empty + 8 * stage);
+                            barrier_arrive(done);
                         }
+                        if (++stage == STAGES) {
+                            stage = 0;
+                            parity ^= 1;
+                        }
+                        // The next record comes while the last sums are added. Behind the last tile there is none, and its place is read in vain.
+                        if (s + 1 < w.spans || another) {
+                            barrier_wait(full + 8 * stage, parity);
+                        }
+                        record = RecordPart::of<SYMMETRIC>(w, smem + S::RECORDS + (stage * 2 + consumer) * S::RECORD_BYTES, quarter, lane);
                     }
                     promote(c);
                 }
-            }
-            if (++stage == STAGES) {
-                stage = 0;
-                parity ^= 1;
             }
         }
 
@@ -165,7 +182,7 @@ __device__ __forceinline__ void w4a8_gemm(const Matrix& matrix, const TensorMap&
             rows[h] = w.rowScales ? __fmul_rn(unitScale, __ldg(w.rowScales + n)) : unitScale;
             bias[h] = p.bias ? load(p.bias, p.biasType, n) : 0.f;
         }
-if (copyOut && warp % 4 == 0 && lane == 0) {
+        if (copyOut && warp % 4 == 0 && lane == 0) {
             store_wait_read();  // the tile before has left
         }
         named_sync(1 + consumer, 128);
@@ -204,12 +221,24 @@ if (copyOut && warp % 4 == 0 && lane == 0) {
                 store_commit();
             }
         } else {
+            // Half of the tokens at a time through shared memory as [token][row].
+            constexpr int HALF = TOKENS / 2;
 #pragma unroll
-            for (int i = 0; i < TOKENS / 2; i++) {
-                const uint32_t m = m0 + i / 4 * 8 + 2 * t + i % 2, n = n0 + g + i / 2 % 2 * 8;
-                if (m < p.m && n < w.n) {
-                    store(p.y, p.yType, int64_t(m) * w.n + n, sum[i]);
+            for (int pass = 0; pass < 2; pass++) {
+#pragma unroll
+                for (int i = 0; i < HALF / 2; i++) {
+                    const int token = i / 4 * 8 + 2 * t + i % 2, row = quarter * 16 + g + i / 2 % 2 * 8;
+                    scales[token * 64 + (row ^ t << 3)] = sum[pass * (HALF / 2) + i];
                 }
+                named_sync(1 + consumer, 128);
+#pragma unroll 1
+                for (int i = threadIdx.x % 128; i < HALF * 64; i += 128) {
+                    const uint32_t token = i / 64, row = i % 64, m = m0 + pass * HALF + token, n = un * 128 + consumer * 64 + row;
+                    if (m < p.m && n < w.n) {
+                        store(p.y, p.yType, int64_t(m) * w.n + n, scales[token * 64 + (row ^ (token / 2 % 4) << 3)]);
+                    }
+                }
+                named_sync(1 + consumer, 128);
             }
         }
     }

@@ -44,7 +44,7 @@ class W8a8GpuTest {
     void everyScalingKeepsTheBound(Architecture architecture) {
         Gpu.require();
         for (ProductKernel kernel : Catalogue.kernels(architecture)) {
-            if (!Products.takes(kernel, ActivationScaling.values()) || kernel.accumulation() != Accumulation.EXACT) {
+            if (!takesFp8(kernel) || kernel.accumulation() != Accumulation.EXACT) {
                 continue;  // LinearGpuTest and the test below have the others
             }
             try (CudaBackend backend = Gpu.open(architecture, KernelChoice.always(kernel.name()))) {
@@ -70,7 +70,7 @@ class W8a8GpuTest {
         List<Architecture> architectures = Gpu.architectures().toList();
         Assumptions.assumeTrue(architectures.contains(Architecture.SM90), "needs a Hopper GPU");
         List<ProductKernel> kernels = Catalogue.kernels(Architecture.SM90).stream()
-                .filter(k -> k.accumulation() != Accumulation.EXACT && Products.takes(k, ActivationScaling.values())).toList();
+                .filter(k -> k.accumulation() != Accumulation.EXACT && takesFp8(k)).toList();
         StringBuilder table = new StringBuilder();
         for (int i = 0; i < kernels.size(); i++) {
             for (int m : rows(i)) {
@@ -166,7 +166,11 @@ class W8a8GpuTest {
         return cases;
     }
 
-    /** What the card's activations should count as: E4M3(x / s) · s. */
+    private static boolean takesFp8(ProductKernel kernel) {
+        return Products.takes(kernel, ActivationScaling.values()) && !kernel.entries(new Scheme.Fp8(Scheme.Fp8Format.E4M3, Grouping.TENSOR)).isEmpty();
+    }
+
+    /** What the card's activations should count as: E4M3(x / s) · s, or round(x / s) · s in INT8. */
     static double[][] quantized(Tensor x, ActivationScaling scaling) {
         int m = (int) x.dim(0);
         int k = (int) x.dim(1);
@@ -187,13 +191,14 @@ class W8a8GpuTest {
                         amax = Math.max(amax, Math.abs(x.getFloat((long) r * k + c)));
                     }
                 }
-                float s = amax == 0 ? 1 : amax / 448f;
+                float s = amax == 0 ? 1 : amax / (scaling.fp8() ? 448f : 127f);
                 if (scaling == ActivationScaling.BLOCK128_UE8M0) {
                     s = E8M0.decode(E8M0.encode(s, E8M0.Rounding.TOWARD_POSITIVE, Overflow.NONSATURATING));
                 }
                 for (int c = firstCol; c < lastCol; c++) {
                     float v = x.getFloat((long) row * k + c);
-                    out[row][c] = (double) Float8.E4M3.decode(Float8.E4M3.encode(v / s, Overflow.SATURATE)) * s;
+                    out[row][c] = scaling.fp8() ? (double) Float8.E4M3.decode(Float8.E4M3.encode(v / s, Overflow.SATURATE)) * s
+                            : Math.clamp(Math.rint(v / s), -127, 127) * s;
                 }
             }
         }

@@ -199,10 +199,10 @@ public final class CudaLinear extends Owner implements Linear {
      * y = x · Wᵀ (+ bias) with x quantized on the device and multiplied in 8 bits. FP8 weights take E4M3 (W8A8), on Hopper INT4
      * weights take E4M3 or INT8 (W4A8). Against the product of the quantized operands,
      * |y − y₆₄| ≤ ((K+2)·2⁻²⁴ + r)·Σ|x||w| per element, where r is what the kernel's {@link ProductKernel#operandRounding}
-     * says: 0 with {@link Accumulation#EXACT}.
+     * says: 0 with {@link Accumulation#EXACT}. For INT4 weights the first such product of a kernel loads it and must not be
+     * captured in a graph.
      *
-     * @param accumulation what may be lost in summing; a kernel that loses less may serve. INT4 weights and E4M3 are summed
-     *     {@link Accumulation#PRECISE} at best, INT4 weights and INT8 {@link Accumulation#EXACT}
+     * @param accumulation what may be lost in summing; a kernel that loses less may serve
      * @throws IllegalArgumentException when the device has no kernel for such weights and activations
      */
     public void forwardQuantized(Tensor x, Tensor y, ActivationScaling scaling, Accumulation accumulation) {
@@ -340,10 +340,6 @@ public final class CudaLinear extends Owner implements Linear {
     private Product product(long m, DType x, DType y, ActivationScaling scaling, Accumulation accumulation) {
         Product product = selection.pick(m, x, y, scaling, accumulation);
         if (product == null) {
-            if (selection.pick(m, x, y, scaling, Accumulation.PRECISE) != null) {
-                throw new IllegalArgumentException(scheme.label() + ": products with " + scaling.label() + " activations are summed PRECISE at best, "
-                        + "got " + accumulation + "; allow PRECISE, or use forward");
-            }
             throw new IllegalArgumentException(scheme.label() + ": no kernel here takes " + scaling.label() + " activations: E4M3 needs FP8 weights "
                     + "scaled per tensor, per channel or in blocks whose width is a multiple of 128, or on Hopper INT4 weights in groups of a "
                     + "multiple of 128; INT8 those INT4 weights; use forward");

@@ -2,6 +2,7 @@ package io.lowbit.cuda.kernels;
 
 import io.lowbit.quant.Accumulation;
 import io.lowbit.quant.ActivationScaling;
+import io.lowbit.quant.Scheme;
 import io.lowbit.tensor.DType;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -57,9 +58,15 @@ public final class Selection {
             List<Entry> list = lists.get(index(x, y, scaling, accumulation));
             // Whatever stands behind a product for any M is never asked for.
             if (list.isEmpty() || list.getLast().from > 1 || list.getLast().to < Long.MAX_VALUE) {
-                Product product = prepared.computeIfAbsent(new Key(kernel, scaling), key -> kernel.prepare(kernels, weights, scaling));
+                Product product = prepared.computeIfAbsent(new Key(kernel, scaling), key -> prepare(kernel, scaling));
                 list.add(new Entry(from, to, product));
             }
+        }
+
+        /** FP8 weights are there to be multiplied in FP8; for others, quantized activations are rare, and not worth compiling for until asked. */
+        private Product prepare(ProductKernel kernel, ActivationScaling scaling) {
+            return scaling == null || weights.shape().scheme() instanceof Scheme.Fp8 ? kernel.prepare(kernels, weights, scaling)
+                    : new LazyProduct(kernels, weights, kernel, scaling);
         }
 
         Selection build() {

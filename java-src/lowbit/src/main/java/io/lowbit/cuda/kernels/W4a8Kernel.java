@@ -43,7 +43,7 @@ final class W4a8Kernel implements ProductKernel {
     private static final int GEMM_COLUMNS = 128;
     private static final int RASTER = 8;
 
-    /** All of them; {@code w4a8_gemm.cu} and {@code w4a8_few.cu} have the same lists. */
+    /** All of them; {@code w4a8_kernels.cuh} has the same list. */
     static final List<W4a8Kernel> ALL = all();
 
     private final Type type;
@@ -67,8 +67,15 @@ final class W4a8Kernel implements ProductKernel {
     private static List<W4a8Kernel> all() {
         List<W4a8Kernel> all = new ArrayList<>();
         for (Type type : Type.values()) {
-            all.add(gemm(type, 256, 4));
+            all.add(few(type, 16, 1, 4, 16, 1));
             all.add(few(type, 16, 1, 2, 12, 2));
+            all.add(few(type, 16, 1, 2, 12, 1));
+            all.add(few(type, 64, 1, 2, 7, 2));
+            all.add(few(type, 64, 2, 2, 9, 2));
+            all.add(few(type, 64, 2, 2, 9, 1));
+            all.add(few(type, 128, 2, 1, 4, 2));
+            all.add(gemm(type, 128, 7));
+            all.add(gemm(type, 256, 4));
         }
         return List.copyOf(all);
     }
@@ -102,7 +109,7 @@ final class W4a8Kernel implements ProductKernel {
 
     @Override
     public String file(Scheme scheme) {
-        return few ? "w4a8_few" : "w4a8_gemm";
+        return "w4a8_" + type.label + (scheme instanceof Scheme.Int4 s ? zero(s) : "");
     }
 
     @Override
@@ -120,7 +127,11 @@ final class W4a8Kernel implements ProductKernel {
     }
 
     private String entry(Scheme.Int4 scheme) {
-        return name() + (scheme.symmetric() ? "" : "_zero");
+        return name() + zero(scheme);
+    }
+
+    private static String zero(Scheme.Int4 scheme) {
+        return scheme.symmetric() ? "" : "_zero";
     }
 
     @Override
@@ -140,8 +151,12 @@ final class W4a8Kernel implements ProductKernel {
 
     @Override
     public boolean supports(MatrixShape w, DType x, DType y, ActivationScaling scaling) {
-        if (scaling == null || scaling == ActivationScaling.BLOCK128 || scaling.fp8() != (type == Type.E4M3)
-                || !(w.scheme() instanceof Scheme.Int4) || !RecordLayout.INSTANCE.fits(w)) {
+        return takes(w, scaling) && scaling.fp8() == (type == Type.E4M3);
+    }
+
+    /** True for INT4 in groups of a multiple of 128, or rows, and activations with a scale a row or one for all. */
+    static boolean takes(MatrixShape w, ActivationScaling scaling) {
+        if (scaling == null || scaling.blocks() || !(w.scheme() instanceof Scheme.Int4) || !RecordLayout.INSTANCE.fits(w)) {
             return false;
         }
         RecordLayout.Sizes sizes = RecordLayout.Sizes.of(w);

@@ -71,7 +71,7 @@ final class Activations implements AutoCloseable {
     private static long width(ActivationScaling scaling, long k) {
         return switch (scaling) {
             case TENSOR -> 0;
-            case ROW -> k;
+            case ROW, ROW_INT8 -> k;
             case BLOCK128, BLOCK128_UE8M0 -> 128;
         };
     }

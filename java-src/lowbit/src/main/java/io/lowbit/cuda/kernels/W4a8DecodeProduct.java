@@ -1,0 +1,140 @@
+package io.lowbit.cuda.kernels;
+
+import io.lowbit.cuda.driver.Function;
+import io.lowbit.cuda.driver.LaunchConfig;
+import io.lowbit.cuda.driver.Stream;
+import io.lowbit.quant.Accumulation;
+import io.lowbit.quant.ActivationScaling;
+import io.lowbit.quant.Scheme;
+import io.lowbit.tensor.DType;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.List;
+
+/**
+ * INT4 weights in records times E4M3 or INT8 activations on Hopper, 8 rows of x at a time: {@code w4a8_decode.cu}. Both count
+ * exactly, as f16, and are summed in f32, so this is the kernel that serves where {@link Accumulation#EXACT} is asked for.
+ */
+final class W4a8DecodeProduct implements ProductKernel {
+    static final W4a8DecodeProduct INSTANCE = new W4a8DecodeProduct();
+
+    private static final String FILE = "w4a8_decode";
+    private static final int ROWS = 8;
+    private static final int WARPS = 4;
+    private static final int MOST_SPLIT = 8;
+    private static final int MOST_SHARED = 227 << 10;
+    private static final long MOST_BLOCKS_Y = 65535;
+    /** Blocks that keep every multiprocessor of the GPUs this was measured on busy. */
+    private static final int ENOUGH = 300;
+    private static final int PROCESSORS = 132;
+    /** Records of a block that are few enough. */
+    private static final int SPANS = 16;
+
+    private W4a8DecodeProduct() {}
+
+    @Override
+    public String name() {
+        return "w4a8_decode";
+    }
+
+    @Override
+    public String file(Scheme scheme) {
+        return FILE;
+    }
+
+    @Override
+    public String description() {
+        return "8 rows of x, 64 rows of W, rings of records for each warp, K split among up to 8 blocks, mma.sync f16, exact";
+    }
+
+    @Override
+    public List<String> entries(Scheme scheme) {
+        return scheme instanceof Scheme.Int4 ? List.of(entry(ActivationScaling.ROW), entry(ActivationScaling.ROW_INT8)) : List.of();
+    }
+
+    private static String entry(ActivationScaling scaling) {
+        return scaling.fp8() ? "w4a8_decode_e4m3" : "w4a8_decode_s8";
+    }
+
+    @Override
+    public boolean runsOn(Architecture architecture) {
+        return architecture == Architecture.SM90;
+    }
+
+    @Override
+    public WeightLayout layout(MatrixShape w) {
+        return RecordLayout.INSTANCE;
+    }
+
+    @Override
+    public boolean supports(MatrixShape w, DType x, DType y, ActivationScaling scaling) {
+        return W4a8Kernel.takes(w, scaling) && shared(RecordLayout.Sizes.of(w), ROWS) <= MOST_SHARED;
+    }
+
+    /** Until a warp has four records and there are blocks enough. */
+    private static int split(RecordLayout.Sizes sizes) {
+        int split = 1;
+        while (split < MOST_SPLIT && sizes.spans() >= 2L * split * WARPS
+                && !(sizes.spans() <= (long) split * SPANS && sizes.bands() * split >= ENOUGH)) {
+            split *= 2;
+        }
+        return split;
+    }
+
+    /** Records of a ring: deep where there are few blocks. */
+    private static int stages(RecordLayout.Sizes sizes) {
+        long blocks = sizes.bands() * split(sizes);
+        return blocks > 3 * PROCESSORS ? 2 : blocks > PROCESSORS ? 3 : 4;
+    }
+
+    private static long spansOfBlock(RecordLayout.Sizes sizes) {
+        return Math.ceilDiv(sizes.spans(), (long) split(sizes));
+    }
+
+    private static long shared(RecordLayout.Sizes sizes, int rows) {
+        int stages = stages(sizes);
+        return (long) WARPS * stages * sizes.recordBytes() + rows * (spansOfBlock(sizes) * RecordLayout.SPAN + 16) + 16 + 8L * WARPS * stages + 4 * ROWS
+                + 4L * (split(sizes) - 1) * RecordLayout.BAND * rows;
+    }
+
+    @Override
+    public Product prepare(Kernels kernels, LayerWeights weights, ActivationScaling scaling) {
+        RecordLayout.Sizes sizes = RecordLayout.Sizes.of(weights.shape());
+        int split = split(sizes);
+        MemorySegment shape = weights.arena().allocate(16, 4);
+        shape.setAtIndex(ValueLayout.JAVA_INT, 0, split);
+        shape.setAtIndex(ValueLayout.JAVA_INT, 1, stages(sizes));
+        shape.setAtIndex(ValueLayout.JAVA_INT, 2, Math.toIntExact(spansOfBlock(sizes)));
+        shape.setAtIndex(ValueLayout.JAVA_INT, 3, Math.toIntExact(Fp8Activations.pitch(weights.shape().k())));
+        LaunchConfig[] configs = new LaunchConfig[ROWS];
+        for (int i = 0; i < ROWS; i++) {
+            configs[i] = LaunchConfig.of(32 * WARPS).withCluster(split, 1, 1).withShared(Math.toIntExact(shared(sizes, i + 1))).withOverlap();
+        }
+        return new Prepared(weights, scaling, kernels.function(FILE, entry(scaling)).allowShared(MOST_SHARED), shape, configs, sizes.bands() * split);
+    }
+
+    private record Prepared(LayerWeights weights, ActivationScaling scaling, Function function, MemorySegment shape, LaunchConfig[] configs,
+            long blocks) implements Product {
+        @Override
+        public ProductKernel kernel() {
+            return INSTANCE;
+        }
+
+        @Override
+        public void enqueue(Stream stream, long m, long x, int xType, long y, int yType, long activations) {
+            long k = weights.shape().k();
+            long n = weights.shape().n();
+            int scaleRow = Fp8Activations.scaleRow(scaling);
+            long tiles = Math.ceilDiv(m, (long) ROWS);
+            for (long first = 0; first < tiles; first += MOST_BLOCKS_Y) {
+                // Rows from first · ROWS on; nearly always all of them.
+                long at = first * ROWS;
+                stream.arguments().struct(weights.matrix()).struct(shape).int64(activations + at * Fp8Activations.pitch(k))
+                        .int64(activations + Fp8Activations.scalesOffset(m, k) + 4 * at * scaleRow).int32(scaleRow)
+                        .int64(y + (yType == ElementTypes.of(DType.F32) ? 4 : 2) * at * n).int32(yType).int64(weights.bias())
+                        .int32(weights.biasType()).int32((int) (m - at));
+                stream.launch(function, configs[(int) Math.min(m, ROWS) - 1], blocks, Math.min(MOST_BLOCKS_Y, tiles - first), 1);
+            }
+        }
+    }
+}

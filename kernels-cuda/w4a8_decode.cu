@@ -1,0 +1,218 @@
+// architectures: 90a
+// y = x·Wᵀ (+ bias) for a few rows of x (tokens): INT4 weights in records, 8-bit activations, m16n8k16 with W as the A operand. The
+// plan is that of w4_decode.cu: a warp has a ring of records of its own, and a cluster of `split` blocks cuts the K of a band.
+//
+// Codes of W and of x are exact in f16, so products are exact and sums are f32: this kernel sums exactly, and takes any number
+// of rows, 8 at a time. x arrives as 8 bits a column, interleaved as w4a8.cuh says, and a lane's four columns of a step of 16
+// are one word: 2t, 2t+8, 2t+1, 2t+9.
+#include "hopper.cuh"
+#include "weights.cuh"
+
+namespace lowbit {
+
+constexpr int WARPS = 4, TOKENS = 8, PITCH = BAND + 4;  // partial sums lie [token][row]; the pitch spreads them over the banks
+
+struct W4a8DecodeShape {
+    uint32_t split;   // blocks of a cluster
+    uint32_t stages;  // of a ring
+    uint32_t spans;   // records along K for a block
+    uint32_t xPitch;  // bytes from row to row of the codes of x
+};
+
+// Four 8-bit columns of x as the B operand of a step: registers (2t, 2t+1) and (2t+8, 2t+9).
+struct E4m3Columns {
+    static __device__ __forceinline__ void convert(uint32_t& low, uint32_t& high, uint32_t columns) {
+        const uint32_t ordered = __byte_perm(columns, 0, 0x3120);
+        asm("{ .reg .b16 l, h; mov.b32 {l, h}, %2; cvt.rn.f16x2.e4m3x2 %0, l; cvt.rn.f16x2.e4m3x2 %1, h; }" : "=r"(low), "=r"(high) : "r"(ordered));
+    }
+};
+
+struct S8Columns {
+    static __device__ __forceinline__ void convert(uint32_t& low, uint32_t& high, uint32_t columns) {
+        const uint32_t biased = columns ^ 0x80808080u;  // 1024 + 128 + x under the magic number
+        low = add_f16x2(__byte_perm(biased, 0x64646464u, 0x4240), 0xe480e480u);
+        high = add_f16x2(__byte_perm(biased, 0x64646464u, 0x4341), 0xe480e480u);
+    }
+};
+
+template <class X>
+__device__ __forceinline__ void w4a8_decode(const Matrix& matrix, const W4a8DecodeShape& shape, const uint8_t* x, const float* xScales,
+                                            uint32_t xScaleRow, void* y, uint32_t yType, const void* bias, uint32_t biasType, uint32_t m) {
+    const W4 w(matrix);
+    extern __shared__ __align__(128) uint8_t shared[];
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
+    const uint32_t rank = blockIdx.x % shape.split, band = blockIdx.x / shape.split, m0 = blockIdx.y * TOKENS;
+    const uint32_t rows = min(m - m0, uint32_t(TOKENS));
+
+    // Shared memory: rings │ x │ barriers │ scales of x │ sums of the cluster's other blocks
+    const uint32_t ringBytes = shape.stages * w.recordBytes, pitch = shape.spans * SPAN + 16;
+    uint8_t* const ring = shared + warp * ringBytes;
+    uint8_t* const xs = shared + WARPS * ringBytes;
+    const uint32_t gathered = shared_address(xs) + rows * pitch, xFull = gathered + 8, full = gathered + 16 + warp * shape.stages * 8;
+    float* const scales = reinterpret_cast<float*>(xs + rows * pitch + 16 + WARPS * shape.stages * 8);  // of x
+    float* const others = scales + TOKENS;
+    const uint32_t sums = BAND * rows;
+
+    const uint32_t firstSpan = rank * shape.spans, lastSpan = min(firstSpan + shape.spans, w.spans);
+    const int count = lastSpan > firstSpan + warp ? (lastSpan - firstSpan - warp + WARPS - 1) / WARPS : 0;
+    const uint8_t* const records = w.records + (uint64_t(band) * w.spans + firstSpan + warp) * w.recordBytes;
+
+    const auto load_record = [&](int i, uint32_t stage) {
+        barrier_expect(full + stage * 8, w.recordBytes);
+        copy_bulk_evict_first(shared_address(ring + stage * w.recordBytes), records + uint64_t(i) * WARPS * w.recordBytes, w.recordBytes,
+                              full + stage * 8);
+    };
+    if (lane == 0) {
+        for (uint32_t s = 0; s < shape.stages; s++) {
+            barrier_init(full + s * 8, 1);
+        }
+        if (warp == 0) {
+            barrier_init(gathered, 1);
+            barrier_init(xFull, 1);
+        }
+        barrier_init_done();
+        for (int i = 0; i < count && i < int(shape.stages); i++) {
+            load_record(i, i);
+        }
+        if (warp == 0 && rank == 0 && shape.split > 1) {
+            barrier_expect(gathered, (shape.split - 1) * sums * 4);
+        }
+    }
+    __syncwarp();
+    if (shape.split > 1) {
+        cluster_arrive_relaxed();
+    }
+    launch_dependents();
+    __syncthreads();  // the barriers are ready
+    wait_for_predecessors();
+    if (threadIdx.x == 0) {
+        const uint32_t bytes = lastSpan > firstSpan ? (lastSpan - firstSpan) * SPAN : 0;  // rows of x are whole records long
+        barrier_expect(xFull, rows * bytes);
+        for (uint32_t r = 0; bytes && r < rows; r++) {
+            copy_bulk(shared_address(xs + r * pitch), x + uint64_t(m0 + r) * shape.xPitch + firstSpan * SPAN, bytes, xFull);
+        }
+    }
+    const uint32_t token = m0 + min(uint32_t(lane), rows - 1);
+    const float xScale = __ldg(xScales + uint64_t(token) * xScaleRow);  // of token `lane`, for the end
+    barrier_wait(xFull, 0);
+
+    float acc[4][4] = {}, sum[4][4] = {};
+    // The token whose columns this lane holds; those beyond the last are its copies, and their sums are not used.
+    const uint8_t* columns = xs + min(uint32_t(g), rows - 1) * pitch + warp * SPAN + t * 4;
+    uint32_t stage = 0, parity = 0;
+#pragma unroll 1
+    for (int i = 0; i < count; i++) {
+        const uint8_t* const record = ring + stage * w.recordBytes;
+        barrier_wait(full + stage * 8, parity);
+        uint32_t zero[4][2];
+#pragma unroll
+        for (int tile = 0; tile < 4; tile++) {
+            const uint32_t there = *reinterpret_cast<const uint16_t*>(record + w.zeroOffset + tile * 16 + g * 2);
+            const uint32_t pair = w.zeroOffset ? there : 0x808;
+            zero[tile][0] = 0xe400e400u + (pair & 0xff) * 0x10001u;  // −(1024 + zero)
+            zero[tile][1] = 0xe400e400u + (pair >> 8) * 0x10001u;
+        }
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+            uint32_t b[4][2];
+#pragma unroll
+            for (int step = 0; step < 4; step++) {
+                X::convert(b[step][0], b[step][1], *reinterpret_cast<const uint32_t*>(columns + half * 64 + step * 16));
+            }
+#pragma unroll
+            for (int tile = 0; tile < 4; tile++) {
+                const uint4 codes = *reinterpret_cast<const uint4*>(record + half * 2048 + (tile * 32 + lane) * 16);
+#pragma unroll
+                for (int step = 0; step < 4; step++) {
+                    const uint32_t word = step == 0 ? codes.x : step == 1 ? codes.y : step == 2 ? codes.z : codes.w;
+                    uint32_t a[4];
+#pragma unroll
+                    for (int j = 0; j < 4; j++) {
+                        a[j] = add_f16x2(lop3_and_or(word >> 4 * j, 0x000f000fu, 0x64006400u), zero[tile][j % 2]);
+                    }
+                    mma_m16n8k16_f16(sum[tile], a, b[step]);
+                }
+            }
+        }
+        if (w.groups) {
+#pragma unroll
+            for (int tile = 0; tile < 4; tile++) {
+                const uint32_t pair = *reinterpret_cast<const uint32_t*>(record + CODE_BYTES + (tile * 16 + g * 2) * 2);
+                const bool bf16 = w.scaleMode & SCALE_BF16;
+                const float low = bf16 ? __uint_as_float(pair << 16) : cvt_f32_f16(uint16_t(pair));
+                const float high = bf16 ? __uint_as_float(pair & 0xffff0000u) : cvt_f32_f16(uint16_t(pair >> 16));
+#pragma unroll
+                for (int e = 0; e < 4; e++) {
+                    acc[tile][e] = __fmaf_rn(sum[tile][e], e < 2 ? low : high, acc[tile][e]);
+                    sum[tile][e] = 0.f;
+                }
+            }
+        }
+        columns += WARPS * SPAN;
+        __syncwarp();  // the record has been read
+        if (lane == 0 && i + int(shape.stages) < count) {
+            load_record(i + shape.stages, stage);
+        }
+        if (++stage == shape.stages) {
+            stage = 0;
+            parity ^= 1;
+        }
+    }
+
+    // Sums of the warps, each in its own ring: all its records have been read.
+    if (threadIdx.x < TOKENS) {
+        scales[threadIdx.x] = xScale;
+    }
+    float* const mine = reinterpret_cast<float*>(ring);
+#pragma unroll
+    for (int tile = 0; tile < 4; tile++) {
+#pragma unroll
+        for (int e = 0; e < 4; e++) {
+            mine[(2 * t + e % 2) * PITCH + tile * 16 + g + e / 2 * 8] = w.groups ? acc[tile][e] : sum[tile][e];
+        }
+    }
+    __syncthreads();
+    if (shape.split > 1) {
+        cluster_wait();
+    }
+    const uint32_t leader = cluster_address(shared_address(others), 0), leaderBarrier = cluster_address(gathered, 0);
+    bool waited = false;
+    for (uint32_t i = threadIdx.x; i < sums; i += WARPS * 32) {
+        const uint32_t row = i % BAND, token = i / BAND;
+        const float* p = reinterpret_cast<const float*>(shared) + token * PITCH + row;
+        float v = *p;
+        for (int j = 1; j < WARPS; j++) {
+            v = __fadd_rn(v, *reinterpret_cast<const float*>(reinterpret_cast<const uint8_t*>(p) + j * ringBytes));
+        }
+        if (rank != 0) {
+            store_cluster(leader + ((rank - 1) * sums + i) * 4, v, leaderBarrier);
+            continue;
+        }
+        if (shape.split > 1) {
+            if (!waited) {
+                barrier_wait(gathered, 0);
+                waited = true;
+            }
+            for (uint32_t j = 1; j < shape.split; j++) {
+                v = __fadd_rn(v, others[(j - 1) * sums + i]);
+            }
+        }
+        const uint32_t n = band * BAND + row;
+        if (n < w.n) {
+            const float scale = scales[token];
+            v = __fmul_rn(v, w.rowScales ? __fmul_rn(w.rowScales[n], scale) : scale);
+            store(y, yType, int64_t(m0 + token) * w.n + n, bias ? __fadd_rn(v, load(bias, biasType, n)) : v);
+        }
+    }
+}
+
+}  // namespace lowbit
+
+#define W4A8_DECODE(name, X)                                                                                                        \
+    extern "C" __global__ void __launch_bounds__(32 * lowbit::WARPS, 4) LOWBIT_NAME(ARCH, name)(                                    \
+        const __grid_constant__ lowbit::Matrix w, const __grid_constant__ lowbit::W4a8DecodeShape shape, const uint8_t* x,           \
+        const float* xScales, uint32_t xScaleRow, void* y, uint32_t yType, const void* bias, uint32_t biasType, uint32_t m) {       \
+        lowbit::w4a8_decode<lowbit::X>(w, shape, x, xScales, xScaleRow, y, yType, bias, biasType, m);                                \
+    }
+W4A8_DECODE(w4a8_decode_e4m3, E4m3Columns)
+W4A8_DECODE(w4a8_decode_s8, S8Columns)

@@ -1,0 +1,17 @@
+// The tiles of the W4A8 kernels, the same for each type of activations, with and without zero points: one source file for each,
+// since what a layer does not use need not be compiled when it is loaded. What each is good for: io/lowbit/cuda/kernels/choice.txt.
+#pragma once
+#include "w4a8_few.cuh"
+#include "w4a8_gemm.cuh"
+
+// `zero` follows the names of kernels for weights with zero points.
+#define W4A8_KERNELS(type, zero, T, SYMMETRIC, CHUNK)                                                                               \
+    W4A8_FEW(w4a8_few_##type##_16x64_w4_s16_k1##zero, T, SYMMETRIC, 16, 1, 4, 16, 1, 1)                                              \
+    W4A8_FEW(w4a8_few_##type##_16x64_w2_s12_k2##zero, T, SYMMETRIC, 16, 1, 2, 12, 2, 2)                                              \
+    W4A8_FEW(w4a8_few_##type##_16x64_w2_s12_k1##zero, T, SYMMETRIC, 16, 1, 2, 12, 1, 2)                                              \
+    W4A8_FEW(w4a8_few_##type##_64x64_w2_s7_k2##zero, T, SYMMETRIC, 64, 1, 2, 7, 2, 2)                                                \
+    W4A8_FEW(w4a8_few_##type##_64x128_w2_s9_k2##zero, T, SYMMETRIC, 64, 2, 2, 9, 2, 1)                                               \
+    W4A8_FEW(w4a8_few_##type##_64x128_w2_s9_k1##zero, T, SYMMETRIC, 64, 2, 2, 9, 1, 1)                                               \
+    W4A8_FEW(w4a8_few_##type##_128x128_w1_s4_k2##zero, T, SYMMETRIC, 128, 2, 1, 4, 2, 1)                                             \
+    W4A8_GEMM(w4a8_##type##_128x128_s7##zero, T, SYMMETRIC, 128, 64, 7)                                                              \
+    W4A8_GEMM(w4a8_##type##_256x128_s4##zero, T, SYMMETRIC, 256, CHUNK, 4)
