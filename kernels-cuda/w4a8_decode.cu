@@ -209,7 +209,7 @@ __device__ __forceinline__ void w4a8_decode(const Matrix& matrix, const W4a8Deco
 }  // namespace lowbit
 
 #define W4A8_DECODE(name, X)                                                                                                        \
-    extern "C" __global__ void __launch_bounds__(32 * lowbit::WARPS, 4) LOWBIT_NAME(ARCH, name)(                                    \
+    extern "C" __global__ void __launch_bounds__(32 * lowbit::WARPS, 5) LOWBIT_NAME(ARCH, name)(                                    \
         const __grid_constant__ lowbit::Matrix w, const __grid_constant__ lowbit::W4a8DecodeShape shape, const uint8_t* x,           \
         const float* xScales, uint32_t xScaleRow, void* y, uint32_t yType, const void* bias, uint32_t biasType, uint32_t m) {       \
         lowbit::w4a8_decode<lowbit::X>(w, shape, x, xScales, xScaleRow, y, yType, bias, biasType, m);                                \

@@ -35,7 +35,7 @@ __device__ __forceinline__ void w4a8_gemm(const Matrix& matrix, const TensorMap&
     extern __shared__ __align__(1024) uint8_t smem[];
     const uint32_t base = shared_address(smem);
     const uint32_t full = base + S::BARRIERS, empty = full + 8 * STAGES;
-    const int warp = __shfl_sync(0xffffffffu, threadIdx.x / 32, 0), lane = threadIdx.x % 32;  // known to be the same in a warp
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
 
     if (threadIdx.x == 0) {
         prefetch_map(&xMap);

@@ -111,7 +111,7 @@ class W4a8GpuTest {
     @Test
     void whatNoKernelTakesIsRefused() {
         try (CudaBackend backend = CudaBackend.open(0, Architecture.SM90, KernelChoice.byTable()); Arena arena = Arena.ofShared()) {
-            Tensor x = Schemes.normal(arena, DType.BF16, 3, 2, 256);
+            Tensor x = Schemes.normal(arena, DType.BF16, 3, 1, 2, 256);
             Tensor y = Tensor.allocate(arena, DType.BF16, 2, 64);
             QuantizedMatrix w = Schemes.quantized(arena, new Scheme.Int4(Grouping.group(128), true), 64, 256, 1);
             try (CudaLinear layer = backend.load(w, null)) {
