@@ -41,7 +41,7 @@ final class W4a8Kernel implements ProductKernel {
     private static final int RECORD_BYTES = 4288;
     private static final int GEMM_THREADS = 384;
     private static final int GEMM_COLUMNS = 128;
-    private static final int RASTER = 8;
+    private static final int RASTER = 4;
 
     /** All of them; {@code w4a8_kernels.cuh} has the same list. */
     static final List<W4a8Kernel> ALL = all();
