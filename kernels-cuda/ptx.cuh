@@ -66,6 +66,24 @@ __device__ __forceinline__ uint32_t shared_address(const void* p) {
     return uint32_t(__cvta_generic_to_shared(p));
 }
 
+__device__ __forceinline__ uint32_t load_shared(uint32_t shared) {
+    uint32_t v;
+    asm volatile("ld.shared.u32 %0, [%1];" : "=r"(v) : "r"(shared));
+    return v;
+}
+
+__device__ __forceinline__ uint32_t load_shared_u16(uint32_t shared) {
+    uint16_t v;
+    asm volatile("ld.shared.u16 %0, [%1];" : "=h"(v) : "r"(shared));
+    return v;
+}
+
+__device__ __forceinline__ uint2 load_shared2(uint32_t shared) {
+    uint2 v;
+    asm volatile("ld.shared.v2.u32 {%0, %1}, [%2];" : "=r"(v.x), "=r"(v.y) : "r"(shared));
+    return v;
+}
+
 __device__ __forceinline__ uint4 load_shared4(uint32_t shared) {
     uint4 v;
     asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "r"(shared));

@@ -15,6 +15,8 @@
 //
 // What bounds it is the instructions of unpacking, so everything that a scheme settles is settled when compiled: GROUPS is
 // 1 (a scale for each 128 columns or more), 2 (for 64), or 4, which also serves all others (the scale is looked up for each 32).
+// With 128 tokens there are no registers for two sets of sums: the weight, code − zero, is scaled before it is multiplied, and
+// rounded to the type of x (one scale for each 128 columns or more alone, and it has the type of x or x is BF16).
 #pragma once
 #include "w4.cuh"
 
@@ -149,12 +151,15 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
     const int lanePair = quarter * 16 + g * 2;
     const int64_t row = (firstBand + band) * BAND + quarter * 16 + g;
     const uint32_t partAt = shared_address(shared) + part * shape.partBytes, recordAt = X_BYTES + band * w.recordBytes;
-    // Through a shuffle, so that the compiler keeps them instead of making them anew for every record.
+    // Through a shuffle, so that the compiler keeps them instead of making them anew for every record. One scale for a row
+    // lies behind the records, and a record without zero points has none: then what is read there is not used.
+    const bool scales = GROUPS > 1 || w.groups;
     const uint32_t codeAt = __shfl_sync(0xffffffffu, recordAt + (quarter * 32 + lane) * 16, lane);
+    const uint32_t scaleAt = __shfl_sync(0xffffffffu, recordAt + (scales ? CODE_BYTES + lanePair * (MODE == SCALE_F32 ? 4 : 2) : 0), lane);
+    const uint32_t zeroAt = ZEROS ? __shfl_sync(0xffffffffu, recordAt + w.zeroOffset + lanePair, lane) : 0;
     NestedAbsmax<1> absmax;
 
-    float acc[TOKENS / 2], sum[TOKENS / 2];
-    uint32_t a[2][2][4];
+    float acc[TOKENS / 2];
 #pragma unroll
     for (int i = 0; i < TOKENS / 2; i++) {
         acc[i] = 0.f;
@@ -169,65 +174,104 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
         }
         mbarrier_wait(full + stage * 8, parity);
         const uint4 codes[2] = {load_shared4(at + codeAt), load_shared4(at + codeAt + CODE_BYTES / 2)};
-        const auto scaleOf = [&](int step) {
-            const int index = GROUPS == 1 ? 0 : GROUPS == 2 ? step / 4 : step >> shift;
-            if (GROUPS == 1 && MODE == SCALE_16) {  // one scale for a row lies behind the records: nothing is read here
-                const float2 s = scale_pair<MODE>(w, record + (w.groups ? CODE_BYTES : 0), lanePair, absmax.value[0], map);
-                return w.groups ? s : float2{1.f, 1.f};
-            }
-            return scale_pair<MODE>(w, record + CODE_BYTES, index * BAND + lanePair, absmax.value[0], map);
+        const auto wordOf = [&](int step) {
+            const uint4& c = codes[step / 4];
+            return step % 4 == 0 ? c.x : step % 4 == 1 ? c.y : step % 4 == 2 ? c.z : c.w;
         };
-        const auto unpack = [&](int unit) {
-            uint32_t zero[2] = {minus_zero<T>(8), minus_zero<T>(8)};
-            if (ZEROS) {
-                const int index = GROUPS == 1 ? 0 : GROUPS == 2 ? unit / 2 : unit * 2 >> shift;
-                const uint32_t there = *reinterpret_cast<const uint16_t*>(record + w.zeroOffset + index * BAND + lanePair), both = w.zeroOffset ? there : 0x808;
-                zero[0] = minus_zero<T>(both & 0xff);
-                zero[1] = minus_zero<T>(both >> 8);
+        const auto loadScales = [&](int step) {  // early, what needs no arithmetic
+            const int index = GROUPS == 1 ? 0 : step / (8 / GROUPS);
+            return MODE == SCALE_16    ? uint2{load_shared(at + scaleAt + index * BAND * 2), 0}
+                   : MODE == SCALE_F32 ? load_shared2(at + scaleAt + index * BAND * 4)
+                                       : uint2{0, 0};
+        };
+        const auto scaleOf = [&](uint2 loaded, int step) {
+            if (MODE == SCALE_16) {
+                const float2 s = w.scaleMode & SCALE_BF16
+                                     ? float2{__uint_as_float(loaded.x << 16), __uint_as_float(loaded.x & 0xffff0000u)}
+                                     : float2{cvt_f32_f16(uint16_t(loaded.x)), cvt_f32_f16(uint16_t(loaded.x >> 16))};
+                return scales ? s : float2{1.f, 1.f};
             }
+            if (MODE == SCALE_F32) {
+                return float2{__uint_as_float(loaded.x), __uint_as_float(loaded.y)};
+            }
+            return scale_pair<MODE>(w, record + CODE_BYTES, (GROUPS == 2 ? step / 4 : step >> shift) * BAND + lanePair, absmax.value[0], map);
+        };
+
+        if constexpr (TOKENS >= 128) {
+            static_assert(!TABLE && GROUPS == 1 && !ZEROS && MODE == SCALE_16);
+            uint32_t a[4][4];
+            const uint32_t zero[2] = {minus_zero<T>(8), minus_zero<T>(8)};
+            const float2 scale = scaleOf(loadScales(0), 0);
+            const uint32_t low = T::pair(scale.x, scale.x), high = T::pair(scale.y, scale.y);
 #pragma unroll
-            for (int s = 0; s < 2; s++) {
-                const uint4& c = codes[unit / 2];
-                const uint32_t word = unit % 2 ? (s ? c.w : c.z) : (s ? c.y : c.x);
-                uint32_t(&to)[4] = a[unit % 2][s];
-                if (TABLE) {
-                    unpack_table(to, word, table, lane * 4);
-                    if (GROUPS == 4 && (MODE & SCALE_E4M3) && scaled) {
-                        const float2 f = scaleOf(unit * 2 + s);
-                        const uint32_t low = T::pair(f.x, f.x), high = T::pair(f.y, f.y);
+            for (int step = 0; step < 8; step++) {
+                if (step >= 4) {
+                    wgmma_wait<3>();  // the step before the last three has let go of its registers
+                }
+                unpack_int4<T>(a[step % 4], wordOf(step), zero);
 #pragma unroll
-                        for (int j = 0; j < 4; j++) {
-                            to[j] = T::times(to[j], j % 2 ? high : low);
+                for (int j = 0; j < 4; j++) {
+                    a[step % 4][j] = T::times(a[step % 4][j], j % 2 ? high : low);
+                }
+                wgmma_fence();
+                T::template wgmma<TOKENS>(acc, a[step % 4], b + (step / 4 * (X_BYTES / 2) + step % 4 * 32) / 16, 1);
+                wgmma_commit();
+            }
+            wgmma_wait<0>();  // meanwhile the other group's products are under way
+            mbarrier_arrive_if(empty + stage * 8, lane == 0);
+        } else {
+            float sum[TOKENS / 2];
+            uint32_t a[2][2][4], zero[2] = {minus_zero<T>(8), minus_zero<T>(8)};
+            const auto unpack = [&](int unit) {
+                if (ZEROS && unit * GROUPS % 4 == 0) {
+                    const uint32_t there = load_shared_u16(at + zeroAt + (GROUPS < 4 ? unit * GROUPS / 4 : unit * 2 >> shift) * BAND);
+                    const uint32_t both = w.zeroOffset ? there : 0x808;
+                    zero[0] = minus_zero<T>(both & 0xff);
+                    zero[1] = minus_zero<T>(both >> 8);
+                }
+#pragma unroll
+                for (int s = 0; s < 2; s++) {
+                    uint32_t(&to)[4] = a[unit % 2][s];
+                    if (TABLE) {
+                        unpack_table(to, wordOf(unit * 2 + s), table, lane * 4);
+                        if (GROUPS == 4 && (MODE & SCALE_E4M3) && scaled) {
+                            const float2 f = scaleOf(uint2{0, 0}, unit * 2 + s);
+                            const uint32_t low = T::pair(f.x, f.x), high = T::pair(f.y, f.y);
+#pragma unroll
+                            for (int j = 0; j < 4; j++) {
+                                to[j] = T::times(to[j], j % 2 ? high : low);
+                            }
                         }
+                    } else {
+                        unpack_int4<T>(to, wordOf(unit * 2 + s), zero);
                     }
-                } else {
-                    unpack_int4<T>(to, word, zero);
                 }
-            }
-        };
-        unpack(0);
+            };
+            unpack(0);
 #pragma unroll
-        for (int unit = 0; unit < 4; unit++) {
-            const bool fresh = unit * GROUPS % 4 == 0, ends = (unit + 1) * GROUPS % 4 == 0;
-            wgmma_fence();
-            T::template wgmma<TOKENS>(sum, a[unit % 2][0], b + (unit / 2 * (X_BYTES / 2) + unit % 2 * 64) / 16, !fresh);
-            T::template wgmma<TOKENS>(sum, a[unit % 2][1], b + (unit / 2 * (X_BYTES / 2) + unit % 2 * 64 + 32) / 16, 1);
-            wgmma_commit();
-            if (unit < 3) {
-                if (unit > 0 && !fresh) {
-                    wgmma_wait<1>();  // the unit before has let go of its registers
+            for (int unit = 0; unit < 4; unit++) {
+                const bool fresh = unit * GROUPS % 4 == 0, ends = (unit + 1) * GROUPS % 4 == 0;
+                const uint2 loaded = ends ? loadScales(unit * 2) : uint2{0, 0};
+                wgmma_fence();
+                T::template wgmma<TOKENS>(sum, a[unit % 2][0], b + (unit / 2 * (X_BYTES / 2) + unit % 2 * 64) / 16, !fresh);
+                T::template wgmma<TOKENS>(sum, a[unit % 2][1], b + (unit / 2 * (X_BYTES / 2) + unit % 2 * 64 + 32) / 16, 1);
+                wgmma_commit();
+                if (unit < 3) {
+                    if (unit > 0 && !fresh) {
+                        wgmma_wait<1>();  // the unit before has let go of its registers
+                    }
+                    unpack(unit + 1);
                 }
-                unpack(unit + 1);
-            }
-            if (ends) {
-                const float2 scale = GROUPS == 4 && scaled ? float2{1.f, 1.f} : scaleOf(unit * 2);
-                wgmma_wait<0>();
-                if (unit == 3) {
-                    mbarrier_arrive_if(empty + stage * 8, lane == 0);
-                }
+                if (ends) {
+                    const float2 scale = GROUPS == 4 && scaled ? float2{1.f, 1.f} : scaleOf(loaded, unit * 2);
+                    wgmma_wait<0>();
+                    if (unit == 3) {
+                        mbarrier_arrive_if(empty + stage * 8, lane == 0);
+                    }
 #pragma unroll
-                for (int j = 0; j < TOKENS / 2; j++) {
-                    acc[j] = __fmaf_rn(sum[j], j % 4 < 2 ? scale.x : scale.y, acc[j]);
+                    for (int j = 0; j < TOKENS / 2; j++) {
+                        acc[j] = __fmaf_rn(sum[j], j % 4 < 2 ? scale.x : scale.y, acc[j]);
+                    }
                 }
             }
         }

@@ -2,11 +2,10 @@
 // w4_few.cuh for INT4 in groups of 64 columns.
 #include "w4_few.cuh"
 
-FEW_TYPES(int4_g64, 16, 1, 2, 2, false, SCALE_16_F32, 2, true)
-FEW_TYPES(int4_g64, 16, 2, 1, 2, false, SCALE_16_F32, 2, true)
-FEW_TYPES(int4_g64, 32, 2, 1, 2, false, SCALE_16_F32, 2, true)
-FEW_TYPES(int4_g64, 32, 4, 1, 1, false, SCALE_16_F32, 2, true)
-FEW_TYPES(int4_g64, 64, 2, 1, 1, false, SCALE_16_F32, 2, true)
-FEW_TYPES(int4_g64, 64, 3, 1, 1, false, SCALE_16_F32, 2, true)
-FEW_TYPES(int4_g64, 64, 4, 1, 1, false, SCALE_16_F32, 2, true)
-FEW_TYPES(int4_g64, 128, 2, 1, 1, false, SCALE_16_F32, 2, true)
+FEW_TYPES(int4_g64, 16, 1, 2, 2, false, SCALE_16, 2, true)
+FEW_TYPES(int4_g64, 16, 2, 1, 2, false, SCALE_16, 2, true)
+FEW_TYPES(int4_g64, 32, 2, 1, 2, false, SCALE_16, 2, true)
+FEW_TYPES(int4_g64, 32, 4, 1, 1, false, SCALE_16, 2, true)
+FEW_TYPES(int4_g64, 64, 2, 1, 1, false, SCALE_16, 2, true)
+FEW_TYPES(int4_g64, 64, 3, 1, 1, false, SCALE_16, 2, true)
+FEW_TYPES(int4_g64, 64, 4, 1, 1, false, SCALE_16, 2, true)

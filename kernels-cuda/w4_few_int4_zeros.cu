@@ -1,12 +1,11 @@
 // architectures: 90a
-// w4_few.cuh for INT4 with zero points or f32 scales, one for 128 columns or more.
+// w4_few.cuh for INT4 with zero points, one scale for 128 columns or more.
 #include "w4_few.cuh"
 
-FEW_TYPES(int4_zeros, 16, 1, 2, 2, false, SCALE_16_F32, 1, true)
-FEW_TYPES(int4_zeros, 16, 2, 1, 2, false, SCALE_16_F32, 1, true)
-FEW_TYPES(int4_zeros, 32, 2, 1, 2, false, SCALE_16_F32, 1, true)
-FEW_TYPES(int4_zeros, 32, 4, 1, 1, false, SCALE_16_F32, 1, true)
-FEW_TYPES(int4_zeros, 64, 2, 1, 1, false, SCALE_16_F32, 1, true)
-FEW_TYPES(int4_zeros, 64, 3, 1, 1, false, SCALE_16_F32, 1, true)
-FEW_TYPES(int4_zeros, 64, 4, 1, 1, false, SCALE_16_F32, 1, true)
-FEW_TYPES(int4_zeros, 128, 2, 1, 1, false, SCALE_16_F32, 1, true)
+FEW_TYPES(int4_zeros, 16, 1, 2, 2, false, SCALE_16, 1, true)
+FEW_TYPES(int4_zeros, 16, 2, 1, 2, false, SCALE_16, 1, true)
+FEW_TYPES(int4_zeros, 32, 2, 1, 2, false, SCALE_16, 1, true)
+FEW_TYPES(int4_zeros, 32, 4, 1, 1, false, SCALE_16, 1, true)
+FEW_TYPES(int4_zeros, 64, 2, 1, 1, false, SCALE_16, 1, true)
+FEW_TYPES(int4_zeros, 64, 3, 1, 1, false, SCALE_16, 1, true)
+FEW_TYPES(int4_zeros, 64, 4, 1, 1, false, SCALE_16, 1, true)

@@ -16,11 +16,11 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * 4-bit weights in records with BF16 or F16 activations on Hopper's warp groups, for up to some 128 rows: {@code w4_few.cuh}.
+ * 4-bit weights in records with BF16 or F16 activations on Hopper's warp groups, for up to some hundred rows: {@code w4_few.cuh}.
  * W goes through registers, x through the tensor memory accelerator; warp groups of a block and blocks of a cluster may cut K.
  *
  * <p>Sums are scaled by group in f32: INT4, MXFP4 and NVFP4 round no operand. The values of NF4 and FP4 are rounded to the
- * type of x.
+ * type of x. With 128 rows a tile the scaled weight is, as in {@link W4GemmProduct}.
  *
  * <p>Where x does not begin at a multiple of 16 bytes, {@link W4DecodeProduct} computes the product instead.
  */
@@ -30,6 +30,8 @@ final class W4FewProduct implements ProductKernel {
             new W4FewProduct(32, 2, 1, 2), new W4FewProduct(32, 4, 1, 1), new W4FewProduct(64, 2, 1, 1), new W4FewProduct(64, 3, 1, 1),
             new W4FewProduct(64, 4, 1, 1), new W4FewProduct(128, 2, 1, 1));
 
+    /** Tiles of this many rows of x round the scaled weight. */
+    private static final int SCALED = 128;
     private static final int WARP_GROUP = 128;
     private static final int WARP = 32;
     /** Groups of columns that have kernels of their own; all others go with one scale for a record or for each 32 columns. */
@@ -50,9 +52,8 @@ final class W4FewProduct implements ProductKernel {
     private static final int PROCESSORS = 132;
     /** Clusters of 1 to 8 blocks that run at once, by blocks of a multiprocessor less one: what the driver's occupancy says. */
     private static final int[][] CLUSTERS = {{132, 66, 39, 30, 22, 17, 15, 15}, {264, 132, 79, 62, 47, 39, 32, 30}};
-    /** µs that a block takes besides its records, the first and those that run after others. */
-    private static final double START = 3;
-    private static final double FOLLOW = 0.7;
+    /** The part of the blocks that there is room for below which there are too few. */
+    private static final double ENOUGH = 0.7;
 
     private final int tokens;
     private final int bands;
@@ -98,10 +99,10 @@ final class W4FewProduct implements ProductKernel {
         return entries;
     }
 
-    /** The general kernels need more registers than the largest blocks leave. */
+    /** Which kernels there are: the general ones need more registers than the largest blocks leave. */
     private boolean takes(Scheme scheme) {
         boolean known = scheme instanceof Scheme.Int4 || scheme instanceof Scheme.Bnb4 || scheme instanceof Scheme.Mxfp4 || scheme instanceof Scheme.Nvfp4;
-        if (!known || bands * parts > 4 && !kind(scheme).equals("int4")) {
+        if (!known || (bands * parts > 4 || tokens >= SCALED) && !kind(scheme).equals("int4")) {
             return false;
         }
         return tokens != 64 || bands < 4 || !kind(scheme).equals("table_any");
@@ -111,8 +112,11 @@ final class W4FewProduct implements ProductKernel {
         return switch (scheme) {
             case Scheme.Int4 s -> {
                 int size = s.grouping() instanceof Grouping.PerGroup g ? g.size() : 0;
-                boolean plain = s.symmetric() && (size == 0 || s.scaleType() != DType.F32);
-                yield size == HALF_RECORD ? "int4_g64" : size == QUARTER_RECORD ? "int4_g32" : plain ? "int4" : "int4_zeros";
+                if (s.symmetric() && size == 0) {
+                    yield "int4";
+                }
+                yield size == QUARTER_RECORD || s.scaleType() == DType.F32 ? "int4_any"
+                        : size == HALF_RECORD ? "int4_g64" : s.symmetric() ? "int4" : "int4_zeros";
             }
             case Scheme.Bnb4 s -> s.blockSize() != HALF_RECORD ? "table_any" : s.doubleQuant() ? "table_nested" : "table_f32";
             default -> "table_any";
@@ -126,7 +130,7 @@ final class W4FewProduct implements ProductKernel {
             case "int4" -> groups <= 1;
             case "int4_zeros" -> groups == 1;
             case "int4_g64" -> groups == 2;
-            case "int4_g32" -> groups == 4;
+            case "int4_any" -> groups > 0;
             default -> true;
         };
     }
@@ -147,12 +151,13 @@ final class W4FewProduct implements ProductKernel {
 
     @Override
     public boolean supports(MatrixShape w, DType x, DType y, ActivationScaling scaling) {
-        return scaling == null && takes(w.scheme()) && w.k() % 8 == 0 && W4DecodeProduct.INSTANCE.supports(w, x, y, null) && asItsKind(w);
+        boolean fits = scaling == null && takes(w.scheme()) && w.k() % 8 == 0 && W4DecodeProduct.INSTANCE.supports(w, x, y, null) && asItsKind(w);
+        return fits && (tokens < SCALED || W4GemmProduct.scalesInTypeOf(x, w));
     }
 
     @Override
     public double operandRounding(Scheme scheme, DType x) {
-        return W4DecodeProduct.INSTANCE.operandRounding(scheme, x);
+        return tokens < SCALED ? W4DecodeProduct.INSTANCE.operandRounding(scheme, x) : W4GemmProduct.rounding(scheme, x);
     }
 
     private int partBytes(RecordLayout.Sizes sizes) {
@@ -173,31 +178,18 @@ final class W4FewProduct implements ProductKernel {
         return (int) Math.max(2, Math.min(Math.min(MOST_STAGES, needed), room / (partBytes(sizes) * parts)));
     }
 
-    /** Blocks of a cluster: the number with which the product takes least time, as far as this simple reckoning goes. */
+    /**
+     * Blocks of a cluster: as many as there is room for at once. Two blocks of a multiprocessor hide each other's beginnings
+     * and ends; where that would leave too few of them, twice as many.
+     */
     private int split(RecordLayout.Sizes sizes, long m) {
         long tiles = Math.ceilDiv(sizes.bands(), (long) bands) * Math.ceilDiv(m, (long) tokens);
-        int best = 1;
-        for (int split = 2; split <= MOST_SPLIT && sizes.spans() >= 2L * split * parts; split++) {
-            if (micros(sizes, tiles, split) < micros(sizes, tiles, best)) {
-                best = split;
-            }
+        int split = 1;
+        while (split < MOST_SPLIT && tiles <= CLUSTERS[blocks - 1][split] && sizes.spans() >= 2L * (split + 1) * parts) {
+            split++;
         }
-        return best;
-    }
-
-    /**
-     * A multiprocessor takes {@code record} µs for each record, a block alone at least {@code least} for a stage. Clusters run
-     * in rounds of as many as there is room for.
-     */
-    private double micros(RecordLayout.Sizes sizes, long tiles, int split) {
-        double record = tokens <= 16 ? 0.17 : tokens <= 32 ? 0.19 : tokens <= 64 ? 0.27 : 0.5;
-        double least = tokens <= 32 ? 0.55 : 0.6;
-        long depth = Math.ceilDiv(Math.ceilDiv(sizes.spans(), (long) split), (long) parts);
-        long atOnce = CLUSTERS[blocks - 1][split - 1];
-        long rest = tiles % atOnce;
-        double full = tiles / atOnce * (depth * Math.max(least, blocks * bands * parts * record) + FOLLOW);
-        double last = rest == 0 ? 0 : depth * Math.max(least, Math.ceilDiv(rest * split, (long) PROCESSORS) * bands * parts * record) + FOLLOW;
-        return START + full + last;
+        boolean half = blocks > 1 && tiles * split < ENOUGH * blocks * PROCESSORS && tiles <= (long) blocks * PROCESSORS;
+        return half && 2 * split <= MOST_SPLIT && sizes.spans() >= 4L * split * parts ? 2 * split : split;
     }
 
     @Override

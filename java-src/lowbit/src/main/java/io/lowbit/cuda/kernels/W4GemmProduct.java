@@ -115,18 +115,27 @@ final class W4GemmProduct implements ProductKernel {
         return RecordLayout.INSTANCE;
     }
 
-    /** F16 has too few exponents for scales of another type, which its kernel for plain INT4 would round to it. */
     @Override
     public boolean supports(MatrixShape w, DType x, DType y, ActivationScaling scaling) {
-        if (scaling != null || !takes(w.scheme()) || w.k() % 8 != 0 || !W4DecodeProduct.INSTANCE.supports(w, x, y, null)) {
-            return false;
-        }
-        boolean unscaled = RecordLayout.Sizes.of(w).groups() == 0;
-        return x == DType.BF16 || !kind(w.scheme()).equals("int4") || unscaled || ((Scheme.Int4) w.scheme()).scaleType() == DType.F16;
+        return scaling == null && takes(w.scheme()) && w.k() % 8 == 0 && W4DecodeProduct.INSTANCE.supports(w, x, y, null)
+                && (!kind(w.scheme()).equals("int4") || scalesInTypeOf(x, w));
+    }
+
+    /**
+     * True where the kernels for plain INT4 may round its scales to the type of x: F16 has too few exponents for scales of
+     * another type.
+     */
+    static boolean scalesInTypeOf(DType x, MatrixShape w) {
+        return x == DType.BF16 || RecordLayout.Sizes.of(w).groups() == 0 || ((Scheme.Int4) w.scheme()).scaleType() == DType.F16;
     }
 
     @Override
     public double operandRounding(Scheme scheme, DType x) {
+        return rounding(scheme, x);
+    }
+
+    /** Of weights that are scaled before they are multiplied. */
+    static double rounding(Scheme scheme, DType x) {
         return x == DType.F16 ? F16_ROUNDINGS : scheme instanceof Scheme.Bnb4 ? THREE_ROUNDINGS : TWO_ROUNDINGS;
     }
 
