@@ -143,6 +143,18 @@ struct NestedAbsmax {
     }
 };
 
+// 4 neighbouring rows of one token.
+__device__ __forceinline__ void store4(void* y, uint32_t yType, int64_t at, const float (&v)[4]) {
+    if (yType == F32) {
+        *reinterpret_cast<float4*>(static_cast<float*>(y) + at) = float4{v[0], v[1], v[2], v[3]};
+    } else {
+        uint2 h;
+        h.x = yType == F16 ? cvt_rn_f16x2_f32(v[0], v[1]) : cvt_rn_bf16x2_f32(v[0], v[1]);
+        h.y = yType == F16 ? cvt_rn_f16x2_f32(v[2], v[3]) : cvt_rn_bf16x2_f32(v[2], v[3]);
+        *reinterpret_cast<uint2*>(static_cast<uint16_t*>(y) + at) = h;
+    }
+}
+
 // 8 neighbouring rows of one token.
 __device__ __forceinline__ void store8(void* y, uint32_t yType, int64_t at, const float (&v)[8]) {
     if (yType == F32) {

@@ -310,23 +310,45 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
     }
     griddepcontrol_wait();
     const int firstPair = int(rank) * share, lastPair = firstPair + share < pairs ? firstPair + share : pairs;
-    for (int i = threadIdx.x; i < (lastPair - firstPair) * ROWS; i += CONSUMERS) {
-        const int r = i % ROWS, slot = i / ROWS, token = (firstPair + slot) * 2;
+    const bool wide = w.n % 4 == 0 && reinterpret_cast<uintptr_t>(y) % 16 == 0;
+    for (int i = threadIdx.x; i < (lastPair - firstPair) * (ROWS / 4); i += CONSUMERS) {
+        const int r = i % (ROWS / 4) * 4, slot = i / (ROWS / 4), token = (firstPair + slot) * 2;
         const int64_t n = firstBand * BAND + r;
-        if (n < w.n) {
-            float2 v = gathered[slot * PAIR_PITCH + r];
-            for (int s = 1; s < int(shape.split) * PARTS; s++) {
-                const float2 u = gathered[(s * share + slot) * PAIR_PITCH + r];
-                v.x = __fadd_rn(v.x, u.x);
-                v.y = __fadd_rn(v.y, u.y);
+        if (n >= w.n) {
+            continue;
+        }
+        float v[2][4] = {};  // of two tokens
+        for (int s = 0; s < int(shape.split) * PARTS; s++) {
+            const float4* const from = reinterpret_cast<const float4*>(gathered + (s * share + slot) * PAIR_PITCH + r);
+            const float4 u0 = from[0], u1 = from[1];
+            v[0][0] = __fadd_rn(v[0][0], u0.x);
+            v[1][0] = __fadd_rn(v[1][0], u0.y);
+            v[0][1] = __fadd_rn(v[0][1], u0.z);
+            v[1][1] = __fadd_rn(v[1][1], u0.w);
+            v[0][2] = __fadd_rn(v[0][2], u1.x);
+            v[1][2] = __fadd_rn(v[1][2], u1.y);
+            v[0][3] = __fadd_rn(v[0][3], u1.z);
+            v[1][3] = __fadd_rn(v[1][3], u1.w);
+        }
+#pragma unroll
+        for (int e = 0; e < 4; e++) {
+            if (n + e < w.n) {
+                const float scale = w.rowScales ? __fmul_rn(w.rowScales[n + e], w.matrixScale) : w.matrixScale;
+                const float b = bias ? load(bias, biasType, n + e) : 0.f;
+                for (int h = 0; h < 2; h++) {
+                    v[h][e] = __fmul_rn(v[h][e], scale);
+                    v[h][e] = bias ? __fadd_rn(v[h][e], b) : v[h][e];
+                }
             }
-            const float scale = w.rowScales ? __fmul_rn(w.rowScales[n], w.matrixScale) : w.matrixScale;
-            const float b = bias ? load(bias, biasType, n) : 0.f;
-            v.x = __fmul_rn(v.x, scale);
-            v.y = __fmul_rn(v.y, scale);
-            store(y, yType, (m0 + token) * w.n + n, bias ? __fadd_rn(v.x, b) : v.x);
-            if (token + 1 < tokens) {
-                store(y, yType, (m0 + token + 1) * w.n + n, bias ? __fadd_rn(v.y, b) : v.y);
+        }
+        for (int h = 0; h < 2 && token + h < tokens; h++) {
+            const int64_t to = (m0 + token + h) * w.n + n;
+            if (wide) {
+                store4(y, yType, to, v[h]);
+            } else {
+                for (int e = 0; e < 4 && n + e < w.n; e++) {
+                    store(y, yType, to + e, v[h][e]);
+                }
             }
         }
     }

@@ -38,6 +38,8 @@ final class W4FewProduct implements ProductKernel {
     private static final int HALF_RECORD = 64;
     private static final int QUARTER_RECORD = 32;
     private static final int MOST_SPLIT = 8;
+    /** More only hold up x behind the weights, but where two blocks share a multiprocessor and have long rows to go. */
+    private static final int STAGES = 4;
     private static final int MOST_STAGES = 12;
     private static final int MOST_SHARED = 227 << 10;
     /** Of a block where two share a multiprocessor. */
@@ -175,7 +177,8 @@ final class W4FewProduct implements ProductKernel {
     private int stages(MatrixShape w, RecordLayout.Sizes sizes, int split) {
         int room = (blocks == 1 ? MOST_SHARED : HALF_SHARED) - besides(w, sizes, split);
         long needed = Math.ceilDiv(Math.ceilDiv(sizes.spans(), (long) split), (long) parts);
-        return (int) Math.max(2, Math.min(Math.min(MOST_STAGES, needed), room / (partBytes(sizes) * parts)));
+        int most = blocks > 1 && needed > 2 * STAGES ? MOST_STAGES : STAGES;
+        return (int) Math.max(2, Math.min(Math.min(most, needed), room / (partBytes(sizes) * parts)));
     }
 
     /**
