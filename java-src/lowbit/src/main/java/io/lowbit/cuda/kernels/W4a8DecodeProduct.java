@@ -28,7 +28,7 @@ final class W4a8DecodeProduct implements ProductKernel {
     private static final int ENOUGH = 300;
     private static final int PROCESSORS = 132;
     /** Records of a block that are few enough. */
-    private static final int SPANS = 16;
+    private static final int SPANS = 32;
 
     private W4a8DecodeProduct() {}
 
@@ -71,7 +71,7 @@ final class W4a8DecodeProduct implements ProductKernel {
         return W4a8Kernel.takes(w, scaling) && shared(RecordLayout.Sizes.of(w), ROWS) <= MOST_SHARED;
     }
 
-    /** Until a warp has four records and there are blocks enough. */
+    /** Until a warp has eight records or fewer and there are blocks enough. */
     private static int split(RecordLayout.Sizes sizes) {
         int split = 1;
         while (split < MOST_SPLIT && sizes.spans() >= 2L * split * WARPS
