@@ -17,9 +17,11 @@ class EightBitsTest {
     }
 
     @Test
-    void fp8WeightsTakeFp8() {
+    void fp8WeightsTakeFp8AndInt4WeightsBoth() {
         assertEquals(List.of("fp8 e4m3 tensor w8a8 precise", "fp8 e4m3 tensor w8a8 fast"), names("fp8 e4m3 tensor"));
         assertEquals(List.of("fp8 e5m2 channel w8a8 precise", "fp8 e5m2 channel w8a8 fast"), names("fp8 e5m2 channel"));
+        assertEquals(List.of("int4 sym g128 w4a8 e4m3-row precise", "int4 sym g128 w4a8 e4m3-row fast", "int4 sym g128 w4a8 int8-row exact"),
+                names("int4 sym g128"));
         Scheme fp8 = SchemeNames.parse("fp8 e4m3 tensor").orElseThrow();
         assertEquals(List.of("fp8 e4m3 tensor w8a8 precise +quantize", "fp8 e4m3 tensor w8a8 fast +quantize"),
                 EightBits.of(fp8, true).stream().map(inputs -> inputs.name(fp8)).toList());
@@ -30,7 +32,7 @@ class EightBitsTest {
 
     @Test
     void aNameBeginsWithItsScheme() {
-        for (String label : List.of("fp8 e4m3 channel", "fp8 e4m3 tensor")) {
+        for (String label : List.of("fp8 e4m3 channel", "int4 sym g128")) {
             names(label).forEach(name -> assertEquals(label, EightBits.scheme(name)));
         }
         assertEquals("cublasLt fp8 tensor fast", EightBits.scheme("cublasLt fp8 tensor fast"));
@@ -47,8 +49,8 @@ class EightBitsTest {
             assertEquals(inputs == GpuPlan.Inputs.NATIVE || inputs == GpuPlan.Inputs.BOTH, plan.onPlain(fp8));
             assertEquals(switch (inputs) {
                 case NATIVE -> 2;
-                case QUANTIZED, WITHIN -> 1 + 2;
-                case BOTH -> 2 + 2;
+                case QUANTIZED, WITHIN -> 1 + 2 + 3;
+                case BOTH -> 2 + 2 + 3;
             }, plan.size());
         }
     }

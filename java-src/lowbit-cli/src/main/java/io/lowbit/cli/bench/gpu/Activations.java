@@ -50,7 +50,7 @@ final class Activations implements AutoCloseable {
         k = inputs;
         copies = count;
         quantized = scaling != null;
-        int8 = false;
+        int8 = scaling == ActivationScaling.ROW_INT8;
         width = scaling == null ? 0 : width(scaling, k);
         keepsCodes = everyCopy;
         xs.reserve(copies * xStep());

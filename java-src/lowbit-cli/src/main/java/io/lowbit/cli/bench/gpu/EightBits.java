@@ -17,10 +17,12 @@ import java.util.Locale;
  */
 record EightBits(ActivationScaling scaling, Accumulation accumulation, boolean within) {
     private static final String W8 = " w8a8 ";
+    private static final String W4 = " w4a8 ";
 
     /**
      * Those that are timed for weights of a scheme. FP8 weights take E4M3, scaled as the weights are: per tensor, per row for
-     * weights per channel, in blocks for blocks. Whether a device has a kernel for them only a layer knows.
+     * weights per channel, in blocks for blocks; INT4 weights take E4M3 or INT8 a row. Whether a device has a kernel for them only
+     * a layer knows.
      */
     static List<EightBits> of(Scheme scheme, boolean within) {
         if (scheme instanceof Scheme.Fp8 fp8) {
@@ -28,7 +30,10 @@ record EightBits(ActivationScaling scaling, Accumulation accumulation, boolean w
                     : List.of(new EightBits(scaling(fp8.grouping()), Accumulation.PRECISE, within),
                             new EightBits(scaling(fp8.grouping()), Accumulation.FAST, within));
         }
-        return List.of();
+        return !(scheme instanceof Scheme.Int4 int4) || !int4.symmetric() || !(int4.grouping() instanceof Grouping.PerGroup group) || group.size() % 128 != 0
+                ? List.of()
+                : List.of(new EightBits(ActivationScaling.ROW, Accumulation.PRECISE, within), new EightBits(ActivationScaling.ROW, Accumulation.FAST, within),
+                        new EightBits(ActivationScaling.ROW_INT8, Accumulation.EXACT, within));
     }
 
     private static ActivationScaling scaling(Grouping grouping) {
@@ -39,14 +44,14 @@ record EightBits(ActivationScaling scaling, Accumulation accumulation, boolean w
         };
     }
 
-    /** A contender's name: {@code fp8 e4m3 tensor w8a8 fast}. */
+    /** A contender's name: {@code fp8 e4m3 tensor w8a8 fast}, {@code int4 sym g128 w4a8 e4m3-row fast}, {@code int4 sym g128 w4a8 int8-row exact}. */
     String name(Scheme scheme) {
-        return scheme.label() + W8 + accumulation.name().toLowerCase(Locale.ROOT) + (within ? " +quantize" : "");
+        return scheme.label() + (scheme instanceof Scheme.Fp8 ? W8 : W4 + scaling.label() + " ") + accumulation.name().toLowerCase(Locale.ROOT) + (within ? " +quantize" : "");
     }
 
     /** The scheme's part of a contender's name. */
     static String scheme(String name) {
-        int at = name.indexOf(W8);
+        int at = Math.max(name.indexOf(W8), name.indexOf(W4));
         return at < 0 ? name : name.substring(0, at);
     }
 }

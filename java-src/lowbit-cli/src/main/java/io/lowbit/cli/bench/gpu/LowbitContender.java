@@ -92,10 +92,9 @@ final class LowbitContender implements Contender {
             kernel = first.kernel(a.m(), dtype, dtype);
             return;
         }
-        try {
-            kernel = first.kernel(a.m(), dtype, dtype, scaling, inputs.accumulation());
-        } catch (IllegalArgumentException e) {
-            throw new NoProductException(e.getMessage());
+        kernel = first.kernel(a.m(), dtype, dtype, scaling, inputs.accumulation());
+        if (kernel == null) {
+            throw new NoProductException("no kernel for " + scaling.label() + " activations and " + shape.scheme().label() + " weights here");
         }
         release();
         for (int i = 0; i < a.copies(); i++) {
