@@ -1,9 +1,11 @@
 package io.lowbit.cuda;
 
 import io.lowbit.cuda.kernels.Architecture;
+import io.lowbit.cuda.kernels.Catalogue;
 import io.lowbit.cuda.kernels.KernelChoice;
 import io.lowbit.cuda.kernels.MatrixShape;
 import io.lowbit.cuda.kernels.ProductKernel;
+import io.lowbit.cuda.kernels.WeightLayout;
 import io.lowbit.quant.ActivationScaling;
 import io.lowbit.quant.QuantizeOptions;
 import io.lowbit.quant.QuantizedMatrix;
@@ -23,7 +25,7 @@ import java.util.Map;
  *
  * <p>Arguments: {@code quick}, two products of each kernel and scheme: few rows of x with long rows of W, and many with short
  * ones. {@code fast}, without the exact kernels that read any layout, which {@code lowbit selftest} runs over the same schemes
- * and racecheck makes slow.
+ * and racecheck makes slow. Names of layouts: those alone, so that several processes share the work.
  */
 final class KernelSweep {
     private static final DType[] TYPES = {DType.BF16, DType.F32, DType.F16};
@@ -48,8 +50,12 @@ final class KernelSweep {
     public static void main(String[] args) {
         List<String> words = List.of(args);
         KernelSweep sweep = new KernelSweep(words.contains("quick"), words.contains("fast"));
+        List<String> layouts = Catalogue.layouts().stream().map(WeightLayout::name).filter(words::contains).toList();
         for (Architecture architecture : Gpu.architectures().toList()) {
             for (LayoutChoice choice : LayoutChoice.all(architecture)) {
+                if (!layouts.isEmpty() && !layouts.contains(choice.layout().name())) {
+                    continue;
+                }
                 try (CudaBackend backend = CudaBackend.open(0, architecture, choice.choice())) {
                     for (Scheme scheme : Schemes.ALL) {
                         sweep.products(architecture, choice, backend, scheme);

@@ -87,7 +87,7 @@ CALL(cuFuncSetAttribute, void* function, int attribute, int value) { IN_CONTEXT;
 // when it is next waited for.
 static int launch(void** arguments) {
     IN_CONTEXT;
-    if (*(ptr*)arguments[1] == 0x1000) {
+    if (arguments[1] && *(ptr*)arguments[1] == 0x1000) {
         broken = 700;
     }
     return 0;
