@@ -9,6 +9,7 @@ import io.lowbit.quant.QuantizedMatrix;
 import io.lowbit.quant.Scheme;
 import io.lowbit.tensor.DType;
 import io.lowbit.tensor.Tensor;
+import java.util.Objects;
 import java.util.stream.IntStream;
 
 /** The product in double precision, and the bound every product has to keep. */
@@ -39,10 +40,15 @@ final class Products {
         int n = w.length;
         IntStream elements = IntStream.range(0, x.length * n);
         boolean large = (long) x.length * n * w[0].length > LARGE;
-        (large ? elements.parallel() : elements).forEach(i -> check(what, w, x, bias, y, operandRounding, i / n, i % n));
+        String wrong = (large ? elements.parallel() : elements).mapToObj(i -> wrong(w, x, bias, y, operandRounding, i / n, i % n))
+                .filter(Objects::nonNull).findFirst().orElse(null);
+        if (wrong != null) {
+            fail(what + " " + wrong);
+        }
     }
 
-    private static void check(String what, double[][] w, double[][] x, Tensor bias, Tensor y, double operandRounding, int m, int j) {
+    /** What is wrong with y[m, j]; null where it is within the bound. */
+    private static String wrong(double[][] w, double[][] x, Tensor bias, Tensor y, double operandRounding, int m, int j) {
         double sum = bias == null ? 0 : bias.getFloat(j);
         double magnitude = Math.abs(sum);
         for (int k = 0; k < w[j].length; k++) {
@@ -52,9 +58,8 @@ final class Products {
         }
         double got = y.getFloat((long) m * w.length + j);
         double bound = ((w[j].length + 2) * 0x1p-24 + operandRounding) * magnitude + rounding(y.dtype(), sum);
-        if (!(Math.abs(got - sum) <= bound)) {
-            fail(what + " y[" + m + ", " + j + "] = " + got + ", in double " + sum + ": off by " + Math.abs(got - sum) + ", allowed " + bound);
-        }
+        return Math.abs(got - sum) <= bound ? null
+                : "y[" + m + ", " + j + "] = " + got + ", in double " + sum + ": off by " + Math.abs(got - sum) + ", allowed " + bound;
     }
 
     /**
