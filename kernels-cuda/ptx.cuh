@@ -66,7 +66,7 @@ __device__ __forceinline__ uint32_t shared_address(const void* p) {
     return uint32_t(__cvta_generic_to_shared(p));
 }
 
-__device__ __forceinline__ uint32_t load_shared(uint32_t shared) {
+__device__ __forceinline__ uint32_t load_shared1(uint32_t shared) {
     uint32_t v;
     asm volatile("ld.shared.u32 %0, [%1];" : "=r"(v) : "r"(shared));
     return v;

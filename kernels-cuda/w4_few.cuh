@@ -180,7 +180,7 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
         };
         const auto loadScales = [&](int step) {  // early, what needs no arithmetic
             const int index = GROUPS == 1 ? 0 : step / (8 / GROUPS);
-            return MODE == SCALE_16    ? uint2{load_shared(at + scaleAt + index * BAND * 2), 0}
+            return MODE == SCALE_16    ? uint2{load_shared1(at + scaleAt + index * BAND * 2), 0}
                    : MODE == SCALE_F32 ? load_shared2(at + scaleAt + index * BAND * 4)
                                        : uint2{0, 0};
         };
