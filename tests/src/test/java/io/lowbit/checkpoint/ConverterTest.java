@@ -39,6 +39,8 @@ class ConverterTest {
     @CsvSource({
         "awq/gemm_g128, gptq_v2:compressed-tensors:awq",
         "awq/gemm_g64, compressed-tensors:gptq:gptq_v2:awq",
+        "awq/gemm_g128, awq_gemv:awq",
+        "awq/gemm_g64, gptq_v2:awq_gemv:compressed-tensors:awq_gemv:awq",
         "gptq/asym_g64.v2, compressed-tensors:awq:gptq_v2",
         "gptq/asym_g64.v1, awq:gptq_v1",
         "gptq/sym_g128.v1, compressed-tensors:gptq",

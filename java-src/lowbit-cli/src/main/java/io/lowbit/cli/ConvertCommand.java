@@ -28,7 +28,7 @@ final class ConvertCommand implements Callable<Integer> {
     private Path out;
 
     @Option(names = "--layout", paramLabel = "L", required = true,
-            description = "bitsandbytes, compressed-tensors, fp8, gguf, gptq (version 1 where symmetric, else 2), gptq_v1, gptq_v2, awq, modelopt, gpt-oss.")
+            description = "bitsandbytes, compressed-tensors, fp8, gguf, gptq (version 1 where symmetric, else 2), gptq_v1, gptq_v2, awq, awq_gemv, modelopt, gpt-oss.")
     private String layout;
 
     @Option(names = "--plain-scales", description = "bitsandbytes: nested scales become plain ones.")

@@ -26,9 +26,33 @@ import java.util.Map;
  * Zero points are stored as they are.
  */
 final class AwqLayout implements Layout {
+    private static final String GEMV = "awq_gemv";
+
+    private final String name;
+
+    AwqLayout() {
+        this("awq");
+    }
+
+    /** @param name {@code awq} writes GEMM, {@code awq_gemv} GEMV; either reads both */
+    AwqLayout(String name) {
+        this.name = name;
+    }
+
     @Override
     public String name() {
-        return "awq";
+        return name;
+    }
+
+    private boolean gemv() {
+        return name.equals(GEMV);
+    }
+
+    /** Z, words of zero points a row, as AutoAWQ pads them for its kernels. */
+    private static long zeroWords(Scheme.Int4 s, long k) {
+        long words = Math.ceilDiv(s.grouping().scaleCols(k), 8L);
+        long multiple = !(s.grouping() instanceof Grouping.PerGroup g) || g.size() >= 128 ? 1 : g.size() == 64 ? 2 : 4;
+        return Math.ceilDiv(words, multiple) * multiple;
     }
 
     /** True where the shapes of a layer's parts are AWQ's and not GPTQ's. */
@@ -148,6 +172,18 @@ final class AwqLayout implements Layout {
         return out;
     }
 
+    /** Each row with zeros behind it, up to {@code columns} elements of {@code dtype}. */
+    private static Tensor padded(Tensor t, DType dtype, long columns, Arena arena) {
+        long n = t.dim(0);
+        Tensor out = Tensor.allocate(arena, dtype, n, columns);
+        long bytes = n == 0 ? 0 : t.data().byteSize() / n;
+        long to = n == 0 ? 0 : out.data().byteSize() / n;
+        for (long row = 0; row < n; row++) {
+            MemorySegment.copy(t.data(), row * bytes, out.data(), row * to, bytes);
+        }
+        return out;
+    }
+
     @Override
     public String refusal(LayerInfo info) {
         Scheme scheme = info.scheme();
@@ -162,7 +198,13 @@ final class AwqLayout implements Layout {
         if (s.symmetric()) {
             return "it holds INT4 with zero points only; use --asymmetric";
         }
-        if (n % 8 != 0) {
+        if (gemv() && k % 8 != 0) {
+            return "K = " + k + " is no multiple of 8, which its words demand; --exclude the layer";
+        }
+        if (gemv() && s.grouping() instanceof Grouping.PerGroup g && g.size() < 128 && g.size() != 64 && g.size() != 32) {
+            return "it has groups of 32, 64, 128 and more; use --group 128 or layout awq";
+        }
+        if (!gemv() && n % 8 != 0) {
             return "N = " + n + " is no multiple of 8, which its words demand; --exclude the layer";
         }
         if (s.scaleType() == DType.F32) {
@@ -182,6 +224,13 @@ final class AwqLayout implements Layout {
         Scheme.Int4 s = (Scheme.Int4) scheme;
         long groups = s.grouping().scaleCols(k);
         Map<String, TensorSpec> out = new LinkedHashMap<>();
+        if (gemv()) {
+            long z = zeroWords(s, k);
+            out.put(layer + ".qweight", TensorSpec.of(DType.I32, n, k / 8));
+            out.put(layer + ".qzeros", TensorSpec.of(DType.I32, n, z));
+            out.put(layer + ".scales", TensorSpec.of(s.scaleType(), n, 8 * z));
+            return out;
+        }
         out.put(layer + ".qweight", TensorSpec.of(DType.I32, k, n / 8));
         out.put(layer + ".qzeros", TensorSpec.of(DType.I32, groups, n / 8));
         out.put(layer + ".scales", TensorSpec.of(s.scaleType(), groups, n));
@@ -192,6 +241,13 @@ final class AwqLayout implements Layout {
     public Map<String, Tensor> write(String layer, QuantizedMatrix m, LayerInfo info, Arena arena) {
         require(m, info);
         Map<String, Tensor> out = new LinkedHashMap<>();
+        if (gemv()) {
+            long z = zeroWords((Scheme.Int4) m.scheme(), m.k());
+            out.put(layer + ".qweight", new Tensor(DType.I32, Shape.of(m.n(), m.k() / 8), m.codes().data()));
+            out.put(layer + ".qzeros", padded(m.zeros(), DType.I32, z, arena));
+            out.put(layer + ".scales", padded(m.scales(), m.scales().dtype(), 8 * z, arena));
+            return out;
+        }
         out.put(layer + ".qweight", PackedWords.packNibbles(m.codes(), m.k(), PackedWords.AWQ_FIELD, arena));
         out.put(layer + ".qzeros", PackedWords.packNibbles(m.zeros(), m.scales().dim(1), PackedWords.AWQ_FIELD, arena));
         out.put(layer + ".scales", PackedWords.transpose(m.scales(), arena));
@@ -207,7 +263,7 @@ final class AwqLayout implements Layout {
         out.put("bits", 4);
         out.put("group_size", s.grouping() instanceof Grouping.PerGroup g ? g.size() : -1);
         out.put("zero_point", true);
-        out.put("version", "gemm");
+        out.put("version", gemv() ? "gemv" : "gemm");
         out.put("modules_to_not_convert", skipped.isEmpty() ? null : skipped);
         return out;
     }

@@ -82,7 +82,7 @@ public final class CheckpointConverter {
     private static String cure(String layout) {
         String scheme = switch (layout) {
             case "bitsandbytes" -> "nf4";
-            case "awq" -> "int4 --asymmetric";
+            case "awq", "awq_gemv" -> "int4 --asymmetric";
             case "gptq", "gptq_v1", "gptq_v2" -> "int4";
             case "gguf" -> "\"int4 sym g32\"";
             case "modelopt" -> "nvfp4";

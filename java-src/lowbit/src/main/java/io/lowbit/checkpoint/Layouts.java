@@ -19,7 +19,7 @@ public final class Layouts {
             new GptqLayout("gptq"), new AwqLayout(), new Fp8Layout(true), new ModelOptLayout(), new GptOssLayout(), new BnbInt8Layout());
 
     /** Only written: what they write, the first of their kind reads. */
-    private static final List<Layout> VARIANTS = List.of(new GptqLayout("gptq_v1"), new GptqLayout("gptq_v2"));
+    private static final List<Layout> VARIANTS = List.of(new GptqLayout("gptq_v1"), new GptqLayout("gptq_v2"), new AwqLayout("awq_gemv"));
 
     private final Checkpoint checkpoint;
     private final Map<String, Layout> byLayer = new LinkedHashMap<>();

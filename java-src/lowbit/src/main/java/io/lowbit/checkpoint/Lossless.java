@@ -27,7 +27,7 @@ final class Lossless {
     private static Scheme.Int4 int4(Scheme.Int4 s, long k, String target) {
         Grouping whole = s.grouping() == Grouping.TENSOR ? Grouping.CHANNEL : s.grouping();
         return switch (target) {
-            case "awq" -> new Scheme.Int4(whole, false, s.scaleType() == DType.F32 ? DType.F16 : s.scaleType());
+            case "awq", "awq_gemv" -> new Scheme.Int4(whole, false, s.scaleType() == DType.F32 ? DType.F16 : s.scaleType());
             case "gguf" -> new Scheme.Int4(k % 32 == 0 ? Grouping.group(32) : whole, true, DType.F16);
             case "gptq", "gptq_v1", "gptq_v2" -> new Scheme.Int4(whole, s.symmetric(), s.scaleType());
             default -> s.symmetric() ? s : new Scheme.Int4(whole, false, s.scaleType());
