@@ -14,7 +14,8 @@
 // order: the order of every sum is fixed.
 //
 // What bounds it is the instructions of unpacking, so everything that a scheme settles is settled when compiled: GROUPS is
-// 1 (a scale for each 128 columns or more), 2 (for 64), or 4, which also serves all others (the scale is looked up for each 32).
+// 1 (a scale for each 128 columns or more), 2 (for 64), or 4 (for 32; but for INT4's scales in 16 bits it serves all others too, the
+// scale is looked up for each 32).
 // With 128 tokens there are no registers for two sets of sums: the weight, code − zero, is scaled before it is multiplied, and
 // rounded to the type of x (one scale for each 128 columns or more alone, and it has the type of x or x is BF16).
 #pragma once
@@ -224,7 +225,7 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
             uint32_t a[2][2][4], zero[2] = {minus_zero<T>(8), minus_zero<T>(8)};
             const auto unpack = [&](int unit) {
                 if (ZEROS && unit * GROUPS % 4 == 0) {
-                    const uint32_t there = load_shared_u16(at + zeroAt + (GROUPS < 4 ? unit * GROUPS / 4 : unit * 2 >> shift) * BAND);
+                    const uint32_t there = load_shared_u16(at + zeroAt + (GROUPS < 4 || MODE == SCALE_16 ? unit * GROUPS / 4 : unit * 2 >> shift) * BAND);
                     const uint32_t both = w.zeroOffset ? there : 0x808;
                     zero[0] = minus_zero<T>(both & 0xff);
                     zero[1] = minus_zero<T>(both >> 8);

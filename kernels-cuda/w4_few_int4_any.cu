@@ -1,5 +1,5 @@
 // architectures: 90a
-// w4_few.cuh for INT4 in groups of 32 columns, and with f32 scales.
+// w4_few.cuh for INT4 with f32 scales.
 #include "w4_few.cuh"
 
 FEW_TYPES(int4_any, 16, 1, 2, 2, false, SCALE_16_F32, 4, true)

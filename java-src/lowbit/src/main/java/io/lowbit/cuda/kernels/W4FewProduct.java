@@ -117,8 +117,10 @@ final class W4FewProduct implements ProductKernel {
                 if (s.symmetric() && size == 0) {
                     yield "int4";
                 }
-                yield size == QUARTER_RECORD || s.scaleType() == DType.F32 ? "int4_any"
-                        : size == HALF_RECORD ? "int4_g64" : s.symmetric() ? "int4" : "int4_zeros";
+                if (s.scaleType() == DType.F32) {
+                    yield "int4_any";
+                }
+                yield size == QUARTER_RECORD ? "int4_g32" : size == HALF_RECORD ? "int4_g64" : s.symmetric() ? "int4" : "int4_zeros";
             }
             case Scheme.Bnb4 s -> s.blockSize() != HALF_RECORD ? "table_any" : s.doubleQuant() ? "table_nested" : "table_f32";
             default -> "table_any";
@@ -132,6 +134,7 @@ final class W4FewProduct implements ProductKernel {
             case "int4" -> groups <= 1;
             case "int4_zeros" -> groups == 1;
             case "int4_g64" -> groups == 2;
+            case "int4_g32" -> groups == 4;
             case "int4_any" -> groups > 0;
             default -> true;
         };

@@ -1,0 +1,11 @@
+// architectures: 90a
+// w4_few.cuh for INT4 in groups of 32 columns.
+#include "w4_few.cuh"
+
+FEW_TYPES(int4_g32, 16, 1, 2, 2, false, SCALE_16, 4, true)
+FEW_TYPES(int4_g32, 16, 2, 1, 2, false, SCALE_16, 4, true)
+FEW_TYPES(int4_g32, 32, 2, 1, 2, false, SCALE_16, 4, true)
+FEW_TYPES(int4_g32, 32, 4, 1, 1, false, SCALE_16, 4, true)
+FEW_TYPES(int4_g32, 64, 2, 1, 1, false, SCALE_16, 4, true)
+FEW_TYPES(int4_g32, 64, 3, 1, 1, false, SCALE_16, 4, true)
+FEW_TYPES(int4_g32, 64, 4, 1, 1, false, SCALE_16, 4, true)
