@@ -90,7 +90,7 @@ struct GemmShape {
     // BLOCK: the scales of a few steps, those of x, then that of w. Else the scales of w, for each consumer.
     static constexpr int SLOTS = MR == 2 ? 2 : 4, SLOT_BYTES = TILE_M * 4 + 16;
     static constexpr int BARRIERS = SCALES + (MODE == BLOCK ? SLOTS * SLOT_BYTES : 2 * TILE_N * 4);
-    static constexpr int BYTES = BARRIERS + (2 * STAGES + 4 + (MODE == BLOCK ? 2 * SLOTS : 0)) * 8;
+    static constexpr int BYTES = BARRIERS + (2 * STAGES + 4 + (MODE == BLOCK ? SLOTS : 0)) * 8;
     static_assert(BYTES <= 232448, "shared memory of a block");
     static_assert(MODE != BLOCK || 128 % TILE_N == 0, "one scale of w for the columns of a tile");
 };
@@ -105,7 +105,7 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
     using S = GemmShape<MR, TILE_N, STAGES, CLUSTER, MODE>;
     extern __shared__ __align__(1024) uint8_t smem[];
     const uint32_t base = shared_address(smem);
-    const uint32_t full = base + S::BARRIERS, empty = full + 8 * STAGES, staged = empty + 8 * STAGES, turn = staged + 16, scaled = turn + 16, used = scaled + 8 * S::SLOTS;
+    const uint32_t full = base + S::BARRIERS, empty = full + 8 * STAGES, staged = empty + 8 * STAGES, turn = staged + 16, scaled = turn + 16;
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     const uint32_t rank = CLUSTER > 1 ? cluster_rank() : 0;
 
@@ -151,7 +151,6 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
         if (MODE == BLOCK) {
             for (int i = 0; i < S::SLOTS; i++) {
                 barrier_init(scaled + 8 * i, 32);
-                barrier_init(used + 8 * i, 8);
             }
         }
         barrier_init_done();
@@ -233,11 +232,22 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                 const float *x = p.xScales + uint64_t(m0 + lane) * p.xScaleRow, *w = p.wScales + uint64_t(min(n0, p.n - 1) / 128) * p.wScaleRow;
                 for (uint32_t s = 0; s < steps; s++, it++) {
                     const uint32_t to = base + S::SCALES + it % S::SLOTS * S::SLOT_BYTES;
-                    barrier_wait(used + 8 * (it % S::SLOTS), it / S::SLOTS + 1 & 1);
-                    const float* from = x;
+                    if (it >= S::SLOTS) {
+                        const uint32_t last = it - S::SLOTS;
+                        barrier_wait(empty + 8 * (last % STAGES), last / STAGES & 1);
+                    }
+                    if (p.xScaleRow == 1) {
+#pragma unroll
+                        for (int i = 0; i < S::TILE_M / 32; i++) {
+                            if (m0 + lane + 32 * i < p.m) {
+                                copy_float(to + (lane + 32 * i) * 4, x + 32 * i);
+                            }
+                        }
+                    } else {  // one for all rows
 #pragma unroll 1
-                    for (uint32_t i = lane; i < S::TILE_M && m0 + i < p.m; i += 32, from += 32 * p.xScaleRow) {
-                        copy_float(to + i * 4, from);
+                        for (int i = lane; i < S::TILE_M; i += 32) {
+                            copy_float(to + i * 4, x);
+                        }
                     }
                     if (lane == 0) {
                         copy_float(to + S::TILE_M * 4, w);
@@ -274,33 +284,6 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                                  "l"(p.wScales + uint64_t(n) * p.wScaleRow)
                                  : "memory");
                 }
-            }
-            // BLOCK: scales of this step, and those of the next one as they lie. What is asked for after a multiplication has been
-            // issued comes late, since issuing waits for the tensor cores; so it is for the next step.
-            float scale[2 * MR], nextX[2 * MR], nextW = 0.f;
-            const auto load_scales = [&]() {
-                const uint32_t slot = base + S::SCALES + it % S::SLOTS * S::SLOT_BYTES;
-                barrier_wait(scaled + 8 * (it % S::SLOTS), it / S::SLOTS & 1);
-                nextW = load_shared(slot + S::TILE_M * 4);
-#pragma unroll
-                for (int i = 0; i < 2 * MR; i++) {
-                    nextX[i] = load_shared(slot + (consumer * 64 * MR + i / 2 * 64 + i % 2 * 8 + row + g) * 4);
-                }
-            };
-            const auto take_scales = [&]() {
-#pragma unroll
-                for (int i = 0; i < 2 * MR; i++) {
-                    scale[i] = __fmul_rn(nextX[i], nextW);
-                }
-                __syncwarp();
-                if (lane == 0) {
-                    barrier_arrive(used + 8 * (it % S::SLOTS));
-                }
-                it++;
-            };
-            if (MODE == BLOCK) {
-                load_scales();
-                take_scales();
             }
             const auto operands = [&](uint64_t& a, uint64_t& b) {
                 const uint32_t x = base + stage * S::STAGE_BYTES;
@@ -345,12 +328,53 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                 }
                 wgmma_wait<0>();
                 release<CLUSTER>(before, lane);
-            } else {
+            } else if (MODE == PRECISE) {
+                // What a consumer does between the end of a multiplication and the start of its next one is time lost, so everything but
+                // the additions stands between the instructions of a multiplication, which wait for the tensor cores anyway.
+                barrier_wait(full + 8 * stage, parity);
+                uint64_t a, b;
+                operands(a, b);
+                uint32_t before = 0;
 #pragma unroll 1
                 for (uint32_t s = 0; s < steps; s++) {
+                    uint64_t nextA = a, nextB = b;
+#pragma unroll
+                    for (int mr = 0; mr < MR; mr++) {
+                        wgmma_fence();
+#pragma unroll
+                        for (int i = 0; i < STEP_K / 32; i++) {
+                            Wgmma<TILE_N>::template add<T>(part, a + 2 * i + 512 * mr, b + 2 * i, i);
+                            if (i == 0 && mr == 0 && s > 0) {
+                                release<CLUSTER>(before, lane);
+                            }
+                            if (i == 1 && mr == MR - 1) {
+                                before = empty + 8 * stage;
+                                next_stage();
+                                if (s + 1 < steps) {
+                                    barrier_wait(full + 8 * stage, parity);
+                                }
+                                operands(nextA, nextB);
+                            }
+                        }
+                        wgmma_commit();
+                        wgmma_wait<0>();
+#pragma unroll
+                        for (int i = 0; i < TILE_N / 2; i++) {
+                            sum[mr][i] = __fadd_rn(part[i], sum[mr][i]);
+                        }
+                    }
+                    a = nextA;
+                    b = nextB;
+                }
+                release<CLUSTER>(before, lane);
+            } else {
+                // Loads of the scales between the instructions of a multiplication, or for the next one, made it slower.
+#pragma unroll 1
+                for (uint32_t s = 0; s < steps; s++, it++) {
                     barrier_wait(full + 8 * stage, parity);
                     uint64_t a, b;
                     operands(a, b);
+                    float scale[2 * MR];
 #pragma unroll
                     for (int mr = 0; mr < MR; mr++) {
                         wgmma_fence();
@@ -359,8 +383,14 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                             Wgmma<TILE_N>::template add<T>(part, a + 2 * i + 512 * mr, b + 2 * i, i);
                         }
                         wgmma_commit();
-                        if (MODE == BLOCK && mr == MR - 1 && s + 1 < steps) {
-                            load_scales();
+                        if (mr == 0) {
+                            const uint32_t slot = base + S::SCALES + it % S::SLOTS * S::SLOT_BYTES;
+                            barrier_wait(scaled + 8 * (it % S::SLOTS), it / S::SLOTS & 1);
+                            const float w = load_shared(slot + S::TILE_M * 4);
+#pragma unroll
+                            for (int i = 0; i < 2 * MR; i++) {
+                                scale[i] = __fmul_rn(load_shared(slot + (consumer * 64 * MR + i / 2 * 64 + i % 2 * 8 + row + g) * 4), w);
+                            }
                         }
                         wgmma_wait<0>();
                         if (mr == MR - 1) {
@@ -368,11 +398,8 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                         }
 #pragma unroll
                         for (int i = 0; i < TILE_N / 2; i++) {
-                            sum[mr][i] = MODE == BLOCK ? __fmaf_rn(part[i], scale[2 * mr + i / 2 % 2], sum[mr][i]) : __fadd_rn(part[i], sum[mr][i]);
+                            sum[mr][i] = __fmaf_rn(part[i], scale[2 * mr + i / 2 % 2], sum[mr][i]);
                         }
-                    }
-                    if (MODE == BLOCK && s + 1 < steps) {
-                        take_scales();
                     }
                     next_stage();
                 }

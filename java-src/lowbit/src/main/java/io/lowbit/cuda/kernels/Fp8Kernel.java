@@ -130,7 +130,7 @@ final class Fp8Kernel implements ProductKernel {
         int slots = rows == 256 ? 2 : 4;
         boolean blocks = scales == Scales.BLOCKS;
         int shared = stages * (rows + columns) * STEP_K + rows / 128 * Math.ceilDiv(columns, 64) * 8192
-                + (blocks ? slots * (4 * rows + 16) : 8 * columns) + 8 * (2 * stages + 4 + (blocks ? 2 * slots : 0));
+                + (blocks ? slots * (4 * rows + 16) : 8 * columns) + 8 * (2 * stages + 4 + (blocks ? slots : 0));
         return new Fp8Kernel(Family.GEMM, accumulation, scales, rows, columns, stages, cluster, 1, shared, GEMM_THREADS);
     }
 
