@@ -368,7 +368,7 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                 }
                 release<CLUSTER>(before, lane);
             } else {
-                // Loads of the scales between the instructions of a multiplication, or for the next one, made it slower.
+                // Here the waits as above, and scales read between the instructions or one step ahead, made it slower.
 #pragma unroll 1
                 for (uint32_t s = 0; s < steps; s++, it++) {
                     barrier_wait(full + 8 * stage, parity);

@@ -7,7 +7,7 @@ package io.lowbit.quant;
  * stays in their accumulator loses what lies below; f32 would keep 24.
  *
  * <p>Seen on one H100 with normal operands and K up to 2064, the largest |y − y₆₄| / Σ|x||w| over 17 million sums: FAST
- * 4.6·10⁻⁴, PRECISE 1.6·10⁻⁴, with scales for every 128 of K 2.9·10⁻⁴. What can be promised in the worst case is far more:
+ * 6.5·10⁻⁴, PRECISE 1.6·10⁻⁴, with scales for every 128 of K 2.9·10⁻⁴. What can be promised in the worst case is far more:
  * up to 2⁻¹³ for each term that a larger one in the same accumulator cuts off, so K·2⁻¹³ for FAST and 128·2⁻¹³ for PRECISE.
  * Sums of one sign over a long K are where the two part; there take PRECISE.
  */
