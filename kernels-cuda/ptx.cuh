@@ -90,6 +90,21 @@ __device__ __forceinline__ uint4 load_shared4(uint32_t shared) {
     return v;
 }
 
+// 16 bytes from global to shared memory while the thread goes on; bytes from `bytes` (0 … 16) on are zero. Through the L2 alone.
+__device__ __forceinline__ void copy_async16(uint32_t shared, const void* global, uint32_t bytes) {
+    asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(shared), "l"(global), "r"(bytes) : "memory");
+}
+
+// Closes a group of a thread's copies, be it empty; waits until all groups but the newest N are there.
+__device__ __forceinline__ void copy_async_commit() {
+    asm volatile("cp.async.commit_group;" ::: "memory");
+}
+
+template <int N>
+__device__ __forceinline__ void copy_async_wait() {
+    asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");
+}
+
 // Programmatic dependent launch: what comes before the wait must not touch what earlier kernels write.
 __device__ __forceinline__ void griddepcontrol_wait() {
     asm volatile("griddepcontrol.wait;" ::: "memory");

@@ -1,0 +1,204 @@
+package io.lowbit.cuda.kernels;
+
+import io.lowbit.cuda.driver.Function;
+import io.lowbit.cuda.driver.LaunchConfig;
+import io.lowbit.cuda.driver.Stream;
+import io.lowbit.quant.ActivationScaling;
+import io.lowbit.quant.Grouping;
+import io.lowbit.quant.Scheme;
+import io.lowbit.tensor.DType;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.List;
+
+/**
+ * 4-bit weights in records with BF16 or F16 activations on Ada: {@code w4_mma.cuh}. The 8 warps of a block share a band of 64
+ * rows of W and cut K; where there are few blocks, several cut K further and add their sums in the stream's workspace.
+ *
+ * <p>INT4, MXFP4 and NVFP4 round no operand. The values of NF4 and FP4 are rounded to the type of x.
+ */
+final class W4MmaProduct implements ProductKernel {
+    /** By rows of x of a block, parts of K of a block, µs of a stage: argued in {@code kernels-cuda/NOTES.md}, not measured. */
+    static final List<W4MmaProduct> ALL = List.of(new W4MmaProduct(8, 4, 0.4), new W4MmaProduct(16, 4, 0.9), new W4MmaProduct(32, 2, 0.9),
+            new W4MmaProduct(64, 2, 1.8));
+
+    private static final int WARPS = 8;
+    private static final int MOST_SPLIT = 8;
+    private static final int MOST_STAGES = 4;
+    /** Shared memory of a block: 99 KiB, less what the kernel keeps of its own. */
+    private static final int MOST_SHARED = (99 << 10) - 128;
+    private static final int TABLE_BYTES = 256 * 8 * 4;
+    private static final int MAP_BYTES = 4 * 256;
+    private static final long MOST_BLOCKS = Integer.MAX_VALUE;
+
+    /** µs that a block takes besides its stages, and what adding the sums of several takes. */
+    private static final double START = 2;
+    private static final double ADDING = 1.5;
+    /** Bytes that the memory gives to each multiprocessor in a µs: 1.0 TB/s for 128, 0.86 TB/s for 142. */
+    private static final double BYTES = 7000;
+
+    private final int tokens;
+    private final int parts;
+    private final double stage;
+
+    private W4MmaProduct(int tokens, int parts, double stage) {
+        this.tokens = tokens;
+        this.parts = parts;
+        this.stage = stage;
+    }
+
+    @Override
+    public String name() {
+        return "w4-mma-" + tokens;
+    }
+
+    @Override
+    public String file(Scheme scheme) {
+        return "w4_mma_" + (takes(scheme) ? kind(scheme) : "int4");
+    }
+
+    @Override
+    public String description() {
+        return tokens + " rows of x, 64 rows of W, K cut over " + parts + " groups of warps and up to " + MOST_SPLIT
+                + " blocks, mma.sync m16n8k16, cp.async, f32 sums scaled by group";
+    }
+
+    @Override
+    public List<String> entries(Scheme scheme) {
+        return takes(scheme) ? List.of(entry(scheme, DType.BF16), entry(scheme, DType.F16)) : List.of();
+    }
+
+    private static boolean takes(Scheme scheme) {
+        return scheme instanceof Scheme.Int4 || scheme instanceof Scheme.Bnb4 || scheme instanceof Scheme.Mxfp4 || scheme instanceof Scheme.Nvfp4;
+    }
+
+    private static String kind(Scheme scheme) {
+        return switch (scheme) {
+            case Scheme.Int4 s -> s.scaleType() == DType.F32 || s.grouping() instanceof Grouping.PerGroup g && g.size() < RecordLayout.SPAN
+                    ? "int4_fine" : "int4";
+            case Scheme.Bnb4 s -> s.doubleQuant() ? "table_nested" : "table_f32";
+            default -> "table_byte";
+        };
+    }
+
+    private String entry(Scheme scheme, DType x) {
+        return "w4mma" + tokens + "_" + kind(scheme) + (x == DType.BF16 ? "_bf16" : "_f16");
+    }
+
+    @Override
+    public boolean runsOn(Architecture architecture) {
+        return architecture == Architecture.SM89;
+    }
+
+    @Override
+    public WeightLayout layout(MatrixShape w) {
+        return RecordLayout.INSTANCE;
+    }
+
+    @Override
+    public boolean supports(MatrixShape w, DType x, DType y, ActivationScaling scaling) {
+        return scaling == null && (x == DType.BF16 || x == DType.F16) && RecordLayout.INSTANCE.fits(w);
+    }
+
+    @Override
+    public double operandRounding(Scheme scheme, DType x) {
+        return W4DecodeProduct.INSTANCE.operandRounding(scheme, x);
+    }
+
+    private int stageBytes(RecordLayout.Sizes sizes) {
+        return parts * (tokens * RecordLayout.SPAN * 2 + sizes.recordBytes());
+    }
+
+    private static int besides(Scheme scheme, RecordLayout.Sizes sizes) {
+        return (scheme instanceof Scheme.Int4 ? 0 : TABLE_BYTES) + (sizes.scaleMode() == RecordLayout.SCALE_NESTED ? MAP_BYTES : 0);
+    }
+
+    /** At least two fit: the largest records have 5376 bytes. */
+    private int stages(Scheme scheme, RecordLayout.Sizes sizes) {
+        return Math.min(MOST_STAGES, (MOST_SHARED - besides(scheme, sizes)) / stageBytes(sizes));
+    }
+
+    /** Blocks that cut K: the number with which the product takes least time, as far as this simple reckoning goes. */
+    private int split(RecordLayout.Sizes sizes, long m, int processors) {
+        long tiles = sizes.bands() * Math.ceilDiv(m, (long) tokens);
+        int best = 1;
+        if (tiles > Stream.COUNTER_BYTES / 4) {
+            return best;
+        }
+        long room = (Stream.WORKSPACE_BYTES - Stream.COUNTER_BYTES) / (4L * tokens * RecordLayout.BAND);
+        for (int split = 2; split <= MOST_SPLIT && sizes.spans() >= (long) split * parts && tiles * split <= room; split++) {
+            if (micros(sizes, tiles, split, processors) < micros(sizes, tiles, best, processors)) {
+                best = split;
+            }
+        }
+        return best;
+    }
+
+    /** The memory bounds it, or the blocks' stages in rounds of one block a multiprocessor. */
+    private double micros(RecordLayout.Sizes sizes, long tiles, int split, int processors) {
+        double memory = sizes.recordsEnd() / (BYTES * processors);
+        long depth = Math.ceilDiv(Math.ceilDiv(sizes.spans(), (long) split), (long) parts);
+        return Math.max(memory, Math.ceilDiv(tiles * split, (long) processors) * (depth * stage + START)) + (split > 1 ? ADDING : 0);
+    }
+
+    @Override
+    public Product prepare(Kernels kernels, LayerWeights weights, ActivationScaling scaling) {
+        Scheme scheme = weights.shape().scheme();
+        RecordLayout.Sizes sizes = RecordLayout.Sizes.of(weights.shape());
+        int stages = stages(scheme, sizes);
+        MemorySegment[] shapes = new MemorySegment[MOST_SPLIT + 1];
+        for (int split = 1; split <= MOST_SPLIT; split++) {
+            shapes[split] = weights.arena().allocate(12, 4);
+            shapes[split].setAtIndex(ValueLayout.JAVA_INT, 0, split);
+            shapes[split].setAtIndex(ValueLayout.JAVA_INT, 1, stages);
+            shapes[split].setAtIndex(ValueLayout.JAVA_INT, 2, Math.toIntExact(Math.ceilDiv(sizes.spans(), (long) split)));
+        }
+        LaunchConfig config = LaunchConfig.of(32 * WARPS).withShared(stages * stageBytes(sizes) + besides(scheme, sizes));
+        return new Prepared(weights, sizes, kernels.function(file(scheme), entry(scheme, DType.BF16)).allowShared(MOST_SHARED),
+                kernels.function(file(scheme), entry(scheme, DType.F16)).allowShared(MOST_SHARED), shapes, config,
+                kernels.context().device().multiprocessors());
+    }
+
+    private final class Prepared implements Product {
+        private final LayerWeights weights;
+        private final RecordLayout.Sizes sizes;
+        private final Function bf16;
+        private final Function f16;
+        private final MemorySegment[] shapes;
+        private final LaunchConfig config;
+        private final int processors;
+
+        Prepared(LayerWeights weights, RecordLayout.Sizes sizes, Function bf16, Function f16, MemorySegment[] shapes, LaunchConfig config,
+                int processors) {
+            this.weights = weights;
+            this.sizes = sizes;
+            this.bf16 = bf16;
+            this.f16 = f16;
+            this.shapes = shapes;
+            this.config = config;
+            this.processors = processors;
+        }
+
+        @Override
+        public ProductKernel kernel() {
+            return W4MmaProduct.this;
+        }
+
+        @Override
+        public void enqueue(Stream stream, long m, long x, int xType, long y, int yType, long activations) {
+            int split = split(sizes, m, processors);
+            long workspace = split > 1 ? stream.workspace() : 0;
+            Function function = xType == ElementTypes.of(DType.BF16) ? bf16 : f16;
+            long k = weights.shape().k();
+            long n = weights.shape().n();
+            // As many rows as a grid has blocks for; nearly always all of them.
+            long most = MOST_BLOCKS / (sizes.bands() * split) * tokens;
+            for (long at = 0; at < m; at += most) {
+                long rows = Math.min(most, m - at);
+                stream.arguments().struct(weights.matrix()).struct(shapes[split]).int64(x + 2 * at * k).int64(y + (yType == 0 ? 4 : 2) * at * n)
+                        .int32(yType).int64(weights.bias()).int32(weights.biasType()).int64(rows).int64(workspace);
+                stream.launch(function, config, sizes.bands() * split * Math.ceilDiv(rows, (long) tokens), 1, 1);
+            }
+        }
+    }
+}
