@@ -40,6 +40,7 @@ class GgufModelTest {
         try (GgufFile g = GgufFile.open(file)) {
             Map<String, GgufValue> p = g.pairs();
             assertEquals("llama", p.get("general.architecture").value());
+            assertEquals(2L, p.get("general.file_type").value(), "mostly Q4_0");
             assertEquals(List.of(8L, 4L, 2L, 64L, 4096L, 768L), List.of(p.get("llama.block_count").value(), p.get("llama.attention.head_count").value(),
                     p.get("llama.attention.head_count_kv").value(), p.get("llama.rope.dimension_count").value(), p.get("llama.vocab_size").value(),
                     p.get("llama.feed_forward_length").value()));

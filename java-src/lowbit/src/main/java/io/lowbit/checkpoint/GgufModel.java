@@ -11,6 +11,8 @@ import java.lang.foreign.Arena;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Collections;
+import java.util.EnumMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -23,6 +25,10 @@ import java.util.function.Consumer;
  * but not run it.
  */
 final class GgufModel {
+    /** {@code llama_ftype} of files that are mostly of one type. */
+    private static final Map<GgufType, Integer> FILE_TYPES = Map.of(GgufType.F32, 0, GgufType.F16, 1, GgufType.Q4_0, 2, GgufType.Q4_1, 3, GgufType.Q8_0, 7,
+            GgufType.Q5_0, 8, GgufType.Q5_1, 9, GgufType.IQ4_NL, 25, GgufType.BF16, 32, GgufType.MXFP4, 38);
+
     private final Checkpoint in;
     private final JsonObject config;
     private final String architecture;
@@ -52,6 +58,7 @@ final class GgufModel {
         for (Piece piece : pieces) {
             model.add(piece, infos.get(piece.name()));
         }
+        model.fileType();
         try (TensorFile file = GgufWriter.create(out, model.pairs, model.specs)) {
             PieceRunner.run(in, model.pieces, file, threads, done);
             in.verifyUnchanged();
@@ -60,6 +67,16 @@ final class GgufModel {
             MappedFile.guard(in.path(), () -> {
                 throw e;
             });
+        }
+    }
+
+    /** llama.cpp's name for the mix, by the type that holds most weights; left out where it has none that would be true. */
+    private void fileType() {
+        Map<GgufType, Long> weights = new EnumMap<>(GgufType.class);
+        specs.values().forEach(spec -> weights.merge(spec.type(), spec.shape().elements(), Long::sum));
+        Integer number = weights.isEmpty() ? null : FILE_TYPES.get(Collections.max(weights.entrySet(), Map.Entry.comparingByValue()).getKey());
+        if (architecture != null && number != null) {
+            pairs.put("general.file_type", GgufValue.u32(number));
         }
     }
 
