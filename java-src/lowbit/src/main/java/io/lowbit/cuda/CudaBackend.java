@@ -133,7 +133,11 @@ public final class CudaBackend extends Owner implements Backend {
         check(weights.shape(), bias);
         weights.acquire();
         try {
-            return add(() -> CudaLinear.of(this, weights.shape(), weights.address(), floats(bias)));
+            LoadEvent event = new LoadEvent();
+            event.begin();
+            CudaLinear layer = add(() -> CudaLinear.of(this, weights.shape(), weights.address(), floats(bias)));
+            event.finish(name(), weights.shape().scheme().label(), weights.shape().n(), weights.shape().k(), layer.bytes());
+            return layer;
         } finally {
             weights.release();
         }
