@@ -23,6 +23,9 @@ struct W4a8Few {
     static constexpr int BARRIERS = SCALES + TOKENS * 4 + ROWS * 8;
     static constexpr int BYTES = BARRIERS + 16 * STAGES;
     static_assert(BYTES <= 232448, "shared memory of a block");
+    // A stage must belong to one way for good: a warpgroup that waits for every second phase of a barrier alone would be let through
+    // by the phase before the last while a copy is late.
+    static_assert(STAGES % WAYS == 0, "stages are shared out among the ways");
 };
 
 template <class T, bool SYMMETRIC, int TOKENS, int BANDS, int WAYS, int STAGES, int SPLIT>

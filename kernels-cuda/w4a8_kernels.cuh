@@ -9,9 +9,9 @@
     W4A8_FEW(w4a8_few_##type##_16x64_w4_s16_k1##zero, T, SYMMETRIC, 16, 1, 4, 16, 1, 1)                                              \
     W4A8_FEW(w4a8_few_##type##_16x64_w2_s12_k2##zero, T, SYMMETRIC, 16, 1, 2, 12, 2, 2)                                              \
     W4A8_FEW(w4a8_few_##type##_16x64_w2_s12_k1##zero, T, SYMMETRIC, 16, 1, 2, 12, 1, 2)                                              \
-    W4A8_FEW(w4a8_few_##type##_64x64_w2_s7_k2##zero, T, SYMMETRIC, 64, 1, 2, 7, 2, 2)                                                \
-    W4A8_FEW(w4a8_few_##type##_64x128_w2_s9_k2##zero, T, SYMMETRIC, 64, 2, 2, 9, 2, 1)                                               \
-    W4A8_FEW(w4a8_few_##type##_64x128_w2_s9_k1##zero, T, SYMMETRIC, 64, 2, 2, 9, 1, 1)                                               \
+    W4A8_FEW(w4a8_few_##type##_64x64_w2_s6_k2##zero, T, SYMMETRIC, 64, 1, 2, 6, 2, 2)                                                \
+    W4A8_FEW(w4a8_few_##type##_64x128_w2_s8_k2##zero, T, SYMMETRIC, 64, 2, 2, 8, 2, 1)                                               \
+    W4A8_FEW(w4a8_few_##type##_64x128_w2_s8_k1##zero, T, SYMMETRIC, 64, 2, 2, 8, 1, 1)                                               \
     W4A8_FEW(w4a8_few_##type##_128x128_w1_s4_k2##zero, T, SYMMETRIC, 128, 2, 1, 4, 2, 1)                                             \
     W4A8_GEMM(w4a8_##type##_128x128_s7##zero, T, SYMMETRIC, 128, 64, 7)                                                              \
     W4A8_GEMM(w4a8_##type##_256x128_s4##zero, T, SYMMETRIC, 256, CHUNK, 4)

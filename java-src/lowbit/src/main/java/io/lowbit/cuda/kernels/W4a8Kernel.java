@@ -70,9 +70,9 @@ final class W4a8Kernel implements ProductKernel {
             all.add(few(type, 16, 1, 4, 16, 1));
             all.add(few(type, 16, 1, 2, 12, 2));
             all.add(few(type, 16, 1, 2, 12, 1));
-            all.add(few(type, 64, 1, 2, 7, 2));
-            all.add(few(type, 64, 2, 2, 9, 2));
-            all.add(few(type, 64, 2, 2, 9, 1));
+            all.add(few(type, 64, 1, 2, 6, 2));
+            all.add(few(type, 64, 2, 2, 8, 2));
+            all.add(few(type, 64, 2, 2, 8, 1));
             all.add(few(type, 128, 2, 1, 4, 2));
             all.add(gemm(type, 128, 7));
             all.add(gemm(type, 256, 4));
