@@ -111,10 +111,10 @@ __device__ __forceinline__ void w4a8_few(const Matrix& matrix, const TensorMap& 
         sum[i] = 0.f;
         part[i] = 0;
     }
+    uint32_t stage = way, parity = 0;
     for (uint32_t s = way; s < steps; s += WAYS) {
-        const uint32_t stage = s % STAGES;
         const uint64_t b = descriptor(base + stage * S::X_BYTES);
-        barrier_wait(full + 8 * stage, s / STAGES & 1);
+        barrier_wait(full + 8 * stage, parity);
         const RecordPart record = RecordPart::of<SYMMETRIC>(w, smem + S::RECORDS + (stage * BANDS + band) * S::RECORD_BYTES, quarter, lane);
         uint32_t a[4][4];
         record.convert<T, SYMMETRIC>(a);
@@ -135,6 +135,11 @@ __device__ __forceinline__ void w4a8_few(const Matrix& matrix, const TensorMap& 
 #pragma unroll
         for (int i = 0; i < TOKENS / 2; i++) {
             sum[i] = T::add(part[i], i % 4 < 2 ? scale.x : scale.y, sum[i]);
+        }
+        stage += WAYS;
+        if (stage >= STAGES) {
+            stage -= STAGES;
+            parity ^= 1;
         }
     }
 
