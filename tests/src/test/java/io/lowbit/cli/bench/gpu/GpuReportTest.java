@@ -34,6 +34,17 @@ class GpuReportTest {
         assertFalse(report.right());
     }
 
+    /** A peer counts with the better of its two times. */
+    @Test
+    void speedIsOverTheLesserOfAPeersTimes() {
+        GpuResult mine = timed("mxfp4", false, MathType.BF16, 1, 5);
+        GpuReport report = report(null, brief(Operands.BF16, 1, 16, 15), mine);
+        assertEquals(3, report.overBf16(mine), 1e-12);
+        Sheet sheet = GpuSheet.of(report);
+        assertEquals(3, sheet.speedUp(sheet.rows().get(1)), 1e-12);
+        assertEquals(1, sheet.speedUp(sheet.rows().getFirst()), 1e-12);
+    }
+
     @Test
     void anUnknownPeakLeavesTheBandwidth() {
         DeviceLimits unknown = new DeviceLimits(2.4e12, 3e12, Double.NaN, Double.NaN, "none");

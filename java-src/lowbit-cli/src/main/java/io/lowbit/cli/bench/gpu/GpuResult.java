@@ -35,6 +35,11 @@ public record GpuResult(
         this(name, peer, kernel, math, shape, m, reason, wrong, timing, bytes, worst, null);
     }
 
+    /** The least that it took in either way of timing; only where it was {@link #timed}. */
+    public double leastSeconds() {
+        return brief == null ? timing.seconds() : Math.min(timing.seconds(), brief.timing().seconds());
+    }
+
     /** True where there is a time. */
     public boolean timed() {
         return timing != null;

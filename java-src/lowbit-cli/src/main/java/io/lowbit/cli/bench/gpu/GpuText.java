@@ -50,7 +50,7 @@ public final class GpuText {
         lines.add("         b bound by the bandwidth, f by the peak; x bf16, x fp8: speed over cuBLASLt's BF16 and its fastest FP8 product");
         lines.add(text("first    cuBLASLt's first suggestion in brief replays: one launch on each of copies of together %.0f MB (%d x L2), each replay waited",
                 GpuBench.CACHES * report.l2Bytes() * 1e-6, GpuBench.CACHES));
-        lines.add("         for, as harnesses of Python programs measure; µs is the fastest of its first suggestions in the replays above");
+        lines.add("         for, as harnesses of Python programs measure; µs is the fastest of its first suggestions in the replays above; speeds are over the lesser");
         return lines;
     }
 

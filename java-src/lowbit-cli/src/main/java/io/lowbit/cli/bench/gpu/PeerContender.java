@@ -12,14 +12,12 @@ import io.lowbit.cuda.driver.Stream;
 import io.lowbit.cuda.kernels.CanonicalLayout;
 import io.lowbit.cuda.kernels.MatrixShape;
 import io.lowbit.quant.ActivationScaling;
+import java.util.List;
 
 /** cuBLASLt on BF16 or FP8 weights: of its heuristic's suggestions, the one that is fastest here, by more than the noise of a trial. */
 final class PeerContender implements Contender {
     /** A suggestion is tried for about so long. */
     private static final TimingRule TRIAL = new TimingRule(5, 0.2e6, 0, 0.5e6, false, 20e6);
-
-    /** A later suggestion must be so much faster than an earlier one to be taken, or the choice would be another in each run. */
-    private static final double GAIN = 0.01;
 
     /** Parts of the canonical layout. */
     private static final int CODES = 0;
@@ -104,28 +102,20 @@ final class PeerContender implements Contender {
         forget();
         product = new CublasLtProduct(library, operands, a.m(), a.n(), a.k(), scales == null ? 0 : scales.address(),
                 operands.fp8() ? a.scales(0) : 0);
-        double least = Double.POSITIVE_INFINITY;
-        double first = Double.NaN;
-        trial(timer, a, product.algorithms().getFirst());
-        for (Algorithm algorithm : product.algorithms()) {
-            double nanos = trial(timer, a, algorithm);
-            first = algorithm.rank() == 0 ? nanos : first;
-            if (nanos < least * (1 - GAIN)) {
-                least = nanos;
-                told = algorithm.name() + ", " + (algorithm.rank() + 1) + " of " + product.algorithms().size();
-                fastest = algorithm;
-            }
+        List<Algorithm> algorithms = product.algorithms();
+        Trials trials = Trials.of(algorithms.size(), i -> trial(timer, a, algorithms.get(i)));
+        if (trials.chosen() < 0) {
+            throw new CublasLtException("cublasLtMatmul: none of " + algorithms.size() + " suggested algorithms runs");
         }
-        if (fastest == null) {
-            throw new CublasLtException("cublasLtMatmul: none of " + product.algorithms().size() + " suggested algorithms runs");
-        }
+        fastest = algorithms.get(trials.chosen());
         used = fastest;
-        if (used.rank() != 0 && Double.isFinite(first)) {
-            told += String.format(java.util.Locale.ROOT, ", the first is %.0f %% slower", 100 * (first / least - 1));
+        told = fastest.name() + ", " + (fastest.rank() + 1) + " of " + algorithms.size();
+        if (fastest.rank() != 0 && Double.isFinite(trials.first())) {
+            told += String.format(java.util.Locale.ROOT, ", the first is %.0f %% slower", 100 * (trials.first() / trials.nanos() - 1));
         }
     }
 
-    /** Nanoseconds of a launch; infinity where the algorithm does not run. The very first trial meets a device that was left alone. */
+    /** Nanoseconds of a launch; infinity where the algorithm does not run. */
     private double trial(GraphTimer timer, Activations a, Algorithm algorithm) {
         used = algorithm;
         try {

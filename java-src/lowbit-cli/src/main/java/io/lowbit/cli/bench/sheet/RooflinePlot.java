@@ -52,7 +52,7 @@ final class RooflinePlot {
             double from = Math.max(x.low(), peak / slopes.values().stream().mapToDouble(Double::doubleValue).max().orElseThrow());
             out.append(Svg.format("<line x1='%.1f' y1='%.1f' x2='%.1f' y2='%.1f' class='roof'/>", x.at(Math.min(from, x.high())), y.at(peak * 1e-12),
                     WIDTH - RIGHT, y.at(peak * 1e-12)));
-            out.append(Svg.text(WIDTH - RIGHT, y.at(peak * 1e-12) - 5, "tick", "end", Svg.format("%s %.3g TFLOP/s", name, peak * 1e-12))).append('\n');
+            out.append(Svg.text(WIDTH - RIGHT, y.at(peak * 1e-12) - 5, "tick", "end", Svg.format(peak < 100e12 ? "%s %.3g TFLOP/s" : "%s %.0f TFLOP/s", name, peak * 1e-12))).append('\n');
         });
         for (Row row : rows) {
             out.append("<g><title>").append(Svg.escape(Svg.format("%s: %.2f µs, %.3g TFLOP/s, %.0f GB/s, %.0f %% of the roofline", row.key(),

@@ -14,7 +14,7 @@ final class SpeedPlot {
     private static final double WIDTH = 1040;
     private static final double HEIGHT = 420;
     private static final double LEFT = 62;
-    private static final double RIGHT = 190;
+    private static final double RIGHT = 236;
     private static final double TOP = 16;
     private static final double BOTTOM = 48;
     private static final double NAME_HEIGHT = 12;
