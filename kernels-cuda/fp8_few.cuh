@@ -43,25 +43,25 @@ __device__ __forceinline__ void fp8_few(const TensorMap& xMap, const TensorMap& 
 
     const auto load_w = [&](uint32_t s) {
         const uint32_t to = base + s % STAGES * S::STAGE_BYTES, bar = full + 8 * (s % STAGES);
-        barrier_expect(bar, S::STAGE_BYTES);
+        mbarrier_arrive_expect(bar, S::STAGE_BYTES);
         load_box(to, &wMap, (first + s) * STEP_K, n0, bar, EVICT_FIRST);
     };
 
     if (threadIdx.x == CONSUMERS) {
-        prefetch_map(&xMap);
-        prefetch_map(&wMap);
+        prefetch_tensor_map(&xMap);
+        prefetch_tensor_map(&wMap);
         for (int i = 0; i < STAGES; i++) {
-            barrier_init(full + 8 * i, 1);
-            barrier_init(empty + 8 * i, 4 * WARPGROUPS * SHARE);
+            mbarrier_init(full + 8 * i, 1);
+            mbarrier_init(empty + 8 * i, 4 * WARPGROUPS * SHARE);
         }
         if (MODE == BLOCK) {
             for (int i = 0; i < 2; i++) {
-                barrier_init(scaled + 8 * i, 32);
-                barrier_init(used + 8 * i, 4 * WARPGROUPS);
+                mbarrier_init(scaled + 8 * i, 32);
+                mbarrier_init(used + 8 * i, 4 * WARPGROUPS);
             }
         }
-        barrier_init_done();
-        launch_dependents();
+        fence_mbarrier_init();
+        griddepcontrol_launch_dependents();
         for (uint32_t s = 0; s < min(steps, uint32_t(STAGES)); s++) {
             load_w(s);
         }
@@ -85,7 +85,7 @@ __device__ __forceinline__ void fp8_few(const TensorMap& xMap, const TensorMap& 
         if (MODE == BLOCK && warp > 4 * WARPGROUPS) {
             // The scales; loads of the consumers' own would have to be there before they could multiply.
             const float* w = p.wScales + uint64_t(min(uint32_t(n0), p.n - 1) / 128) * p.wScaleRow + uint64_t(first) * p.wScaleCol;
-            wait_for_predecessors();
+            griddepcontrol_wait();
             for (uint32_t s = 0; s < steps; s += S::CHUNK) {
                 const uint32_t half = s / S::CHUNK & 1;
                 if (s >= 2 * S::CHUNK) {
@@ -105,7 +105,7 @@ __device__ __forceinline__ void fp8_few(const TensorMap& xMap, const TensorMap& 
                 copies_arrive(scaled + 8 * half);
             }
         } else if (lane == 0) {
-            wait_for_predecessors();
+            griddepcontrol_wait();
             for (uint32_t s = 0; s < steps; s++) {
                 const uint32_t stage = s % STAGES, x = base + stage * S::STAGE_BYTES + S::W_BYTES, bar = full + 8 * stage;
                 if (s >= STAGES) {
@@ -146,7 +146,7 @@ __device__ __forceinline__ void fp8_few(const TensorMap& xMap, const TensorMap& 
         ws[j] = MODE == BLOCK ? 1.f : __ldg(p.wScales + uint64_t(row) * p.wScaleRow);
         bias[j] = p.bias ? __ldg(p.bias + row) : 0.f;
     }
-    wait_for_predecessors();
+    griddepcontrol_wait();
 
     if (MODE != BLOCK && threadIdx.x < TILE_M) {
         scales[threadIdx.x] = p.xScales[uint64_t(min(m0 + threadIdx.x, p.m - 1)) * p.xScaleRow];
@@ -243,7 +243,7 @@ __device__ __forceinline__ void fp8_few(const TensorMap& xMap, const TensorMap& 
         cluster_arrive();
         cluster_wait();
     } else {
-        named_sync(1, CONSUMERS);
+        named_barrier(1, CONSUMERS);
     }
 
     const uint32_t rows = min(TILE_M, int(p.m) - m0);

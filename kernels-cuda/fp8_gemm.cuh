@@ -138,22 +138,22 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
         }
     }
     if (threadIdx.x == 0) {
-        prefetch_map(&xMap);
-        prefetch_map(&wMap);
+        prefetch_tensor_map(&xMap);
+        prefetch_tensor_map(&wMap);
         for (int i = 0; i < STAGES; i++) {
-            barrier_init(full + 8 * i, 1);
-            barrier_init(empty + 8 * i, 8 * CLUSTER);
+            mbarrier_init(full + 8 * i, 1);
+            mbarrier_init(empty + 8 * i, 8 * CLUSTER);
         }
         for (int i = 0; i < 2; i++) {
-            barrier_init(staged + 8 * i, 4);
-            barrier_init(turn + 8 * i, 1);
+            mbarrier_init(staged + 8 * i, 4);
+            mbarrier_init(turn + 8 * i, 1);
         }
         if (MODE == BLOCK) {
             for (int i = 0; i < S::SLOTS; i++) {
-                barrier_init(scaled + 8 * i, 32);
+                mbarrier_init(scaled + 8 * i, 32);
             }
         }
-        barrier_init_done();
+        fence_mbarrier_init();
     }
     if (CLUSTER > 1) {
         cluster_sync();
@@ -162,7 +162,7 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
     }
 
     if (warp < 4) {
-        registers_down<MODE == BLOCK ? 40 : 24>();
+        setmaxnreg_dec<MODE == BLOCK ? 40 : 24>();
         if (warp == 0 && lane == 0) {
             const auto load = [&](uint32_t to, const TensorMap* map, int32_t col, int32_t row, uint32_t bar, auto part) {
                 constexpr int ROWS = decltype(part)::value;  // of a box that each block loads for all
@@ -176,7 +176,7 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                 load(base + stage * S::STAGE_BYTES, &xMap, s * STEP_K, m0, full + 8 * stage, Rows<S::ALONG_N == 1 ? 0 : S::TILE_M / CLUSTER>());
             };
             const auto load_w = [&](uint32_t stage, uint32_t s, int32_t n0) {
-                barrier_expect(full + 8 * stage, S::STAGE_BYTES);
+                mbarrier_arrive_expect(full + 8 * stage, S::STAGE_BYTES);
                 load(base + stage * S::STAGE_BYTES + S::X_BYTES, &wMap, s * STEP_K, n0, full + 8 * stage, Rows<S::ALONG_M == 1 ? 0 : TILE_N / CLUSTER>());
             };
             const uint32_t early = walk.more() ? min(steps, uint32_t(STAGES)) : 0;
@@ -187,7 +187,7 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
             for (uint32_t s = 0; s < early; s++) {
                 load_w(s, s, n0);
             }
-            wait_for_predecessors();
+            griddepcontrol_wait();
             uint32_t it = 0, stage = 0, parity = 0;
             for (; walk.more(); walk.unit += walk.step) {
                 tile_at(m0, n0);
@@ -203,7 +203,7 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                     }
                 }
             }
-            launch_dependents();
+            griddepcontrol_launch_dependents();
         } else if (warp == 1 && lane == 0 && copyOut) {
             uint32_t parity = 0;
             for (; walk.more(); walk.unit += walk.step, parity ^= 1) {
@@ -224,7 +224,7 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
             }
         } else if (MODE == BLOCK && warp == 2) {
             // Loads of the consumers' own would have to be there before they could multiply.
-            wait_for_predecessors();
+            griddepcontrol_wait();
             uint32_t it = 0;
             for (; walk.more(); walk.unit += walk.step) {
                 uint32_t m0, n0;
@@ -259,7 +259,7 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
             }
         }
     } else {
-        registers_up<MODE == BLOCK ? 232 : 240>();
+        setmaxnreg_inc<MODE == BLOCK ? 232 : 240>();
         const int consumer = __shfl_sync(0xffffffff, warp / 4 - 1, 0), row = warp % 4 * 16, g = lane / 4, t = lane % 4;
         const uint32_t staging = base + S::STAGING;
         float* const wScales = reinterpret_cast<float*>(smem + S::SCALES) + consumer * TILE_N;
@@ -269,7 +269,7 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
         for (int i = 0; i < TILE_N / 2; i++) {
             part[i] = 0.f;
         }
-        wait_for_predecessors();
+        griddepcontrol_wait();
         uint32_t tile = 0, stage = 0, parity = 0, it = 0;
         for (; walk.more(); walk.unit += walk.step, tile ^= 1) {
             uint32_t tileM, tileN;
@@ -277,7 +277,7 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
             const uint32_t m0 = tileM + consumer * MR * 64 + row + g, n0 = tileN;  // this thread's first row
 
             if (MODE != BLOCK) {
-                named_sync(1 + consumer, 128);  // the scales of the tile before have been read
+                named_barrier(1 + consumer, 128);  // the scales of the tile before have been read
                 for (int i = threadIdx.x % 128; i < TILE_N; i += 128) {
                     const uint32_t n = min(n0 + i, p.n - 1);
                     asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(shared_address(wScales + i)),
@@ -413,7 +413,7 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
             }
             if (MODE != BLOCK) {
                 asm volatile("cp.async.wait_all;" ::: "memory");
-                named_sync(1 + consumer, 128);
+                named_barrier(1 + consumer, 128);
             }
             scale_sums<MR, TILE_N, MODE>(sum, xs, wScales, p, n0, t);
             const auto rows = [&](auto&& store) {

@@ -10,7 +10,7 @@
 
 // Hopper lets the next kernel start early, and this one before its predecessor has ended.
 #if __CUDA_ARCH__ >= 900
-#define LOWBIT_DEPENDENT() (launch_dependents(), wait_for_predecessors())
+#define LOWBIT_DEPENDENT() (griddepcontrol_launch_dependents(), griddepcontrol_wait())
 #else
 #define LOWBIT_DEPENDENT() ((void)0)
 #endif

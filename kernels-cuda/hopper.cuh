@@ -1,5 +1,5 @@
-// More wrappers for what only Hopper has: the bulk copy engine and its barriers, clusters, warpgroup matrix instructions,
-// dependent launches. One instruction each; nothing here decides anything.
+// More wrappers for what only Hopper has: the bulk copy engine, its barriers, clusters, matrices in shared memory. One instruction
+// each; nothing here decides anything.
 #pragma once
 #include "ptx.cuh"
 
@@ -12,15 +12,6 @@ struct alignas(64) TensorMap {
 
 // ---- barriers in shared memory
 
-__device__ __forceinline__ void barrier_init(uint32_t barrier, uint32_t arrivals) {
-    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(arrivals) : "memory");
-}
-
-// Makes initialised barriers known to the copy engine and to the other blocks of the cluster.
-__device__ __forceinline__ void barrier_init_done() {
-    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
-}
-
 __device__ __forceinline__ void barrier_arrive(uint32_t barrier) {
     asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
 }
@@ -30,10 +21,6 @@ __device__ __forceinline__ void barrier_arrive(uint32_t barrier) {
 __device__ __forceinline__ void barrier_arrive_remote(uint32_t barrier, uint32_t rank) {
     asm volatile("{ .reg .b32 a; mapa.shared::cluster.u32 a, %0, %1; mbarrier.arrive.shared::cluster.b64 _, [a]; }" ::"r"(barrier), "r"(rank)
                  : "memory");
-}
-
-__device__ __forceinline__ void barrier_expect(uint32_t barrier, uint32_t bytes) {
-    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory");
 }
 
 // Waits until the phase of this parity is over.
@@ -51,10 +38,6 @@ __device__ __forceinline__ void barrier_wait(uint32_t barrier, uint32_t parity) 
 
 // What the L2 cache is told: read once, or read again soon.
 constexpr uint64_t EVICT_FIRST = 0x12f0000000000000, EVICT_NORMAL = 0x1000000000000000, EVICT_LAST = 0x14f0000000000000;
-
-__device__ __forceinline__ void prefetch_map(const TensorMap* map) {
-    asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");
-}
 
 __device__ __forceinline__ void load_box(uint32_t to, const TensorMap* map, int32_t x, int32_t y, uint32_t barrier, uint64_t policy) {
     asm volatile(
@@ -125,34 +108,6 @@ __device__ __forceinline__ void store_remote(uint32_t address, float v) {
 
 // ---- warpgroups
 
-template <int REGISTERS>
-__device__ __forceinline__ void registers_up() {
-    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(REGISTERS));
-}
-
-template <int REGISTERS>
-__device__ __forceinline__ void registers_down() {
-    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(REGISTERS));
-}
-
-// Barrier `id` (1–15) of `threads` threads of the block.
-__device__ __forceinline__ void named_sync(int id, int threads) {
-    asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
-}
-
-__device__ __forceinline__ void wgmma_fence() {
-    asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
-}
-
-__device__ __forceinline__ void wgmma_commit() {
-    asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
-}
-
-template <int PENDING>
-__device__ __forceinline__ void wgmma_wait() {
-    asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(PENDING) : "memory");
-}
-
 // Matrix in shared memory at `address` (a multiple of 1024): rows of 128 bytes along K, the 16-byte pieces of row r at piece
 // index XOR r%8, 8 rows in 1024 bytes. A step of b bytes (b < 128) along K adds b/16 to it; r rows (8 | r) add 8·r.
 __device__ __forceinline__ uint64_t descriptor(uint32_t address) {
@@ -168,18 +123,6 @@ __device__ __forceinline__ void store_matrices(uint32_t address, uint32_t r0, ui
 // The same with each matrix transposed on its way: row r of what is stored is column r of what the lanes hold.
 __device__ __forceinline__ void store_matrices_transposed(uint32_t address, uint32_t r0, uint32_t r1, uint32_t r2, uint32_t r3) {
     asm volatile("stmatrix.sync.aligned.m8n8.x4.trans.shared.b16 [%0], {%1,%2,%3,%4};" ::"r"(address), "r"(r0), "r"(r1), "r"(r2), "r"(r3) : "memory");
-}
-
-// ---- dependent launches
-
-// The kernels after this one may start.
-__device__ __forceinline__ void launch_dependents() {
-    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
-}
-
-// Waits until the kernels before this one have ended and what they wrote is visible.
-__device__ __forceinline__ void wait_for_predecessors() {
-    asm volatile("griddepcontrol.wait;" ::: "memory");
 }
 
 }  // namespace lowbit

@@ -69,13 +69,7 @@ __device__ __forceinline__ void unpack_table(uint32_t (&a)[4], uint32_t word, co
     }
 }
 
-constexpr int TABLE_BYTES = 256 * 128, VALUES_BYTES = 16 * 128;
-
-// The same with the 16 f32 values.
-__device__ __forceinline__ float table_value(const uint8_t* values, uint32_t word, int i, uint32_t lane4) {
-    const uint32_t at = (i < 2 ? word << (7 - 4 * i) : word >> (4 * i - 7)) & 0x780u;
-    return *reinterpret_cast<const float*>(values + (at | lane4));
-}
+constexpr int TABLE_BYTES = 256 * 128;
 
 // Fills the table of pairs: every warp makes a share of the entries.
 template <class T>
@@ -85,13 +79,6 @@ __device__ __forceinline__ void spread_table(uint8_t* shared, uint32_t codebook,
         for (int j = 0; j < 32; j++) {
             reinterpret_cast<uint32_t*>(shared)[(first + j) * 32 + lane] = __shfl_sync(0xffffffffu, pair, j);
         }
-    }
-}
-
-// Fills the table of f32 values.
-__device__ __forceinline__ void spread_values(uint8_t* shared, uint32_t codebook, int warp, int warps, int lane) {
-    for (int i = warp; i < 16; i += warps) {
-        reinterpret_cast<float*>(shared)[i * 32 + lane] = codebook_value(codebook, i);
     }
 }
 

@@ -58,36 +58,36 @@ __device__ __forceinline__ void w4a8_decode(const Matrix& matrix, const W4a8Deco
     const uint8_t* const records = w.records + (uint64_t(band) * w.spans + firstSpan + warp) * w.recordBytes;
 
     const auto load_record = [&](int i, uint32_t stage) {
-        barrier_expect(full + stage * 8, w.recordBytes);
+        mbarrier_arrive_expect(full + stage * 8, w.recordBytes);
         copy_bulk_evict_first(shared_address(ring + stage * w.recordBytes), records + uint64_t(i) * WARPS * w.recordBytes, w.recordBytes,
                               full + stage * 8);
     };
     if (lane == 0) {
         for (uint32_t s = 0; s < shape.stages; s++) {
-            barrier_init(full + s * 8, 1);
+            mbarrier_init(full + s * 8, 1);
         }
         if (warp == 0) {
-            barrier_init(gathered, 1);
-            barrier_init(xFull, 1);
+            mbarrier_init(gathered, 1);
+            mbarrier_init(xFull, 1);
         }
-        barrier_init_done();
+        fence_mbarrier_init();
         for (int i = 0; i < count && i < int(shape.stages); i++) {
             load_record(i, i);
         }
         if (warp == 0 && rank == 0 && shape.split > 1) {
-            barrier_expect(gathered, (shape.split - 1) * sums * 4);
+            mbarrier_arrive_expect(gathered, (shape.split - 1) * sums * 4);
         }
     }
     __syncwarp();
     if (shape.split > 1) {
         cluster_arrive_relaxed();
     }
-    launch_dependents();
+    griddepcontrol_launch_dependents();
     __syncthreads();  // the barriers are ready
-    wait_for_predecessors();
+    griddepcontrol_wait();
     if (threadIdx.x == 0) {
         const uint32_t bytes = lastSpan > firstSpan ? (lastSpan - firstSpan) * SPAN : 0;  // rows of x are whole records long
-        barrier_expect(xFull, rows * bytes);
+        mbarrier_arrive_expect(xFull, rows * bytes);
         for (uint32_t r = 0; bytes && r < rows; r++) {
             copy_bulk(shared_address(xs + r * pitch), x + uint64_t(m0 + r) * shape.xPitch + firstSpan * SPAN, bytes, xFull);
         }

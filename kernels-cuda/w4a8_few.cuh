@@ -43,7 +43,7 @@ __device__ __forceinline__ void w4a8_few(const Matrix& matrix, const TensorMap& 
 
     const auto load_w = [&](uint32_t s) {
         const uint32_t stage = s % STAGES, bar = full + 8 * stage, bands = uint32_t(w.n + BAND - 1) / BAND;
-        barrier_expect(bar, S::X_BYTES + BANDS * w.recordBytes);
+        mbarrier_arrive_expect(bar, S::X_BYTES + BANDS * w.recordBytes);
 #pragma unroll
         for (int b = 0; b < BANDS; b++) {
             const uint32_t band = min(n0 / BAND + b, bands - 1);  // beyond the last: its sums are not stored
@@ -53,13 +53,13 @@ __device__ __forceinline__ void w4a8_few(const Matrix& matrix, const TensorMap& 
     };
 
     if (threadIdx.x == CONSUMERS) {
-        prefetch_map(&xMap);
+        prefetch_tensor_map(&xMap);
         for (int i = 0; i < STAGES; i++) {
-            barrier_init(full + 8 * i, 1);
-            barrier_init(empty + 8 * i, 4 * BANDS);
+            mbarrier_init(full + 8 * i, 1);
+            mbarrier_init(empty + 8 * i, 4 * BANDS);
         }
-        barrier_init_done();
-        launch_dependents();
+        fence_mbarrier_init();
+        griddepcontrol_launch_dependents();
         for (uint32_t s = 0; s < min(steps, uint32_t(STAGES)); s++) {
             load_w(s);
         }
@@ -72,7 +72,7 @@ __device__ __forceinline__ void w4a8_few(const Matrix& matrix, const TensorMap& 
 
     if (warp == CONSUMERS / 32) {
         if (lane == 0) {
-            wait_for_predecessors();
+            griddepcontrol_wait();
             for (uint32_t s = 0; s < steps; s++) {
                 const uint32_t stage = s % STAGES;
                 if (s >= STAGES) {
@@ -99,7 +99,7 @@ __device__ __forceinline__ void w4a8_few(const Matrix& matrix, const TensorMap& 
         const float unit = SYMMETRIC ? T::SYMMETRIC_UNIT : T::UNIT;
         rowEnds[threadIdx.x] = float2{w.rowScales ? __fmul_rn(unit, __ldg(w.rowScales + row)) : unit, p.bias ? load(p.bias, p.biasType, row) : 0.f};
     }
-    wait_for_predecessors();
+    griddepcontrol_wait();
     for (int i = threadIdx.x; i < TOKENS; i += CONSUMERS) {
         scales[i] = p.xScales[uint64_t(min(m0 + i, p.m - 1)) * p.xScaleRow];
     }
@@ -163,7 +163,7 @@ __device__ __forceinline__ void w4a8_few(const Matrix& matrix, const TensorMap& 
         cluster_arrive();
         cluster_wait();
     } else {
-        named_sync(1, CONSUMERS);
+        named_barrier(1, CONSUMERS);
     }
 
     // A thread finishes four rows of w, for every row of x that is its own.

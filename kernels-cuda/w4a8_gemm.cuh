@@ -40,12 +40,12 @@ __device__ __forceinline__ void w4a8_gemm(const Matrix& matrix, const TensorMap&
     const int warp = PARTS == 2 ? __shfl_sync(0xffffffffu, threadIdx.x / 32, 0) : threadIdx.x / 32, lane = threadIdx.x % 32;
 
     if (threadIdx.x == 0) {
-        prefetch_map(&xMap);
+        prefetch_tensor_map(&xMap);
         for (int i = 0; i < STAGES; i++) {
-            barrier_init(full + 8 * i, 1);
-            barrier_init(empty + 8 * i, 8);
+            mbarrier_init(full + 8 * i, 1);
+            mbarrier_init(empty + 8 * i, 8);
         }
-        barrier_init_done();
+        fence_mbarrier_init();
     }
     __syncthreads();
 
@@ -58,11 +58,11 @@ __device__ __forceinline__ void w4a8_gemm(const Matrix& matrix, const TensorMap&
     };
 
     if (warp < 4) {
-        registers_down<24>();
+        setmaxnreg_dec<24>();
         if (warp == 0 && lane == 0) {
             const uint32_t bands = uint32_t(w.n + BAND - 1) / BAND;
             const auto load_w = [&](uint32_t stage, uint32_t un, uint32_t s) {
-                barrier_expect(full + 8 * stage, S::X_BYTES + 2 * w.recordBytes);
+                mbarrier_arrive_expect(full + 8 * stage, S::X_BYTES + 2 * w.recordBytes);
 #pragma unroll
                 for (int c = 0; c < 2; c++) {
                     const uint32_t band = min(un * 2 + c, bands - 1);  // beyond the last: its sums are not stored
@@ -76,7 +76,7 @@ __device__ __forceinline__ void w4a8_gemm(const Matrix& matrix, const TensorMap&
             for (uint32_t s = 0; s < early; s++) {
                 load_w(s, un, s);
             }
-            wait_for_predecessors();
+            griddepcontrol_wait();
             uint32_t it = 0;
             for (; unit < units; unit += gridDim.x) {
                 place(unit, um, un);
@@ -89,16 +89,16 @@ __device__ __forceinline__ void w4a8_gemm(const Matrix& matrix, const TensorMap&
                     load_box(base + stage * S::X_BYTES, &xMap, s * STEP_K, um * TOKENS, full + 8 * stage, EVICT_NORMAL);
                 }
             }
-            launch_dependents();
+            griddepcontrol_launch_dependents();
         }
         return;
     }
 
-    registers_up<240>();
+    setmaxnreg_inc<240>();
     const int consumer = warp / 4 - 1, quarter = warp % 4, g = lane / 4, t = lane % 4;
     const uint32_t staging = base + S::STAGING + consumer * S::STAGING_BYTES;
     const float unitScale = SYMMETRIC ? T::SYMMETRIC_UNIT : T::UNIT;
-    wait_for_predecessors();
+    griddepcontrol_wait();
     uint32_t stage = 0, parity = 0;
     Sum part[PARTS][CHUNK / 2];
 #pragma unroll
@@ -187,13 +187,13 @@ __device__ __forceinline__ void w4a8_gemm(const Matrix& matrix, const TensorMap&
         if (copyOut && warp % 4 == 0 && lane == 0) {
             store_wait_read();  // the tile before has left
         }
-        named_sync(1 + consumer, 128);
+        named_barrier(1 + consumer, 128);
         float* const scales = reinterpret_cast<float*>(smem + (staging - base));
 #pragma unroll
         for (int i = 0; i < (TOKENS + 127) / 128; i++) {
             scales[i * 128 + threadIdx.x % 128] = mine[i];
         }
-        named_sync(1 + consumer, 128);
+        named_barrier(1 + consumer, 128);
 #pragma unroll
         for (int j = 0; j < TOKENS / 8; j++) {
             const float2 x = *reinterpret_cast<const float2*>(scales + 8 * j + 2 * t);
@@ -203,7 +203,7 @@ __device__ __forceinline__ void w4a8_gemm(const Matrix& matrix, const TensorMap&
                 v = __fadd_rn(__fmul_rn(v, __fmul_rn(i % 2 ? x.y : x.x, rows[i / 2])), bias[i / 2]);
             }
         }
-        named_sync(1 + consumer, 128);
+        named_barrier(1 + consumer, 128);
         if (copyOut) {
 #pragma unroll
             for (int j = 0; j < TOKENS / 8; j += 2) {
@@ -217,7 +217,7 @@ __device__ __forceinline__ void w4a8_gemm(const Matrix& matrix, const TensorMap&
                 store_matrices_transposed(staging + token * 128 + ((piece ^ (token & 7)) << 4), r[0], r[1], r[2], r[3]);
             }
             fence_async_shared();
-            named_sync(1 + consumer, 128);
+            named_barrier(1 + consumer, 128);
             if (warp % 4 == 0 && lane == 0) {
                 store_box(&yMap, un * 128 + consumer * 64, m0, staging);
                 store_commit();
@@ -232,7 +232,7 @@ __device__ __forceinline__ void w4a8_gemm(const Matrix& matrix, const TensorMap&
                     const int token = i / 4 * 8 + 2 * t + i % 2, row = quarter * 16 + g + i / 2 % 2 * 8;
                     scales[token * 64 + (row ^ t << 3)] = sum[pass * (HALF / 2) + i];
                 }
-                named_sync(1 + consumer, 128);
+                named_barrier(1 + consumer, 128);
 #pragma unroll 1
                 for (int i = threadIdx.x % 128; i < HALF * 64; i += 128) {
                     const uint32_t token = i / 64, row = i % 64, m = m0 + pass * HALF + token, n = un * 128 + consumer * 64 + row;
@@ -240,7 +240,7 @@ __device__ __forceinline__ void w4a8_gemm(const Matrix& matrix, const TensorMap&
                         store(p.y, p.yType, int64_t(m) * w.n + n, scales[token * 64 + (row ^ (token / 2 % 4) << 3)]);
                     }
                 }
-                named_sync(1 + consumer, 128);
+                named_barrier(1 + consumer, 128);
             }
         }
     }

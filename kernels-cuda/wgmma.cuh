@@ -3,24 +3,9 @@
 // memory behind a descriptor. Thread's d[4j … 4j+3] are columns 8j + 2t, 8j + 2t + 1 of rows g and g + 8, as in m16n8.
 // accumulate == 0 takes D as zero. The operands belong to the tensor cores until wgmma_wait says otherwise.
 #pragma once
-#include <cstdint>
+#include "ptx.cuh"
 
 namespace lowbit {
-
-// Registers written by other instructions are visible to the next wgmma.
-__device__ __forceinline__ void wgmma_fence() {
-    asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
-}
-
-__device__ __forceinline__ void wgmma_commit() {
-    asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
-}
-
-// Waits until at most PENDING committed groups are under way.
-template <int PENDING>
-__device__ __forceinline__ void wgmma_wait() {
-    asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(PENDING) : "memory");
-}
 
 // B as N rows of 64 halves (128 bytes) with the copy engine's 128-byte swizzle, `shared` a multiple of 1024; 16 halves
 // further along K are 2 further in the descriptor.

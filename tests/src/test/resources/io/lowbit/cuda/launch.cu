@@ -68,7 +68,7 @@ extern "C" __global__ void sm90_probe_shared(uint32_t* out) {
 
 // Waits up to `patience` nanoseconds for the kernel after it to have begun, tells whether it has, then hands it `value`.
 extern "C" __global__ void sm90_probe_first(volatile uint32_t* began, uint32_t* seen, uint32_t* handed, uint32_t value, uint64_t patience) {
-    launch_dependents();
+    griddepcontrol_launch_dependents();
     const uint64_t start = nanoseconds();
     while (*began == 0 && nanoseconds() - start < patience) {
     }
@@ -80,7 +80,7 @@ extern "C" __global__ void sm90_probe_first(volatile uint32_t* began, uint32_t* 
 extern "C" __global__ void sm90_probe_second(volatile uint32_t* began, const uint32_t* handed, uint32_t* taken) {
     *began = 1;
     __threadfence();
-    wait_for_predecessors();
+    griddepcontrol_wait();
     *taken = *reinterpret_cast<const volatile uint32_t*>(handed);
 }
 
@@ -89,9 +89,9 @@ extern "C" __global__ void sm90_probe_box(const __grid_constant__ TensorMap map,
     __shared__ __align__(8) uint64_t barrier;
     const uint32_t at = shared_address(&barrier);
     if (threadIdx.x == 0) {
-        barrier_init(at, 1);
-        barrier_init_done();
-        barrier_expect(at, bytes);
+        mbarrier_init(at, 1);
+        fence_mbarrier_init();
+        mbarrier_arrive_expect(at, bytes);
         load_box(shared_address(shared), &map, x, y, at, EVICT_NORMAL);
     }
     __syncthreads();
