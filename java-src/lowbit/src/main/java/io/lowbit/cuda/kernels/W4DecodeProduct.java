@@ -1,6 +1,5 @@
 package io.lowbit.cuda.kernels;
 
-import io.lowbit.cuda.driver.Function;
 import io.lowbit.cuda.driver.LaunchConfig;
 import io.lowbit.cuda.driver.Stream;
 import io.lowbit.quant.ActivationScaling;
@@ -8,7 +7,6 @@ import io.lowbit.quant.Scheme;
 import io.lowbit.tensor.DType;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
-import java.util.ArrayList;
 import java.util.List;
 
 /**
@@ -21,13 +19,11 @@ final class W4DecodeProduct implements ProductKernel {
     static final W4DecodeProduct INSTANCE = new W4DecodeProduct();
 
     private static final String FILE = "w4_decode";
+    private static final String KERNEL = "w4decode8_";
     /** Rows of y that a block makes. */
     private static final int ROWS = 8;
     private static final int WARPS = 4;
     private static final int MOST_SPLIT = 8;
-    private static final int TABLE_BYTES = 256 * 128;
-    private static final int MAP_BYTES = 4 * 256;
-    private static final int MOST_SHARED = 227 << 10;
     /** Multiprocessors of the GPUs that this was measured on; not many more or less on the others. */
     private static final int PROCESSORS = 132;
     /** Records along K for a block of INT4 where there are blocks enough: four for each warp. */
@@ -55,24 +51,7 @@ final class W4DecodeProduct implements ProductKernel {
 
     @Override
     public List<String> entries(Scheme scheme) {
-        if (!takes(scheme)) {
-            return List.of();
-        }
-        List<String> entries = new ArrayList<>();
-        for (DType x : new DType[] {DType.BF16, DType.F16}) {
-            for (String kind : kinds(scheme)) {
-                entries.add(entry(kind, x));
-            }
-        }
-        return entries;
-    }
-
-    private static boolean takes(Scheme scheme) {
-        return scheme instanceof Scheme.Int4 || scheme instanceof Scheme.Bnb4 || scheme instanceof Scheme.Mxfp4 || scheme instanceof Scheme.Nvfp4;
-    }
-
-    private static String entry(String kind, DType x) {
-        return "w4decode8_" + kind + (x == DType.BF16 ? "_bf16" : "_f16");
+        return W4Functions.takes(scheme) ? kinds(scheme).stream().flatMap(kind -> W4Functions.names(KERNEL + kind).stream()).toList() : List.of();
     }
 
     /** The kernels that matrices of a scheme use: for INT4, by the number of groups in a record. */
@@ -102,7 +81,7 @@ final class W4DecodeProduct implements ProductKernel {
 
     @Override
     public boolean supports(MatrixShape w, DType x, DType y, ActivationScaling scaling) {
-        return scaling == null && (x == DType.BF16 || x == DType.F16) && RecordLayout.INSTANCE.fits(w) && shared(w, ROWS) <= MOST_SHARED;
+        return scaling == null && (x == DType.BF16 || x == DType.F16) && RecordLayout.INSTANCE.fits(w) && shared(w, ROWS) <= W4Functions.MOST_SHARED;
     }
 
     @Override
@@ -144,8 +123,9 @@ final class W4DecodeProduct implements ProductKernel {
         long x = Math.ceilDiv(rows * pitch, 16L) * 16;
         long barriers = 16 + 8L * WARPS * stages;
         long sums = 4L * (split(w.scheme(), sizes) - 1) * RecordLayout.BAND * rows;
-        return (w.scheme() instanceof Scheme.Int4 ? 0 : TABLE_BYTES) + (sizes.scaleMode() == RecordLayout.SCALE_NESTED ? MAP_BYTES : 0) + rings + x
-                + barriers + sums;
+        long table = w.scheme() instanceof Scheme.Int4 ? 0 : W4Functions.TABLE_BYTES;
+        long map = sizes.scaleMode() == RecordLayout.SCALE_NESTED ? W4Functions.MAP_BYTES : 0;
+        return table + map + rings + x + barriers + sums;
     }
 
     @Override
@@ -163,11 +143,10 @@ final class W4DecodeProduct implements ProductKernel {
         for (int i = 0; i < ROWS; i++) {
             configs[i] = LaunchConfig.of(32 * WARPS).withCluster(split, 1, 1).withShared(Math.toIntExact(shared(w, i + 1))).withOverlap();
         }
-        return new Prepared(weights, kernels.function(FILE, entry(kind, DType.BF16)).allowShared(MOST_SHARED),
-                kernels.function(FILE, entry(kind, DType.F16)).allowShared(MOST_SHARED), shape, configs, sizes.bands() * split);
+        return new Prepared(weights, W4Functions.load(kernels, FILE, KERNEL + kind, W4Functions.MOST_SHARED), shape, configs, sizes.bands() * split);
     }
 
-    private record Prepared(LayerWeights weights, Function bf16, Function f16, MemorySegment shape, LaunchConfig[] configs, long blocks)
+    private record Prepared(LayerWeights weights, W4Functions functions, MemorySegment shape, LaunchConfig[] configs, long blocks)
             implements Product {
         @Override
         public ProductKernel kernel() {
@@ -184,7 +163,7 @@ final class W4DecodeProduct implements ProductKernel {
                 long n = weights.shape().n();
                 stream.arguments().struct(weights.matrix()).struct(shape).int64(x + 2 * at * k).int64(y + (yType == 0 ? 4 : 2) * at * n).int32(yType)
                         .int64(weights.bias()).int32(weights.biasType()).int64(m - at);
-                stream.launch(xType == ElementTypes.of(DType.BF16) ? bf16 : f16, configs[(int) Math.min(m, ROWS) - 1], blocks,
+                stream.launch(functions.of(xType), configs[(int) Math.min(m, ROWS) - 1], blocks,
                         Math.min(MOST_BLOCKS_Y, tiles - first), 1);
             }
         }

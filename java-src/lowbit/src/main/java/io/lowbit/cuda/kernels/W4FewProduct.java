@@ -2,7 +2,6 @@ package io.lowbit.cuda.kernels;
 
 import io.lowbit.cuda.driver.Arguments;
 import io.lowbit.cuda.driver.Context;
-import io.lowbit.cuda.driver.Function;
 import io.lowbit.cuda.driver.LaunchConfig;
 import io.lowbit.cuda.driver.Stream;
 import io.lowbit.cuda.driver.TensorMap;
@@ -12,7 +11,6 @@ import io.lowbit.quant.Scheme;
 import io.lowbit.tensor.DType;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
-import java.util.ArrayList;
 import java.util.List;
 
 /**
@@ -41,14 +39,9 @@ final class W4FewProduct implements ProductKernel {
     /** More only hold up x behind the weights, but where two blocks share a multiprocessor and have long rows to go. */
     private static final int STAGES = 4;
     private static final int MOST_STAGES = 12;
-    private static final int MOST_SHARED = 227 << 10;
     /** Of a block where two share a multiprocessor. */
     private static final int HALF_SHARED = 113 << 10;
     private static final int STAGE_ALIGNMENT = 1024;
-    private static final int TABLE_BYTES = 256 * 128;
-    private static final int MAP_BYTES = 4 * 256;
-    /** Columns of a box of x: 128 bytes, what the swizzle permutes. */
-    private static final int BOX_COLUMNS = 64;
 
     // What an H100 was measured to do; other GPUs with these kernels differ little.
     private static final int PROCESSORS = 132;
@@ -91,20 +84,12 @@ final class W4FewProduct implements ProductKernel {
 
     @Override
     public List<String> entries(Scheme scheme) {
-        if (!takes(scheme)) {
-            return List.of();
-        }
-        List<String> entries = new ArrayList<>();
-        for (DType x : new DType[] {DType.BF16, DType.F16}) {
-            entries.add(entry(scheme, x));
-        }
-        return entries;
+        return takes(scheme) ? W4Functions.names(kernel(scheme)) : List.of();
     }
 
     /** Which kernels there are: the general ones need more registers than the largest blocks leave. */
     private boolean takes(Scheme scheme) {
-        boolean known = scheme instanceof Scheme.Int4 || scheme instanceof Scheme.Bnb4 || scheme instanceof Scheme.Mxfp4 || scheme instanceof Scheme.Nvfp4;
-        if (!known || (bands * parts > 4 || tokens >= SCALED) && !kind(scheme).equals("int4")) {
+        if (!W4Functions.takes(scheme) || (bands * parts > 4 || tokens >= SCALED) && !kind(scheme).equals("int4")) {
             return false;
         }
         return tokens != 64 || bands < 4 || !kind(scheme).equals("table_any");
@@ -140,8 +125,8 @@ final class W4FewProduct implements ProductKernel {
         };
     }
 
-    private String entry(Scheme scheme, DType x) {
-        return "w4few" + tokens + "x" + bands + "x" + parts + "_" + kind(scheme) + (x == DType.BF16 ? "_bf16" : "_f16");
+    private String kernel(Scheme scheme) {
+        return "w4few" + tokens + "x" + bands + "x" + parts + "_" + kind(scheme);
     }
 
     @Override
@@ -171,14 +156,14 @@ final class W4FewProduct implements ProductKernel {
 
     /** Shared memory besides the stages, for any M. */
     private int besides(MatrixShape w, RecordLayout.Sizes sizes, int split) {
-        int table = w.scheme() instanceof Scheme.Int4 ? 0 : TABLE_BYTES;
-        int map = sizes.scaleMode() == RecordLayout.SCALE_NESTED || kind(w.scheme()).equals("table_any") ? MAP_BYTES : 0;
+        int table = w.scheme() instanceof Scheme.Int4 ? 0 : W4Functions.TABLE_BYTES;
+        int map = sizes.scaleMode() == RecordLayout.SCALE_NESTED || kind(w.scheme()).equals("table_any") ? W4Functions.MAP_BYTES : 0;
         return table + map + split * parts * Math.ceilDiv(tokens / 2, split) * (rows() + 8) * 8 + MOST_STAGES * 16 + 8;
     }
 
     /** At least two fit for every split: what a block of the largest records takes is less. */
     private int stages(MatrixShape w, RecordLayout.Sizes sizes, int split) {
-        int room = (blocks == 1 ? MOST_SHARED : HALF_SHARED) - besides(w, sizes, split);
+        int room = (blocks == 1 ? W4Functions.MOST_SHARED : HALF_SHARED) - besides(w, sizes, split);
         long needed = Math.ceilDiv(Math.ceilDiv(sizes.spans(), (long) split), (long) parts);
         int most = blocks > 1 && needed > 2 * STAGES ? MOST_STAGES : STAGES;
         return (int) Math.max(2, Math.min(Math.min(most, needed), room / (partBytes(sizes) * parts)));
@@ -218,55 +203,26 @@ final class W4FewProduct implements ProductKernel {
             int bytes = stages * parts * partBytes(sizes) + besides(w, sizes, split);
             configs[split] = LaunchConfig.of(threads).withCluster(split, 1, 1).withShared(bytes).withOverlap();
         }
-        String file = file(w.scheme());
-        return new Prepared(kernels.context(), weights, sizes, kernels.function(file, entry(w.scheme(), DType.BF16)).allowShared(MOST_SHARED),
-                kernels.function(file, entry(w.scheme(), DType.F16)).allowShared(MOST_SHARED), shapes, configs,
+        return new Prepared(this, kernels.context(), weights, sizes,
+                W4Functions.load(kernels, file(w.scheme()), kernel(w.scheme()), W4Functions.MOST_SHARED), shapes, configs,
                 W4DecodeProduct.INSTANCE.prepare(kernels, weights, null));
     }
 
-    private final class Prepared implements Product {
-        private final Context context;
-        private final LayerWeights weights;
-        private final RecordLayout.Sizes sizes;
-        private final Function bf16;
-        private final Function f16;
-        private final MemorySegment[] shapes;
-        private final LaunchConfig[] configs;
-        private final Product unaligned;
-
-        Prepared(Context context, LayerWeights weights, RecordLayout.Sizes sizes, Function bf16, Function f16, MemorySegment[] shapes,
-                LaunchConfig[] configs, Product unaligned) {
-            this.context = context;
-            this.weights = weights;
-            this.sizes = sizes;
-            this.bf16 = bf16;
-            this.f16 = f16;
-            this.shapes = shapes;
-            this.configs = configs;
-            this.unaligned = unaligned;
-        }
-
-        @Override
-        public ProductKernel kernel() {
-            return W4FewProduct.this;
-        }
-
+    private record Prepared(W4FewProduct kernel, Context context, LayerWeights weights, RecordLayout.Sizes sizes, W4Functions functions,
+            MemorySegment[] shapes, LaunchConfig[] configs, Product unaligned) implements Product {
         @Override
         public void enqueue(Stream stream, long m, long x, int xType, long y, int yType, long activations) {
             if (x % 16 != 0) {
                 unaligned.enqueue(stream, m, x, xType, y, yType, activations);
                 return;
             }
-            boolean isBf16 = xType == ElementTypes.of(DType.BF16);
-            int split = split(sizes, m);
-            long k = weights.shape().k();
+            int split = kernel.split(sizes, m);
             Arguments arguments = stream.arguments();
-            TensorMap map = arguments.map(0).matrix(context, isBf16 ? TensorMap.Type.BF16 : TensorMap.Type.F16, TensorMap.Swizzle.B128,
-                    TensorMap.Promotion.B128, x, k, m, 2 * k, BOX_COLUMNS, tokens);
+            TensorMap map = W4Functions.map(arguments, context, x, xType, m, weights.shape().k(), kernel.tokens);
             arguments.struct(weights.matrix()).struct(shapes[split]).struct(map).int64(y).int32(yType).int64(weights.bias())
                     .int32(weights.biasType()).int64(m);
-            stream.launch(isBf16 ? bf16 : f16, configs[split], Math.ceilDiv(m, (long) tokens) * split,
-                    Math.ceilDiv(sizes.bands(), (long) bands), 1);
+            stream.launch(functions.of(xType), configs[split], Math.ceilDiv(m, (long) kernel.tokens) * split,
+                    Math.ceilDiv(sizes.bands(), (long) kernel.bands), 1);
         }
     }
 }

@@ -2,7 +2,6 @@ package io.lowbit.cuda.kernels;
 
 import io.lowbit.cuda.driver.Arguments;
 import io.lowbit.cuda.driver.Context;
-import io.lowbit.cuda.driver.Function;
 import io.lowbit.cuda.driver.LaunchConfig;
 import io.lowbit.cuda.driver.Stream;
 import io.lowbit.cuda.driver.TensorMap;
@@ -12,7 +11,6 @@ import io.lowbit.quant.Scheme;
 import io.lowbit.tensor.DType;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
-import java.util.ArrayList;
 import java.util.List;
 
 /**
@@ -31,14 +29,9 @@ final class W4GemmProduct implements ProductKernel {
 
     private static final int WARP_GROUP = 128;
     private static final int MOST_STAGES = 8;
-    private static final int MOST_SHARED = 227 << 10;
-    private static final int TABLE_BYTES = 256 * 128;
-    private static final int MAP_BYTES = 4 * 256;
     /** Tokens whose sums pass through shared memory together, and floats of one with its padding. */
     private static final int CHUNK = 64;
     private static final int PITCH = RecordLayout.BAND + 4;
-    /** Columns of a box of x: 128 bytes, what the swizzle permutes. */
-    private static final int BOX_COLUMNS = 64;
     /** Roundings of a scaled weight in BF16: of the product and of the scale; of the value of NF4 and FP4 too. */
     private static final double TWO_ROUNDINGS = 0x1.01p-8;
     private static final double THREE_ROUNDINGS = 0x1.82p-8;
@@ -74,20 +67,13 @@ final class W4GemmProduct implements ProductKernel {
 
     @Override
     public List<String> entries(Scheme scheme) {
-        if (!takes(scheme)) {
-            return List.of();
-        }
-        List<String> entries = new ArrayList<>();
-        for (DType x : new DType[] {DType.BF16, DType.F16}) {
-            entries.add(entry(kind(scheme), x));
-        }
-        return entries;
+        return takes(scheme) ? W4Functions.names(kernel(scheme)) : List.of();
     }
 
     /** Which kernels there are. */
     private boolean takes(Scheme scheme) {
         return scheme instanceof Scheme.Int4 && (tokens != 232 || kind(scheme).equals("int4"))
-                || tokens == 256 && (scheme instanceof Scheme.Bnb4 || scheme instanceof Scheme.Mxfp4 || scheme instanceof Scheme.Nvfp4);
+                || tokens == 256 && !(scheme instanceof Scheme.Int4) && W4Functions.takes(scheme);
     }
 
     private static String kind(Scheme scheme) {
@@ -101,8 +87,8 @@ final class W4GemmProduct implements ProductKernel {
         };
     }
 
-    private String entry(String kind, DType x) {
-        return "w4gemm" + tokens + "x" + bands + "_" + kind + (x == DType.BF16 ? "_bf16" : "_f16");
+    private String kernel(Scheme scheme) {
+        return "w4gemm" + tokens + "x" + bands + "_" + kind(scheme);
     }
 
     @Override
@@ -145,72 +131,42 @@ final class W4GemmProduct implements ProductKernel {
 
     /** Shared memory besides the ring of W. */
     private int besides(MatrixShape w) {
-        int table = w.scheme() instanceof Scheme.Int4 ? 0 : TABLE_BYTES;
-        int map = kind(w.scheme()).equals("table_nested") ? MAP_BYTES : 0;
-        return units * tokens * BOX_COLUMNS * 2 + bands * CHUNK * PITCH * 4 + table + map + (units + MOST_STAGES) * 16;
+        int table = w.scheme() instanceof Scheme.Int4 ? 0 : W4Functions.TABLE_BYTES;
+        int map = kind(w.scheme()).equals("table_nested") ? W4Functions.MAP_BYTES : 0;
+        return units * tokens * W4Functions.BOX_COLUMNS * 2 + bands * CHUNK * PITCH * 4 + table + map + (units + MOST_STAGES) * 16;
     }
 
     @Override
     public Product prepare(Kernels kernels, LayerWeights weights, ActivationScaling scaling) {
         MatrixShape w = weights.shape();
         RecordLayout.Sizes sizes = RecordLayout.Sizes.of(w);
-        int stages = Math.min(MOST_STAGES, (MOST_SHARED - besides(w)) / stageBytes(sizes));
+        int stages = Math.min(MOST_STAGES, (W4Functions.MOST_SHARED - besides(w)) / stageBytes(sizes));
         LaunchConfig config = LaunchConfig.of((bands + 1) * WARP_GROUP).withCluster(cluster, 1, 1)
                 .withShared(stages * stageBytes(sizes) + besides(w)).withOverlap();
         MemorySegment shape = weights.arena().allocate(8, 4);
         shape.setAtIndex(ValueLayout.JAVA_INT, 0, units);
         shape.setAtIndex(ValueLayout.JAVA_INT, 1, stages);
-        String file = file(w.scheme());
-        String kind = kind(w.scheme());
         int clusters = kernels.context().device().multiprocessors() / cluster;
-        return new Prepared(kernels.context(), weights, sizes, kernels.function(file, entry(kind, DType.BF16)).allowShared(MOST_SHARED),
-                kernels.function(file, entry(kind, DType.F16)).allowShared(MOST_SHARED), shape, config, clusters,
+        return new Prepared(this, kernels.context(), weights, sizes,
+                W4Functions.load(kernels, file(w.scheme()), kernel(w.scheme()), W4Functions.MOST_SHARED), shape, config, clusters,
                 W4DecodeProduct.INSTANCE.prepare(kernels, weights, null));
     }
 
-    private final class Prepared implements Product {
-        private final Context context;
-        private final LayerWeights weights;
-        private final RecordLayout.Sizes sizes;
-        private final Function bf16;
-        private final Function f16;
-        private final MemorySegment shape;
-        private final LaunchConfig config;
-        private final int clusters;
-        private final Product unaligned;
-
-        Prepared(Context context, LayerWeights weights, RecordLayout.Sizes sizes, Function bf16, Function f16, MemorySegment shape,
-                LaunchConfig config, int clusters, Product unaligned) {
-            this.context = context;
-            this.weights = weights;
-            this.sizes = sizes;
-            this.bf16 = bf16;
-            this.f16 = f16;
-            this.shape = shape;
-            this.config = config;
-            this.clusters = clusters;
-            this.unaligned = unaligned;
-        }
-
-        @Override
-        public ProductKernel kernel() {
-            return W4GemmProduct.this;
-        }
-
+    private record Prepared(W4GemmProduct kernel, Context context, LayerWeights weights, RecordLayout.Sizes sizes, W4Functions functions,
+            MemorySegment shape, LaunchConfig config, int clusters, Product unaligned) implements Product {
         @Override
         public void enqueue(Stream stream, long m, long x, int xType, long y, int yType, long activations) {
             if (x % 16 != 0) {
                 unaligned.enqueue(stream, m, x, xType, y, yType, activations);
                 return;
             }
-            boolean isBf16 = xType == ElementTypes.of(DType.BF16);
-            long k = weights.shape().k();
+            int cluster = kernel.cluster;
             Arguments arguments = stream.arguments();
-            TensorMap map = arguments.map(0).matrix(context, isBf16 ? TensorMap.Type.BF16 : TensorMap.Type.F16, TensorMap.Swizzle.B128,
-                    TensorMap.Promotion.B128, x, k, m, 2 * k, BOX_COLUMNS, tokens / cluster);
-            arguments.struct(weights.matrix()).struct(shape).struct(map).int64(y).int32(yType).int64(weights.bias()).int32(weights.biasType()).int64(m);
-            long tiles = Math.ceilDiv(m, (long) tokens) * Math.ceilDiv(sizes.bands(), (long) bands * cluster);
-            stream.launch(isBf16 ? bf16 : f16, config, Math.min(tiles, clusters) * cluster, 1, 1);
+            TensorMap map = W4Functions.map(arguments, context, x, xType, m, weights.shape().k(), kernel.tokens / cluster);
+            arguments.struct(weights.matrix()).struct(shape).struct(map).int64(y).int32(yType).int64(weights.bias())
+                    .int32(weights.biasType()).int64(m);
+            long tiles = Math.ceilDiv(m, (long) kernel.tokens) * Math.ceilDiv(sizes.bands(), (long) kernel.bands * cluster);
+            stream.launch(functions.of(xType), config, Math.min(tiles, clusters) * cluster, 1, 1);
         }
     }
 }

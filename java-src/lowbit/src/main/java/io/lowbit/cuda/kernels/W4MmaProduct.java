@@ -1,6 +1,5 @@
 package io.lowbit.cuda.kernels;
 
-import io.lowbit.cuda.driver.Function;
 import io.lowbit.cuda.driver.LaunchConfig;
 import io.lowbit.cuda.driver.Stream;
 import io.lowbit.quant.ActivationScaling;
@@ -28,7 +27,6 @@ final class W4MmaProduct implements ProductKernel {
     /** Shared memory of a block: 99 KiB, less what the kernel keeps of its own. */
     private static final int MOST_SHARED = (99 << 10) - 128;
     private static final int TABLE_BYTES = 256 * 8 * 4;
-    private static final int MAP_BYTES = 4 * 256;
     private static final long MOST_BLOCKS = Integer.MAX_VALUE;
 
     /** µs that a block takes besides its stages, and what adding the sums of several takes. */
@@ -54,7 +52,7 @@ final class W4MmaProduct implements ProductKernel {
 
     @Override
     public String file(Scheme scheme) {
-        return "w4_mma_" + (takes(scheme) ? kind(scheme) : "int4");
+        return "w4_mma_" + (W4Functions.takes(scheme) ? kind(scheme) : "int4");
     }
 
     @Override
@@ -65,11 +63,7 @@ final class W4MmaProduct implements ProductKernel {
 
     @Override
     public List<String> entries(Scheme scheme) {
-        return takes(scheme) ? List.of(entry(scheme, DType.BF16), entry(scheme, DType.F16)) : List.of();
-    }
-
-    private static boolean takes(Scheme scheme) {
-        return scheme instanceof Scheme.Int4 || scheme instanceof Scheme.Bnb4 || scheme instanceof Scheme.Mxfp4 || scheme instanceof Scheme.Nvfp4;
+        return W4Functions.takes(scheme) ? W4Functions.names(kernel(scheme)) : List.of();
     }
 
     private static String kind(Scheme scheme) {
@@ -81,8 +75,8 @@ final class W4MmaProduct implements ProductKernel {
         };
     }
 
-    private String entry(Scheme scheme, DType x) {
-        return "w4mma" + tokens + "_" + kind(scheme) + (x == DType.BF16 ? "_bf16" : "_f16");
+    private String kernel(Scheme scheme) {
+        return "w4mma" + tokens + "_" + kind(scheme);
     }
 
     @Override
@@ -110,7 +104,7 @@ final class W4MmaProduct implements ProductKernel {
     }
 
     private static int besides(Scheme scheme, RecordLayout.Sizes sizes) {
-        return (scheme instanceof Scheme.Int4 ? 0 : TABLE_BYTES) + (sizes.scaleMode() == RecordLayout.SCALE_NESTED ? MAP_BYTES : 0);
+        return (scheme instanceof Scheme.Int4 ? 0 : TABLE_BYTES) + (sizes.scaleMode() == RecordLayout.SCALE_NESTED ? W4Functions.MAP_BYTES : 0);
     }
 
     /** At least two fit: the largest records have 5376 bytes. */
@@ -154,41 +148,17 @@ final class W4MmaProduct implements ProductKernel {
             shapes[split].setAtIndex(ValueLayout.JAVA_INT, 2, Math.toIntExact(Math.ceilDiv(sizes.spans(), (long) split)));
         }
         LaunchConfig config = LaunchConfig.of(32 * WARPS).withShared(stages * stageBytes(sizes) + besides(scheme, sizes));
-        return new Prepared(weights, sizes, kernels.function(file(scheme), entry(scheme, DType.BF16)).allowShared(MOST_SHARED),
-                kernels.function(file(scheme), entry(scheme, DType.F16)).allowShared(MOST_SHARED), shapes, config,
+        return new Prepared(this, weights, sizes, W4Functions.load(kernels, file(scheme), kernel(scheme), MOST_SHARED), shapes, config,
                 kernels.context().device().multiprocessors());
     }
 
-    private final class Prepared implements Product {
-        private final LayerWeights weights;
-        private final RecordLayout.Sizes sizes;
-        private final Function bf16;
-        private final Function f16;
-        private final MemorySegment[] shapes;
-        private final LaunchConfig config;
-        private final int processors;
-
-        Prepared(LayerWeights weights, RecordLayout.Sizes sizes, Function bf16, Function f16, MemorySegment[] shapes, LaunchConfig config,
-                int processors) {
-            this.weights = weights;
-            this.sizes = sizes;
-            this.bf16 = bf16;
-            this.f16 = f16;
-            this.shapes = shapes;
-            this.config = config;
-            this.processors = processors;
-        }
-
-        @Override
-        public ProductKernel kernel() {
-            return W4MmaProduct.this;
-        }
-
+    private record Prepared(W4MmaProduct kernel, LayerWeights weights, RecordLayout.Sizes sizes, W4Functions functions, MemorySegment[] shapes,
+            LaunchConfig config, int processors) implements Product {
         @Override
         public void enqueue(Stream stream, long m, long x, int xType, long y, int yType, long activations) {
-            int split = split(sizes, m, processors);
+            int tokens = kernel.tokens;
+            int split = kernel.split(sizes, m, processors);
             long workspace = split > 1 ? stream.workspace() : 0;
-            Function function = xType == ElementTypes.of(DType.BF16) ? bf16 : f16;
             long k = weights.shape().k();
             long n = weights.shape().n();
             // As many rows as a grid has blocks for; nearly always all of them.
@@ -197,7 +167,7 @@ final class W4MmaProduct implements ProductKernel {
                 long rows = Math.min(most, m - at);
                 stream.arguments().struct(weights.matrix()).struct(shapes[split]).int64(x + 2 * at * k).int64(y + (yType == 0 ? 4 : 2) * at * n)
                         .int32(yType).int64(weights.bias()).int32(weights.biasType()).int64(rows).int64(workspace);
-                stream.launch(function, config, sizes.bands() * split * Math.ceilDiv(rows, (long) tokens), 1, 1);
+                stream.launch(functions.of(xType), config, sizes.bands() * split * Math.ceilDiv(rows, (long) tokens), 1, 1);
             }
         }
     }
