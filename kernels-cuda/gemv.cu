@@ -1,4 +1,4 @@
-// y = x·Wᵀ (+ bias) for a few rows of x: one warp makes one column of y for up to 8 rows, so each weight is decoded once.
+// y = x·Wᵀ (+ bias, + y) for a few rows of x: one warp makes one column of y for up to 8 rows, so each weight is decoded once.
 // Lane l takes columns 2l, 2l+1, 2l+64, 2l+65, …; f32 fused multiply-adds in that order, then a butterfly over the lanes:
 // the order of every sum is fixed, and no operand is rounded.
 #include "weights.cuh"
@@ -51,7 +51,7 @@ __device__ __forceinline__ void gemv(const Matrix& w, const void* x, uint32_t xT
             mine = lane == r ? acc[r] : mine;
         }
         if (lane < rows && n < w.n) {
-            store(y, yType, (m0 + lane) * w.n + n, bias ? __fadd_rn(mine, load(bias, biasType, n)) : mine);
+            put(y, yType, (m0 + lane) * w.n + n, bias ? __fadd_rn(mine, load(bias, biasType, n)) : mine);
         }
     }
 }

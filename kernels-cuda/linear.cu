@@ -1,4 +1,4 @@
-// y = x·Wᵀ (+ bias) on tensor cores, for any M, N and K and every scheme.
+// y = x·Wᵀ (+ bias, + y) on tensor cores, for any M, N and K and every scheme.
 //
 // Exact operands. A weight is the f32 that value() gives; an activation is F32, F16 or BF16. Neither is rounded: each is
 // cut into bf16 pieces that share its sign and add up to it exactly (v = v0 + v1 + v2; 8 significant bits each, cut by
@@ -150,7 +150,7 @@ __device__ __forceinline__ void linear(const Matrix& w, const void* x, uint32_t 
             int64_t gm = m0 + i / TILE_N, gn = n0 + i % TILE_N;
             if (gm < m && gn < w.n) {
                 float v = shared.out[i / TILE_N][i % TILE_N];
-                store(y, yType, gm * w.n + gn, bias ? __fadd_rn(v, load(bias, biasType, gn)) : v);
+                put(y, yType, gm * w.n + gn, bias ? __fadd_rn(v, load(bias, biasType, gn)) : v);
             }
         }
         __syncthreads();

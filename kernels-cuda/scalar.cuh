@@ -7,6 +7,9 @@ namespace lowbit {
 // Element types of activations, outputs, biases and scales, numbered as in io.lowbit.cuda.kernels.
 enum Type : uint32_t { F32 = 0, F16 = 1, BF16 = 2 };
 
+// A bit beside the type of y: y += instead of y =, what it holds added in f32 and the sum rounded once.
+constexpr uint32_t ADD = 0x100;
+
 // a·b, rounded once. The hardware makes every NaN 0x7fffffff; a CPU hands an operand's NaN on, so this does too.
 __device__ __forceinline__ float times(float a, float b) {
     float r = __fmul_rn(a, b);
@@ -50,6 +53,15 @@ __device__ __forceinline__ void store(void* p, uint32_t type, int64_t i, float v
     } else {
         static_cast<uint16_t*>(p)[i] = type == F16 ? cvt_rn_f16_f32(v) : f32_to_bf16(v);
     }
+}
+
+// An element of y = or y +=. One thread puts an element, once.
+__device__ __forceinline__ void put(void* y, uint32_t yType, int64_t i, float v) {
+    const uint32_t type = yType & ~ADD;
+    if (yType & ADD) {
+        v = __fadd_rn(load(y, type, i), v);
+    }
+    store(y, type, i, v);
 }
 
 __device__ __forceinline__ float decode_e4m3(uint32_t c) {

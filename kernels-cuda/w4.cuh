@@ -130,31 +130,51 @@ struct NestedAbsmax {
     }
 };
 
-// 4 neighbouring rows of one token.
-__device__ __forceinline__ void store4(void* y, uint32_t yType, int64_t at, const float (&v)[4]) {
-    if (yType == F32) {
-        *reinterpret_cast<float4*>(static_cast<float*>(y) + at) = float4{v[0], v[1], v[2], v[3]};
-    } else {
-        uint2 h;
-        h.x = yType == F16 ? cvt_rn_f16x2_f32(v[0], v[1]) : cvt_rn_bf16x2_f32(v[0], v[1]);
-        h.y = yType == F16 ? cvt_rn_f16x2_f32(v[2], v[3]) : cvt_rn_bf16x2_f32(v[2], v[3]);
-        *reinterpret_cast<uint2*>(static_cast<uint16_t*>(y) + at) = h;
-    }
+// Two halves of a type as f32, and two f32 rounded to them.
+__device__ __forceinline__ float2 floats(uint32_t pair, uint32_t type) {
+    return type == F16 ? float2{cvt_f32_f16(uint16_t(pair)), cvt_f32_f16(uint16_t(pair >> 16))}
+                       : float2{__uint_as_float(pair << 16), __uint_as_float(pair & 0xffff0000u)};
 }
 
-// 8 neighbouring rows of one token.
-__device__ __forceinline__ void store8(void* y, uint32_t yType, int64_t at, const float (&v)[8]) {
-    if (yType == F32) {
-        float4* p = reinterpret_cast<float4*>(static_cast<float*>(y) + at);
-        p[0] = float4{v[0], v[1], v[2], v[3]};
-        p[1] = float4{v[4], v[5], v[6], v[7]};
+__device__ __forceinline__ uint32_t halves(float low, float high, uint32_t type) {
+    return type == F16 ? cvt_rn_f16x2_f32(low, high) : cvt_rn_bf16x2_f32(low, high);
+}
+
+// 4 or 8 neighbouring rows of one token: put() for each, in one access of up to 16 bytes.
+template <int ROWS>
+__device__ __forceinline__ void put_rows(void* y, uint32_t yType, int64_t at, float (&v)[ROWS]) {
+    struct alignas(2 * ROWS) Halves {
+        uint32_t pair[ROWS / 2];
+    };
+    const uint32_t type = yType & ~ADD;
+    if (type == F32) {
+        float4* const p = reinterpret_cast<float4*>(static_cast<float*>(y) + at);
+#pragma unroll
+        for (int i = 0; i < ROWS / 4; i++) {
+            float4 u = {v[4 * i], v[4 * i + 1], v[4 * i + 2], v[4 * i + 3]};
+            if (yType & ADD) {
+                const float4 old = p[i];
+                u = float4{__fadd_rn(old.x, u.x), __fadd_rn(old.y, u.y), __fadd_rn(old.z, u.z), __fadd_rn(old.w, u.w)};
+            }
+            p[i] = u;
+        }
     } else {
-        uint4 h;
-        h.x = yType == F16 ? cvt_rn_f16x2_f32(v[0], v[1]) : cvt_rn_bf16x2_f32(v[0], v[1]);
-        h.y = yType == F16 ? cvt_rn_f16x2_f32(v[2], v[3]) : cvt_rn_bf16x2_f32(v[2], v[3]);
-        h.z = yType == F16 ? cvt_rn_f16x2_f32(v[4], v[5]) : cvt_rn_bf16x2_f32(v[4], v[5]);
-        h.w = yType == F16 ? cvt_rn_f16x2_f32(v[6], v[7]) : cvt_rn_bf16x2_f32(v[6], v[7]);
-        *reinterpret_cast<uint4*>(static_cast<uint16_t*>(y) + at) = h;
+        Halves* const p = reinterpret_cast<Halves*>(static_cast<uint16_t*>(y) + at);
+        if (yType & ADD) {
+            const Halves old = *p;
+#pragma unroll
+            for (int i = 0; i < ROWS / 2; i++) {
+                const float2 u = floats(old.pair[i], type);
+                v[2 * i] = __fadd_rn(u.x, v[2 * i]);
+                v[2 * i + 1] = __fadd_rn(u.y, v[2 * i + 1]);
+            }
+        }
+        Halves h;
+#pragma unroll
+        for (int i = 0; i < ROWS / 2; i++) {
+            h.pair[i] = halves(v[2 * i], v[2 * i + 1], type);
+        }
+        *p = h;
     }
 }
 

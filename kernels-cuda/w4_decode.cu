@@ -1,5 +1,5 @@
 // architectures: 90a
-// y = x·Wᵀ (+ bias) for few rows of x (tokens): 4-bit weights, 16-bit activations, m16n8k16 with W as the A operand.
+// y = x·Wᵀ (+ bias, + y) for few rows of x (tokens): 4-bit weights, 16-bit activations, m16n8k16 with W as the A operand.
 //
 // The weights are the bytes that cost time: each is read once, and nothing waits between the memory and the warp that
 // multiplies it. A warp owns a ring of records in shared memory, fills it with bulk copies, and takes the records of one
@@ -251,6 +251,7 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
         cluster_wait();
     }
     const uint32_t leader = cluster_address(shared_address(others), 0), leaderBarrier = cluster_address(gathered, 0);
+    const uint32_t type = yType & ~ADD;
     bool waited = false;
     for (uint32_t i = threadIdx.x; i < sums; i += DECODE_WARPS * 32) {
         const int row = i % BAND, b = i / BAND % shape.bands, token = i / BAND / shape.bands;
@@ -263,6 +264,8 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
             store_cluster(leader + ((rank - 1) * sums + i) * 4, v, leaderBarrier);
             continue;
         }
+        const int64_t n = (firstBand + b) * BAND + row, at = (m0 + token) * w.n + n;
+        const float before = yType & ADD && n < w.n ? load(y, type, at) : 0.f;  // on its way while the other blocks' sums come
         if (shape.split > 1) {
             if (!waited) {
                 mbarrier_wait(gathered, 0);
@@ -272,10 +275,10 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
                 v = __fadd_rn(v, others[(j - 1) * sums + i]);
             }
         }
-        const int64_t n = (firstBand + b) * BAND + row;
         if (n < w.n) {
             v = __fmul_rn(v, w.rowScales ? __fmul_rn(w.rowScales[n], w.matrixScale) : w.matrixScale);
-            store(y, yType, (m0 + token) * w.n + n, bias ? __fadd_rn(v, load(bias, biasType, n)) : v);
+            v = bias ? __fadd_rn(v, load(bias, biasType, n)) : v;
+            store(y, type, at, yType & ADD ? __fadd_rn(before, v) : v);
         }
     }
 }

@@ -1,4 +1,4 @@
-// y = x·Wᵀ (+ bias) with 4-bit weights and 16-bit activations, for few rows of x (tokens), on warp groups: m64nNk16 with W as
+// y = x·Wᵀ (+ bias, + y) with 4-bit weights and 16-bit activations, for few rows of x (tokens), on warp groups: m64nNk16 with W as
 // the A operand, unpacked into registers, and x as the B operand in shared memory.
 //
 //   block: BANDS bands of 64 rows of W × PARTS parts of K = as many warp groups, and a producer; TOKENS rows of x
@@ -345,10 +345,10 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
         for (int h = 0; h < 2 && token + h < tokens; h++) {
             const int64_t to = (m0 + token + h) * w.n + n;
             if (wide) {
-                store4(y, yType, to, v[h]);
+                put_rows(y, yType, to, v[h]);
             } else {
                 for (int e = 0; e < 4 && n + e < w.n; e++) {
-                    store(y, yType, to + e, v[h][e]);
+                    put(y, yType, to + e, v[h][e]);
                 }
             }
         }

@@ -1,4 +1,4 @@
-// y = x·Wᵀ (+ bias) with 4-bit weights and 16-bit activations, for many rows of x (tokens), on warp groups: m64nNk16 with W as
+// y = x·Wᵀ (+ bias, + y) with 4-bit weights and 16-bit activations, for many rows of x (tokens), on warp groups: m64nNk16 with W as
 // the A operand, unpacked and scaled in registers, and x as the B operand in shared memory.
 //
 //   block: BANDS warp groups, each 64 rows of W (a band), and two producers; TOKENS rows of x; as many blocks as the GPU has
@@ -264,11 +264,11 @@ __device__ __forceinline__ void gemm(const Matrix& matrix, const GemmShape& shap
                     }
                 }
                 if (wide) {
-                    store8(y, yType, at * w.n + n, v);
+                    put_rows(y, yType, at * w.n + n, v);
                 } else {
                     for (int e = 0; e < 8; e++) {
                         if (n + e < w.n) {
-                            store(y, yType, at * w.n + n + e, v[e]);
+                            put(y, yType, at * w.n + n + e, v[e]);
                         }
                     }
                 }

@@ -1,4 +1,4 @@
-// y = x·Wᵀ (+ bias) with 4-bit weights in records (records.cuh) and 16-bit activations, for GPUs without bulk copies and warp
+// y = x·Wᵀ (+ bias, + y) with 4-bit weights in records (records.cuh) and 16-bit activations, for GPUs without bulk copies and warp
 // groups (Ada): m16n8k16 with W as the A operand, unpacked into registers, and x as the B operand; a ring of stages that
 // cp.async fills.
 //
@@ -279,7 +279,7 @@ __device__ __forceinline__ void mma_records(const Matrix& matrix, const MmaShape
                 v = sumOfParts(i);
             }
             v = __fmul_rn(v, w.rowScales ? __fmul_rn(w.rowScales[n], w.matrixScale) : w.matrixScale);
-            store(y, yType, (m0 + i / BAND) * w.n + n, bias ? __fadd_rn(v, load(bias, biasType, n)) : v);
+            put(y, yType, (m0 + i / BAND) * w.n + n, bias ? __fadd_rn(v, load(bias, biasType, n)) : v);
         }
     }
 }

@@ -44,8 +44,9 @@ public abstract class BackendContractCases {
                 long least = Long.MAX_VALUE;
                 for (int round = 0; round < 400 && least > 0; round++) {
                     long before = threads.getCurrentThreadAllocatedBytes();
-                    for (int i = 0; i < 100; i++) {
+                    for (int i = 0; i < 50; i++) {
                         layer.forward(x, y);
+                        layer.forwardAdd(x, y);
                     }
                     least = Math.min(least, threads.getCurrentThreadAllocatedBytes() - before);
                 }
@@ -68,6 +69,7 @@ public abstract class BackendContractCases {
             refused("expected x in F32, F16 or BF16, got F64", () -> layer.forward(Tensor.allocate(arena, DType.F64, 2, 64), y));
             refused("expected y in F32, F16 or BF16, got I32", () -> layer.forward(x, Tensor.allocate(arena, DType.I32, 2, 48)));
             Tensor both = Tensor.allocate(arena, DType.F32, 4, 64);
+            refused("expected y [M, 48], got [2, 47]", () -> layer.forwardAdd(x, Tensor.allocate(arena, DType.F32, 2, 47)));
             refused("overlap", () -> layer.forward(both.rows(0, 2), new Tensor(DType.F32, y.shape(), both.data().asSlice(100, 2 * 48 * 4))));
             refused("expected F32, F16 or BF16 [48], got F32 [47]", () -> backend.load(weights, Tensor.allocate(arena, DType.F32, 47)));
             refused("got I32 [48]", () -> backend.load(weights, Tensor.allocate(arena, DType.I32, 48)));

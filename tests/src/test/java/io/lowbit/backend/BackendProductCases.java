@@ -50,6 +50,41 @@ public abstract class BackendProductCases {
         return y.toFloats();
     }
 
+    /** One to many rows, sizes that suit tiles and that do not, every type of x, y and bias in turn. */
+    @ParameterizedTest(name = "{0}")
+    @MethodSource("schemes")
+    public void addingGivesTheBitsOfTheProductThenTheSum(Scheme scheme) {
+        DType[] types = {DType.F32, DType.BF16, DType.F16};
+        int turn = 0;
+        for (int[] shape : new int[][] {{192, 512}, {67, 131}}) {
+            for (int m : new int[] {1, 3, 20, 70}) {
+                DType bias = turn % 2 == 0 ? null : types[turn / 2 % 3];
+                add(new ProductCase(scheme, m, shape[0], shape[1], types[(turn + 1) % 3], types[turn % 3], bias, 300 + turn));
+                turn++;
+            }
+        }
+    }
+
+    private void add(ProductCase c) {
+        try (Arena shared = Arena.ofShared(); Arena confined = Arena.ofConfined(); Linear layer = backend().load(c.weights(shared), c.bias(shared))) {
+            Tensor x = c.x(shared);
+            Tensor product = Tensor.allocate(shared, DType.F32, c.m(), c.n());
+            layer.forward(x, product);
+            Tensor before = RandomMatrix.floats(shared, new SplittableRandom(c.seed()), c.yType(), 1f, true, c.m(), c.n());
+            Tensor expected = Tensor.allocate(shared, c.yType(), c.m(), c.n());
+            for (long i = 0; i < expected.elements(); i++) {
+                expected.setFloat(i, before.getFloat(i) + product.getFloat(i));
+            }
+            MemorySegment heap = c.yType() == DType.F32 ? MemorySegment.ofArray(new float[c.m() * c.n()]) : MemorySegment.ofArray(new short[c.m() * c.n()]);
+            for (Tensor y : List.of(Tensor.allocate(shared, c.yType(), c.m(), c.n()), Tensor.allocate(confined, c.yType(), c.m(), c.n()),
+                    new Tensor(c.yType(), expected.shape(), heap))) {
+                y.data().copyFrom(before.data());
+                layer.forwardAdd(x, y);
+                assertEquals(-1, expected.data().mismatch(y.data()), () -> c + (y.data().isNative() ? "" : " on the heap"));
+            }
+        }
+    }
+
     @Test
     public void rowsBeyondOneBatchAreRightToo() {
         ProductCase c = new ProductCase(new Scheme.Int4(Grouping.group(32), false), 1030, 70, 96, DType.F32, DType.F32, null, 5);

@@ -42,6 +42,7 @@ final class CyclesProbe {
         try (CudaLinear layer = backend.load(w); Stream stream = Stream.open(backend.context());
                 DeviceMemory memory = DeviceMemory.allocate(stream, 4096)) {
             layer.forward(x, y);
+            layer.forwardAdd(x, y);
             DeviceTensor dx = DeviceTensor.of(memory, DType.BF16, 3, 128);
             DeviceTensor dy = new DeviceTensor(DType.F32, y.shape(), memory.address() + 1024);
             try (Graph graph = Graph.capture(stream, () -> layer.forward(stream, dx, dy))) {

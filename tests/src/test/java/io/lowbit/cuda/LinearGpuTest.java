@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.lowbit.cuda.driver.DeviceMemory;
+import io.lowbit.cuda.driver.Graph;
 import io.lowbit.cuda.driver.Stream;
 import io.lowbit.cuda.kernels.Architecture;
 import io.lowbit.cuda.kernels.Catalogue;
@@ -80,6 +81,7 @@ class LinearGpuTest {
                         assertEquals(kernel, layer.kernel(m, xType, yType), what);
                         layer.forward(x, y);
                         layer.forward(x, again);
+                        adds(layer, x, yType, seed, what);
                     }
                     Products.check(what, weights, Products.rows(x), bias, y, kernel.operandRounding(scheme, xType));
                     assertEquals(-1, y.data().mismatch(again.data()), () -> what + ": two runs differ");
@@ -88,6 +90,22 @@ class LinearGpuTest {
             }
         }
         return cases;
+    }
+
+    /** Adding to y gives the bits of the F32 product followed by the addition. */
+    private static void adds(CudaLinear layer, Tensor x, DType yType, long seed, String what) {
+        long n = layer.outFeatures();
+        try (Arena arena = Arena.ofShared()) {
+            Tensor product = Tensor.allocate(arena, DType.F32, x.dim(0), n);
+            layer.forward(x, product);
+            Tensor y = Schemes.normal(arena, yType, seed + 2, 1, x.dim(0), n);
+            Tensor expected = Tensor.allocate(arena, yType, x.dim(0), n);
+            for (long i = 0; i < expected.elements(); i++) {
+                expected.setFloat(i, y.getFloat(i) + product.getFloat(i));
+            }
+            layer.forwardAdd(x, y);
+            assertEquals(-1, expected.data().mismatch(y.data()), () -> what + ": adding");
+        }
     }
 
     private static boolean supportsSome(ProductKernel kernel, MatrixShape w) {
@@ -179,6 +197,17 @@ class LinearGpuTest {
                 layer.forward(stream, DeviceTensor.of(dx, DType.F16, 20, 130), DeviceTensor.of(dy, DType.BF16, 20, 77));
                 stream.download(got, dy.address(), dy.bytes());
                 stream.synchronize();
+                assertEquals(-1, got.mismatch(y.data()));
+                // Two replays add twice.
+                DeviceTensor to = DeviceTensor.of(dy, DType.BF16, 20, 77);
+                try (Graph graph = Graph.capture(stream, () -> layer.forwardAdd(stream, DeviceTensor.of(dx, DType.F16, 20, 130), to))) {
+                    graph.launch(stream);
+                    graph.launch(stream);
+                }
+                stream.download(got, dy.address(), dy.bytes());
+                stream.synchronize();
+                layer.forwardAdd(x, y);
+                layer.forwardAdd(x, y);
                 assertEquals(-1, got.mismatch(y.data()));
                 assertThrows(IllegalArgumentException.class,
                         () -> layer.forward(stream, DeviceTensor.of(dx, DType.F16, 20, 129), DeviceTensor.of(dy, DType.BF16, 20, 77)));

@@ -3,6 +3,7 @@ package io.lowbit.backend;
 import io.lowbit.quant.Scheme;
 import io.lowbit.tensor.DType;
 import io.lowbit.tensor.Tensor;
+import java.lang.foreign.Arena;
 
 /**
  * A linear layer in a backend's memory: y = x · Wᵀ (+ bias).
@@ -34,6 +35,28 @@ public interface Linear extends AutoCloseable {
      * @throws IllegalStateException when the layer, its backend or a tensor's arena is closed
      */
     void forward(Tensor x, Tensor y);
+
+    /**
+     * Computes y = y + x · Wᵀ (+ bias): a residual connection. What {@link #forward} would have rounded to y's type is added to y
+     * in f32, and the sum is rounded once; the error is bounded as there, with y as one more term.
+     *
+     * <p>The layers of every backend do it in the same pass as the product, allocate nothing in steady state and give the bits of
+     * {@code forward} to F32 followed by the addition. That is also what this default does, for layers that wrap others.
+     *
+     * @param x as for {@link #forward}
+     * @param y F32, F16 or BF16 {@code [M, N]}, added to
+     * @throws IllegalArgumentException as {@link #forward}
+     * @throws IllegalStateException as {@link #forward}
+     */
+    default void forwardAdd(Tensor x, Tensor y) {
+        try (Arena arena = Arena.ofShared()) {
+            Tensor product = Tensor.allocate(arena, DType.F32, y.shape().dims());
+            forward(x, product);
+            for (long i = 0; i < y.elements(); i++) {
+                y.setFloat(i, y.getFloat(i) + product.getFloat(i));
+            }
+        }
+    }
 
     /**
      * The largest relative rounding of a product x·w before it is summed, in a product of {@code m} rows: 0 where operands

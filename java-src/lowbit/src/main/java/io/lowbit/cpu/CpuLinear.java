@@ -41,8 +41,12 @@ abstract class CpuLinear implements Linear {
         this.order = order;
     }
 
-    /** y = x·Wᵀ + bias for checked tensors of {@code m ≥ 1} rows; the caller holds the pool's lock. */
-    abstract void compute(Tensor x, Tensor y, long m);
+    /**
+     * y = x·Wᵀ + bias for checked tensors of {@code m ≥ 1} rows; the caller holds the pool's lock.
+     *
+     * @param add y = y + that instead
+     */
+    abstract void compute(Tensor x, Tensor y, long m, boolean add);
 
     /** Bytes of the weights and scales as this class holds them. */
     abstract long weightBytes();
@@ -69,6 +73,15 @@ abstract class CpuLinear implements Linear {
 
     @Override
     public final void forward(Tensor x, Tensor y) {
+        forward(x, y, false);
+    }
+
+    @Override
+    public final void forwardAdd(Tensor x, Tensor y) {
+        forward(x, y, true);
+    }
+
+    private void forward(Tensor x, Tensor y, boolean add) {
         check("x", x, k);
         check("y", y, n);
         if (x.dim(0) != y.dim(0)) {
@@ -87,7 +100,7 @@ abstract class CpuLinear implements Linear {
             requireAlive("y", y);
             long m = x.dim(0);
             if (m > 0 && n > 0) {
-                compute(order == null ? x : gathered(x, m), y, m);
+                compute(order == null ? x : gathered(x, m), y, m, add);
             }
         } finally {
             lock.unlock();

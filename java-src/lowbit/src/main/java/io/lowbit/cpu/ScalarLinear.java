@@ -28,6 +28,7 @@ final class ScalarLinear extends CpuLinear {
     private long firstRow;
     private int m;
     private long chunkRows;
+    private boolean adds;
 
     ScalarLinear(CpuBackend backend, QuantizedMatrix source, float[] bias) {
         super(backend, source, bias);
@@ -41,7 +42,7 @@ final class ScalarLinear extends CpuLinear {
     }
 
     @Override
-    void compute(Tensor input, Tensor output, long total) {
+    void compute(Tensor input, Tensor output, long total, boolean add) {
         WorkerPool pool = backend.pool();
         int step = (int) Math.max(1, Math.min(total, X_FLOATS / Math.max(1, k)));
         int floats = Math.toIntExact(step * k);
@@ -55,12 +56,13 @@ final class ScalarLinear extends CpuLinear {
         }
         chunkRows = Math.max(CHUNK_ROWS, Math.ceilDiv(n, (long) WorkerPool.MAX_CHUNKS));
         y = direct ? output : null;
+        adds = add;
         for (firstRow = 0; firstRow < total; firstRow += step) {
             m = (int) Math.min(step, total - firstRow);
             input.readFloats(firstRow * k, x, 0, Math.toIntExact(m * k));
             pool.run(job, (int) Math.ceilDiv(n, chunkRows));
             if (!direct) {
-                Output.convert(sums, n, m, output, firstRow);
+                Output.convert(sums, n, m, output, firstRow, add);
             }
         }
         y = null;
@@ -75,7 +77,8 @@ final class ScalarLinear extends CpuLinear {
             for (int i = 0; i < m; i++) {
                 float value = dot(x, Math.toIntExact(i * k), w) + (bias == null ? 0f : bias[(int) row]);
                 if (y != null) {
-                    y.setFloat((firstRow + i) * n + row, value);
+                    long to = (firstRow + i) * n + row;
+                    y.setFloat(to, adds ? y.getFloat(to) + value : value);
                 } else {
                     sums.set(Output.FLOAT, (i * n + row) << 2, value);
                 }

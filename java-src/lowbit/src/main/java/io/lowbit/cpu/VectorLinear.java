@@ -52,6 +52,7 @@ final class VectorLinear extends CpuLinear {
     private float[] row;
     private MemorySegment sums;
     private boolean direct;
+    private boolean adds;
     private long firstRow;
     private int rows;
     private int tiles;
@@ -84,7 +85,7 @@ final class VectorLinear extends CpuLinear {
     }
 
     @Override
-    void compute(Tensor x, Tensor y, long m) {
+    void compute(Tensor x, Tensor y, long m, boolean add) {
         WorkerPool pool = backend.pool();
         Thread worker = pool.anyWorker();
         boolean xShared = worker == null || x.data().isAccessibleBy(worker);
@@ -93,6 +94,7 @@ final class VectorLinear extends CpuLinear {
         xType = x.dtype();
         yData = y.data();
         yType = y.dtype();
+        adds = add;
         try {
             if (m == 1 && w.flat == null && w.kind != Panels.Kind.ROWS) {
                 gemv();
@@ -127,7 +129,7 @@ final class VectorLinear extends CpuLinear {
         Activations.pack(w, xData, xType, 0, 1, 1, packed, 0, scratch.get(Scratch.Use.ROW, 0));
         panelsPerChunk = panelsPerChunk();
         backend.pool().run(gemvJob, Math.ceilDiv(w.panels, panelsPerChunk));
-        Output.write(row, 0, (int) n, bias, 0, yData, yType, 0);
+        Output.write(row, 0, (int) n, bias, 0, yData, yType, 0, adds);
     }
 
     /** For one or a few rows. */
@@ -218,7 +220,7 @@ final class VectorLinear extends CpuLinear {
         panelsPerChunk = panelsPerChunk();
         pool.run(fewJob, Math.ceilDiv(w.panels, panelsPerChunk));
         if (!direct) {
-            Output.convert(sums, n, rows, y, 0);
+            Output.convert(sums, n, rows, y, 0, adds);
         }
     }
 
@@ -277,7 +279,7 @@ final class VectorLinear extends CpuLinear {
         panelsPerChunk = TILE_PANELS * Math.ceilDiv(Math.ceilDiv(w.panels, TILE_PANELS), WorkerPool.MAX_CHUNKS);
         pool.run(gemmJob, Math.ceilDiv(w.panels, panelsPerChunk));
         if (!direct) {
-            Output.convert(sums, n, rows, y, firstRow);
+            Output.convert(sums, n, rows, y, firstRow, adds);
         }
     }
 
@@ -331,9 +333,9 @@ final class VectorLinear extends CpuLinear {
     /** Finished sums of one row of this batch, to y or to where it is put together. */
     private void write(float[] c, int at, int width, int row, long column) {
         if (direct) {
-            Output.write(c, at, width, bias, column, yData, yType, (firstRow + row) * n + column);
+            Output.write(c, at, width, bias, column, yData, yType, (firstRow + row) * n + column, adds);
         } else {
-            Output.write(c, at, width, bias, column, sums, DType.F32, row * n + column);
+            Output.write(c, at, width, bias, column, sums, DType.F32, row * n + column, false);
         }
     }
 

@@ -192,7 +192,13 @@ public final class CudaLinear extends Owner implements Linear {
     /** {@inheritDoc} Copies x to the device and y back; returns when y is there. */
     @Override
     public void forward(Tensor x, Tensor y) {
-        host(x, y, null, Accumulation.EXACT);
+        host(x, y, null, Accumulation.EXACT, false);
+    }
+
+    /** {@inheritDoc} Copies x and y to the device and y back; returns when y is there. */
+    @Override
+    public void forwardAdd(Tensor x, Tensor y) {
+        host(x, y, null, Accumulation.EXACT, true);
     }
 
     /**
@@ -206,10 +212,10 @@ public final class CudaLinear extends Owner implements Linear {
      * @throws IllegalArgumentException when the device has no kernel for such weights and activations
      */
     public void forwardQuantized(Tensor x, Tensor y, ActivationScaling scaling, Accumulation accumulation) {
-        host(x, y, scaling, accumulation);
+        host(x, y, scaling, accumulation, false);
     }
 
-    private void host(Tensor x, Tensor y, ActivationScaling scaling, Accumulation accumulation) {
+    private void host(Tensor x, Tensor y, ActivationScaling scaling, Accumulation accumulation, boolean add) {
         acquire();
         try {
             long m = ProductArguments.check(scheme, n, k, x.dtype(), x.shape(), y.dtype(), y.shape());
@@ -219,7 +225,7 @@ public final class CudaLinear extends Owner implements Linear {
             }
             Lane lane = backend.lanes().take();
             try {
-                lane.forward(this, x, y, scaling, accumulation);
+                lane.forward(this, x, y, scaling, accumulation, add);
             } finally {
                 backend.lanes().give(lane);
             }
@@ -236,7 +242,18 @@ public final class CudaLinear extends Owner implements Linear {
      * @param y {@code [M, N]}, apart from x
      */
     public void forward(Stream stream, DeviceTensor x, DeviceTensor y) {
-        device(stream, x, y, null, Accumulation.EXACT, null);
+        device(stream, x, y, null, Accumulation.EXACT, null, false);
+    }
+
+    /**
+     * Adds y = y + x · Wᵀ (+ bias) to {@code stream} as one kernel, the residual connection of a transformer, and returns; may be
+     * captured in a graph. Sums are added to y in f32, and rounded once.
+     *
+     * @param x {@code [M, K]}
+     * @param y {@code [M, N]}, apart from x
+     */
+    public void forwardAdd(Stream stream, DeviceTensor x, DeviceTensor y) {
+        device(stream, x, y, null, Accumulation.EXACT, null, true);
     }
 
     /**
@@ -248,7 +265,7 @@ public final class CudaLinear extends Owner implements Linear {
     public void forwardQuantized(Stream stream, DeviceTensor x, DeviceTensor y, ActivationScaling scaling, Accumulation accumulation,
             DeviceMemory workspace) {
         requireWorkspace(workspace, x.shape().rank() == 2 ? x.shape().dim(0) : 0);
-        device(stream, x, y, scaling, accumulation, workspace);
+        device(stream, x, y, scaling, accumulation, workspace, false);
     }
 
     /**
@@ -312,7 +329,8 @@ public final class CudaLinear extends Owner implements Linear {
         }
     }
 
-    private void device(Stream stream, DeviceTensor x, DeviceTensor y, ActivationScaling scaling, Accumulation accumulation, DeviceMemory workspace) {
+    private void device(Stream stream, DeviceTensor x, DeviceTensor y, ActivationScaling scaling, Accumulation accumulation, DeviceMemory workspace,
+            boolean add) {
         acquire();
         try {
             requireStream(stream);
@@ -320,7 +338,7 @@ public final class CudaLinear extends Owner implements Linear {
             ProductArguments.checkApart(x.address(), x.bytes(), y.address(), y.bytes());
             if (m > 0 && n > 0) {
                 enqueue(stream, m, m, x.address(), x.dtype(), y.address(), y.dtype(), scaling, accumulation,
-                        workspace == null ? 0 : workspace.address());
+                        workspace == null ? 0 : workspace.address(), add);
             }
         } finally {
             release();
@@ -368,14 +386,18 @@ public final class CudaLinear extends Owner implements Linear {
         return kernel(m, x, y).operandRounding(scheme, x);
     }
 
-    /** Adds the product of {@code rows} rows of a call with {@code m} rows, which decides the kernel. */
+    /**
+     * Adds the product of {@code rows} rows of a call with {@code m} rows, which decides the kernel.
+     *
+     * @param add to y; for activations as they come
+     */
     void enqueue(Stream stream, long m, long rows, long x, DType xType, long y, DType yType, ActivationScaling scaling, Accumulation accumulation,
-            long activations) {
+            long activations, boolean add) {
         Product product = product(m, xType, yType, scaling, accumulation);
         if (scaling != null) {
             backend.activations().quantize(stream, scaling, x, ElementTypes.of(xType), rows, k, layout.interleaved(), activations);
         }
-        product.enqueue(stream, rows, x, ElementTypes.of(xType), y, ElementTypes.of(yType), activations);
+        product.enqueue(stream, rows, x, ElementTypes.of(xType), y, ElementTypes.of(yType) | (add ? ElementTypes.ADD : 0), activations);
     }
 
     /**

@@ -33,8 +33,12 @@ final class Lane implements AutoCloseable {
         return stream;
     }
 
-    /** y = x · Wᵀ; with {@code scaling}, on activations quantized to FP8. */
-    void forward(CudaLinear layer, Tensor xs, Tensor ys, ActivationScaling scaling, Accumulation accumulation) {
+    /**
+     * y = x · Wᵀ; with {@code scaling}, on activations quantized to FP8.
+     *
+     * @param add y = y + x · Wᵀ instead
+     */
+    void forward(CudaLinear layer, Tensor xs, Tensor ys, ActivationScaling scaling, Accumulation accumulation, boolean add) {
         long m = xs.dim(0);
         long xRow = xs.dtype().bits() / 8 * layer.inFeatures();
         long yRow = ys.dtype().bits() / 8 * layer.outFeatures();
@@ -46,7 +50,13 @@ final class Lane implements AutoCloseable {
             long rows = Math.min(portion, m - row);
             MemorySegment.copy(xs.data(), row * xRow, pinned, 0, rows * xRow);
             stream.upload(x.address(), pinned, rows * xRow);
-            layer.enqueue(stream, m, rows, x.address(), xs.dtype(), y.address(), ys.dtype(), scaling, accumulation, workspace.address());
+            if (add) {
+                stream.synchronize();  // x has left the staging
+                MemorySegment.copy(ys.data(), row * yRow, pinned, 0, rows * yRow);
+                stream.upload(y.address(), pinned, rows * yRow);
+            }
+            layer.enqueue(stream, m, rows, x.address(), xs.dtype(), y.address(), ys.dtype(), scaling, accumulation, workspace.address(),
+                    add);
             stream.download(pinned, y.address(), rows * yRow);
             stream.synchronize();
             MemorySegment.copy(pinned, 0, ys.data(), row * yRow, rows * yRow);

@@ -4,6 +4,9 @@ import io.lowbit.tensor.DType;
 
 /** Element types as the kernels number them. */
 public final class ElementTypes {
+    /** Or'd to the type of y: the product is added to what y holds, in f32, and the sum rounded once. For activations as they come. */
+    public static final int ADD = 0x100;
+
     private ElementTypes() {}
 
     /**
@@ -18,5 +21,10 @@ public final class ElementTypes {
             case BF16 -> 2;
             default -> throw new IllegalArgumentException("expected F32, F16 or BF16, got " + type);
         };
+    }
+
+    /** Bytes of an element of a type as {@link #of} numbers it, with or without {@link #ADD}. */
+    public static int bytes(int type) {
+        return (type & ~ADD) == 0 ? 4 : 2;
     }
 }

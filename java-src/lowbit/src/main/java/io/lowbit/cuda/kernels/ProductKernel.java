@@ -7,7 +7,7 @@ import io.lowbit.tensor.DType;
 import java.util.List;
 
 /**
- * One way to compute y = x · Wᵀ (+ bias): a kernel with its tile, stages and constraints. {@link Catalogue} lists them
+ * One way to compute y = x · Wᵀ (+ bias), and with activations as they come y = y + x · Wᵀ (+ bias): a kernel with its tile, stages and constraints. {@link Catalogue} lists them
  * all, {@link KernelChoice} picks one for each product.
  *
  * <p>Every kernel sums in a fixed order: two runs give the same bits. It keeps the bound

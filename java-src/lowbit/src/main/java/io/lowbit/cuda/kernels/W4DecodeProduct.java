@@ -161,7 +161,7 @@ final class W4DecodeProduct implements ProductKernel {
                 long at = first * ROWS;
                 long k = weights.shape().k();
                 long n = weights.shape().n();
-                stream.arguments().struct(weights.matrix()).struct(shape).int64(x + 2 * at * k).int64(y + (yType == 0 ? 4 : 2) * at * n).int32(yType)
+                stream.arguments().struct(weights.matrix()).struct(shape).int64(x + 2 * at * k).int64(y + ElementTypes.bytes(yType) * at * n).int32(yType)
                         .int64(weights.bias()).int32(weights.biasType()).int64(m - at);
                 stream.launch(functions.of(xType), configs[(int) Math.min(m, ROWS) - 1], blocks,
                         Math.min(MOST_BLOCKS_Y, tiles - first), 1);

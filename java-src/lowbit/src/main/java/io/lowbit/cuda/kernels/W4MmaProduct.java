@@ -165,7 +165,7 @@ final class W4MmaProduct implements ProductKernel {
             long most = MOST_BLOCKS / (sizes.bands() * split) * tokens;
             for (long at = 0; at < m; at += most) {
                 long rows = Math.min(most, m - at);
-                stream.arguments().struct(weights.matrix()).struct(shapes[split]).int64(x + 2 * at * k).int64(y + (yType == 0 ? 4 : 2) * at * n)
+                stream.arguments().struct(weights.matrix()).struct(shapes[split]).int64(x + 2 * at * k).int64(y + ElementTypes.bytes(yType) * at * n)
                         .int32(yType).int64(weights.bias()).int32(weights.biasType()).int64(rows).int64(workspace);
                 stream.launch(functions.of(xType), config, sizes.bands() * split * Math.ceilDiv(rows, (long) tokens), 1, 1);
             }
