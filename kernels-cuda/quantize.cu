@@ -151,21 +151,28 @@ __device__ __forceinline__ uint32_t encode_bnb4(float y) {
     return Nf4 ? encode_nf4(y) : encode_fp4(y);
 }
 
-// ---- MXFP4, NVFP4
+// ---- MXFP4, MXFP8, NVFP4
 
-// E8M0 code of a block's scale for E2M1 elements: FLOOR 0, RCEIL 1, CEIL 2, EVEN 3, as MxScaleRule numbers them.
-__device__ __forceinline__ uint32_t mx_scale(uint32_t amax, uint32_t rule) {
+// What the scale rules need of a block's elements: io.lowbit.format.MxElement.
+struct MxElement {
+    int emax;
+    float largest;
+    int mantissaBits;
+};
+
+// E8M0 code of a block's scale: FLOOR 0, RCEIL 1, CEIL 2, EVEN 3, as MxScaleRule numbers them.
+__device__ __forceinline__ uint32_t mx_scale(uint32_t amax, uint32_t rule, MxElement e) {
     int code;
     if (rule == 1) {
-        uint32_t a = __float_as_uint(__fdiv_rn(__uint_as_float(amax), 6.f));
+        uint32_t a = __float_as_uint(__fdiv_rn(__uint_as_float(amax), e.largest));
         uint32_t exponent = a >> 23, mantissa = a & 0x7fffff;
         code = int(exponent + (exponent == 0 ? mantissa > 0x400000 : mantissa != 0));
     } else if (rule == 2) {
-        code = int(amax >> 23) + ((amax & 0x7fffff) != 0) - 2;
+        code = int(amax >> 23) + ((amax & 0x7fffff) != 0) - e.emax;
     } else if (rule == 3) {
-        code = int((amax + (1u << 21)) >> 23) - 2;
+        code = int((amax + (1u << (22 - e.mantissaBits))) >> 23) - e.emax;
     } else {
-        code = int(amax >> 23) - 2;
+        code = int(amax >> 23) - e.emax;
     }
     return uint32_t(min(max(code, 0), 254));
 }
@@ -484,8 +491,29 @@ KERNEL(mxfp4)(const __grid_constant__ Source s, int64_t blocks, uint32_t rule, u
         Range r;
         r.add(v);
         r.join();
-        const uint32_t scale = mx_scale(max(r.high, r.low), rule);
+        const uint32_t scale = mx_scale(max(r.high, r.low), rule, {2, 6.f, 1});
         store_pairs(codes + row * rowBytes, col, s.k, encode_e2m1(__fdiv_rn(v, decode_e8m0(scale))));
+        if (lane == 0) {
+            scales[b] = uint8_t(scale);
+        }
+    }
+}
+
+// The same with 8-bit floats. `beyond`: the code of magnitudes beyond the largest finite one.
+KERNEL(mxfp8)(const __grid_constant__ Source s, int64_t blocks, uint32_t rule, uint32_t e4m3, uint32_t beyond, uint8_t* codes, uint8_t* scales) {
+    const int lane = threadIdx.x % 32;
+    const MxElement element = e4m3 ? MxElement{8, 448.f, 3} : MxElement{15, 57344.f, 2};
+    for (int64_t b = thread() / 32; b < s.n * blocks; b += threads() / 32) {
+        const int64_t row = b / blocks, col = (b - row * blocks) * 32 + lane;
+        const float v = col < s.k ? weight(s, row * s.k + col) : 0.f;
+        Range r;
+        r.add(v);
+        r.join();
+        const uint32_t scale = mx_scale(max(r.high, r.low), rule, element);
+        const float y = __fdiv_rn(v, decode_e8m0(scale));
+        if (col < s.k) {
+            codes[row * s.k + col] = uint8_t(e4m3 ? encode_e4m3(y, beyond) : encode_e5m2(y, beyond));
+        }
         if (lane == 0) {
             scales[b] = uint8_t(scale);
         }

@@ -19,7 +19,8 @@ struct Matrix {
     int64_t scaleCols;           // 64  columns of the scale grid
     uint32_t groupRows;          // 72  rows that share a scale
     uint32_t groupCols;          // 76  columns that share a scale
-    uint32_t scaleType;          // 80  INT4: Type; NVFP4: 1 where block scales are divided by tensorScale, not multiplied
+    uint32_t scaleType;          // 80  INT4: Type; NVFP4: 1 where block scales are divided by tensorScale, not multiplied; 8-bit floats: 1
+                                 //     where scales are E8M0 (MXFP8), not f32
     uint32_t blockShift;         // 84  bitsandbytes: log2 of the block
     float nestedOffset;          // 88
     float tensorScale;           // 92  NVFP4
@@ -117,11 +118,13 @@ struct RecordTable {
     }
 };
 
+// FP8 with f32 scales and MXFP8.
 template <bool E4m3>
 struct Fp8 {
     static __device__ __forceinline__ float value(const Matrix& w, uint32_t row, uint32_t col) {
         uint32_t q = w.codes[int64_t(row) * w.k + col];
-        float scale = static_cast<const float*>(w.scales)[int64_t(row / w.groupRows) * w.scaleCols + col / w.groupCols];
+        int64_t at = int64_t(row / w.groupRows) * w.scaleCols + col / w.groupCols;
+        float scale = w.scaleType ? decode_e8m0(static_cast<const uint8_t*>(w.scales)[at]) : static_cast<const float*>(w.scales)[at];
         return times(E4m3 ? decode_e4m3(q) : decode_e5m2(q), scale);
     }
 };

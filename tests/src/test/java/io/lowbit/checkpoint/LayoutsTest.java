@@ -45,7 +45,8 @@ class LayoutsTest {
                 new Scheme.Bnb4(Scheme.Codebook.FP4, 128, false), new Scheme.Bnb4(Scheme.Codebook.FP4, 32, true),
                 new Scheme.Mxfp4(), new Scheme.Nvfp4(),
                 new Scheme.Fp8(Scheme.Fp8Format.E4M3, Grouping.TENSOR), new Scheme.Fp8(Scheme.Fp8Format.E4M3, Grouping.CHANNEL),
-                new Scheme.Fp8(Scheme.Fp8Format.E4M3, Grouping.block(128, 128)), new Scheme.Fp8(Scheme.Fp8Format.E5M2, Grouping.CHANNEL));
+                new Scheme.Fp8(Scheme.Fp8Format.E4M3, Grouping.block(128, 128)), new Scheme.Fp8(Scheme.Fp8Format.E5M2, Grouping.CHANNEL),
+                new Scheme.Mxfp8(Scheme.Fp8Format.E4M3), new Scheme.Mxfp8(Scheme.Fp8Format.E5M2));
     }
 
     /** A model file quantized, read back and dequantized holds what the quantizer made, bit for bit; the rest is untouched. */
@@ -91,6 +92,9 @@ class LayoutsTest {
             }
         }
         assertThrows(IllegalArgumentException.class, () -> Layouts.named("awq", new Scheme.Mxfp4()));
+        for (String name : List.of("bitsandbytes", "compressed-tensors", "gptq", "awq", "gguf", "modelopt", "gpt-oss")) {
+            assertThrows(IllegalArgumentException.class, () -> Layouts.named(name, new Scheme.Mxfp8(Scheme.Fp8Format.E4M3)), name);
+        }
         assertEquals(List.of("model.safetensors"), names());
     }
 
@@ -191,6 +195,38 @@ class LayoutsTest {
             assertEquals(TensorSpec.of(DType.F16, 64, 64), TensorSpec.of(c.tensor("model.layers.0.mlp.up_proj.weight")));
         }
         assertEquals(List.of("back", "in", "out"), names());
+    }
+
+    /** MXFP8 is DeepSeek's form of FP8 with blocks of 1 x 32 and powers of two; the configuration says so, and is believed. */
+    @Test
+    void mxfp8IsFp8InBlocksOf1x32() throws IOException {
+        Path in = Files.createDirectory(folder.resolve("in"));
+        Files.move(model(4, 128, 5), in.resolve("model.safetensors"));
+        Files.writeString(in.resolve("config.json"), "{\"hidden_size\": 128}");
+        Path out = folder.resolve("out");
+        Scheme scheme = new Scheme.Mxfp8(Scheme.Fp8Format.E4M3);
+        try (Checkpoint c = Checkpoint.open(in)) {
+            CheckpointQuantizer.quantize(c, out, scheme, QuantizeOptions.DEFAULT, Layouts.defaultFor(scheme), new Globs(List.of(), List.of()), _ -> { });
+        }
+        Path config = out.resolve("config.json");
+        String json = Files.readString(config);
+        QuantizedMatrix made;
+        try (Checkpoint c = Checkpoint.open(out); Arena arena = Arena.ofShared()) {
+            var quantization = c.quantizationConfig().orElseThrow();
+            assertEquals("fp8", quantization.text("quant_method"));
+            assertEquals("ue8m0", quantization.text("scale_fmt"));
+            assertEquals(List.of(1L, 32L), java.util.Arrays.stream(quantization.integers("weight_block_size")).boxed().toList());
+            assertEquals(TensorSpec.of(DType.F8_E8M0, 4, 4), TensorSpec.of(c.tensor("model.layers.0.mlp.up_proj.weight_scale_inv")));
+            made = Layouts.of(c).read("model.layers.0.mlp.up_proj", arena);
+            assertEquals(scheme, made.scheme());
+        }
+        // the same scales, said to be of other tiles: FP8 with F32 scales that are powers of two
+        String said = java.util.regex.Pattern.compile("\"weight_block_size\":\\s*\\[\\s*1,\\s*32\\s*]").matcher(json).replaceFirst("\"weight_block_size\": [1, 30]");
+        assertTrue(!said.equals(json), json);
+        Files.writeString(config, said);
+        try (Checkpoint c = Checkpoint.open(out); Arena arena = Arena.ofShared()) {
+            assertThrows(CheckpointException.class, () -> Layouts.of(c).read("model.layers.0.mlp.up_proj", arena));
+        }
     }
 
     /** No tensor names the output layer of a tied model, but transformers makes one and would look for its quantized parts. */

@@ -49,6 +49,8 @@ class SchemeOptionsTest {
                 new Scheme.Nvfp4(),
                 new Scheme.Fp8(Scheme.Fp8Format.E4M3, Grouping.TENSOR),
                 new Scheme.Fp8(Scheme.Fp8Format.E5M2, Grouping.block(128, 128)),
+                new Scheme.Mxfp8(Scheme.Fp8Format.E4M3),
+                new Scheme.Mxfp8(Scheme.Fp8Format.E5M2),
                 new Scheme.Dense(DType.F32),
                 new Scheme.Dense(DType.F16),
                 new Scheme.Dense(DType.BF16));
@@ -76,6 +78,8 @@ class SchemeOptionsTest {
                 "--scheme=fp8-e4m3|fp8 e4m3 channel",
                 "--scheme=fp8-e5m2 --group=tensor --overflow=nonsaturating|fp8 e5m2 tensor",
                 "--scheme=fp8-e4m3 --group=block128|fp8 e4m3 block128x128",
+                "--scheme=mxfp8-e4m3 --mx-scale=rceil --non-finite=propagate|mxfp8 e4m3",
+                "--scheme=mxfp8-e5m2 --overflow=nonsaturating|mxfp8 e5m2",
             })
     void optionsRefineTheFamily(String args, String label) {
         assertEquals(label, parse(args.split(" ")).one().orElseThrow().label());
@@ -95,6 +99,8 @@ class SchemeOptionsTest {
                 "--scheme=nf4 --group=channel|its blocks have a size",
                 "--scheme=nf4 --group=48|power of two",
                 "--scheme=mxfp4 --group=32|always 32",
+                "--scheme=mxfp8-e4m3 --group=32|always 32",
+                "--scheme=mxfp8|expected int4",
                 "--scheme=nvfp4 --mx-scale=floor|--mx-scale does not apply",
                 "--scheme=fp8-e4m3 --clip-search|--clip-search does not apply",
                 "--scheme=fp8-e4m3 --group=128|not per g128",

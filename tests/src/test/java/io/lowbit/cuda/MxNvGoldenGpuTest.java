@@ -5,7 +5,7 @@ import io.lowbit.quant.Engine;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Tag;
 
-/** torchao's MXFP4 and NVFP4, compressed-tensors' NVFP4, by the device. */
+/** torchao's MXFP4, MXFP8 and NVFP4, compressed-tensors' NVFP4, by the device. */
 @Tag("gpu")
 class MxNvGoldenGpuTest extends MxNvGoldenCases {
     @BeforeAll

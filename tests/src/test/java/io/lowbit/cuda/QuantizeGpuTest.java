@@ -67,6 +67,12 @@ class QuantizeGpuTest {
                     all.add(plain.withMxScaleRule(rule));
                 }
             }
+            case Scheme.Mxfp8 _ -> {
+                for (MxScaleRule rule : MxScaleRule.values()) {
+                    all.add(plain.withMxScaleRule(rule).withOverflow(Overflow.NONSATURATING));
+                }
+                all.add(plain.withMxScaleRule(MxScaleRule.RCEIL));
+            }
             case Scheme.Bnb4 _ -> all.add(plain.withZeroBlock(ZeroBlock.CUDA));
             case Scheme.Fp8 _, Scheme.Dense _ -> all.add(plain.withOverflow(Overflow.NONSATURATING));
             default -> {}
@@ -134,7 +140,7 @@ class QuantizeGpuTest {
                 QuantizeOptions zero = QuantizeOptions.DEFAULT.withNonFinite(NonFinite.ZERO);
                 Bitwise.assertSame(Quantizer.quantize(w, scheme, zero, arena), backend.quantize(w, scheme, zero, arena), scheme.label() + " zeroed");
                 QuantizeOptions propagate = QuantizeOptions.DEFAULT.withNonFinite(NonFinite.PROPAGATE);
-                if (scheme instanceof Scheme.Fp8) {
+                if (scheme.hasNan() && !(scheme instanceof Scheme.Dense)) {
                     for (Overflow overflow : Overflow.values()) {
                         Bitwise.assertSame(Quantizer.quantize(w, scheme, propagate.withOverflow(overflow), arena),
                                 backend.quantize(w, scheme, propagate.withOverflow(overflow), arena), scheme.label() + " propagated " + overflow);

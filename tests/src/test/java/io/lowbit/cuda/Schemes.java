@@ -45,6 +45,7 @@ final class Schemes {
             for (Grouping grouping : new Grouping[] {Grouping.TENSOR, Grouping.CHANNEL, Grouping.block(128, 128), Grouping.block(3, 5)}) {
                 all.add(new Scheme.Fp8(format, grouping));
             }
+            all.add(new Scheme.Mxfp8(format));
         }
         ALL = List.copyOf(all);
     }

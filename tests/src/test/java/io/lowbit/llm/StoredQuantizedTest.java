@@ -53,7 +53,8 @@ class StoredQuantizedTest {
                 Arguments.of("mxfp4", new Scheme.Mxfp4()),
                 Arguments.of("fp8-e4m3 --group channel", new Fp8(Fp8Format.E4M3, Grouping.CHANNEL)),
                 Arguments.of("fp8-e4m3 --group block128", new Fp8(Fp8Format.E4M3, Grouping.block(128, 128))),
-                Arguments.of("fp8-e5m2 --group tensor", new Fp8(Fp8Format.E5M2, Grouping.TENSOR)));
+                Arguments.of("fp8-e5m2 --group tensor", new Fp8(Fp8Format.E5M2, Grouping.TENSOR)),
+                Arguments.of("mxfp8-e4m3", new Scheme.Mxfp8(Fp8Format.E4M3)));
     }
 
     @ParameterizedTest(name = "{0}")

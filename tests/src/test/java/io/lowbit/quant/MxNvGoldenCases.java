@@ -8,10 +8,11 @@ import io.lowbit.tensor.DType;
 import io.lowbit.tensor.Tensor;
 import java.lang.foreign.Arena;
 import java.util.Locale;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
-/** torchao's MXFP4 and NVFP4, both ways, bit for bit; NVFP4 as compressed-tensors stores it, decoded. */
+/** torchao's MXFP4, MXFP8 and NVFP4, both ways, bit for bit; NVFP4 as compressed-tensors stores it, decoded. */
 public abstract class MxNvGoldenCases {
     /** Who is tested. */
     protected abstract Engine engine();
@@ -29,6 +30,22 @@ public abstract class MxNvGoldenCases {
             QuantizedMatrix stored = QuantizedMatrix.mxfp4(w.dim(0), w.dim(1), golden.get(prefix + "qdata"), golden.get(prefix + "scale"));
             Bitwise.assertSame(golden.get(prefix + "dequant_f32"), engine().dequantize(stored, DType.F32, arena), "dequant_f32");
             Bitwise.assertSame(golden.get(prefix + "dequant_bf16"), engine().dequantize(stored, DType.BF16, arena), "dequant_bf16");
+        }
+    }
+
+    @Test
+    public void mxfp8() {
+        GoldenFile golden = GoldenFile.open("mxfp4.safetensors");
+        Scheme.Mxfp8 scheme = new Scheme.Mxfp8(Scheme.Fp8Format.E4M3);
+        Tensor w = golden.get("w_f32");
+        try (Arena arena = Arena.ofShared()) {
+            QuantizedMatrix m = engine().quantize(w, scheme, QuantizeOptions.DEFAULT, arena);
+            Bitwise.assertSame(golden.get("mxfp8.w_f32.floor.scale"), m.scales(), "scale");
+            Bitwise.assertSame(golden.get("mxfp8.w_f32.floor.qdata"), m.codes(), "qdata");
+            QuantizedMatrix stored = QuantizedMatrix.mxfp8(scheme, w.dim(0), w.dim(1), golden.get("mxfp8.w_f32.floor.qdata"),
+                    golden.get("mxfp8.w_f32.floor.scale"));
+            Bitwise.assertSame(golden.get("mxfp8.w_f32.floor.dequant_f32"), engine().dequantize(stored, DType.F32, arena), "dequant_f32");
+            Bitwise.assertSame(golden.get("mxfp8.w_f32.floor.dequant_bf16"), engine().dequantize(stored, DType.BF16, arena), "dequant_bf16");
         }
     }
 

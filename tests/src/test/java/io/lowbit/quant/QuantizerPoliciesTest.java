@@ -79,7 +79,7 @@ class QuantizerPoliciesTest {
         try (Arena arena = Arena.ofShared()) {
             Tensor w = weights(arena, DType.F32, 3, 129);
             w.setFloat(130, Float.NaN);
-            if (scheme instanceof Scheme.Fp8 || scheme instanceof Scheme.Dense) {
+            if (scheme.hasNan()) {
                 QuantizedMatrix m = Quantizer.quantize(w, scheme, propagate, arena);
                 for (long i = 0; i < w.elements(); i++) {
                     assertEquals(i == 130, Float.isNaN(m.value(i / 129, i % 129)), scheme + " " + i);

@@ -51,6 +51,7 @@ class SqnrTableTest {
     static Stream<Arguments> table() {
         Grouping g128 = Grouping.group(128);
         Scheme mxfp4 = new Scheme.Mxfp4();
+        Scheme mxfp8 = new Scheme.Mxfp8(Scheme.Fp8Format.E4M3);
         QuantizeOptions plain = QuantizeOptions.DEFAULT;
         return Stream.of(
                 row(new Scheme.Int4(Grouping.CHANNEL, true), 16.65),
@@ -77,6 +78,8 @@ class SqnrTableTest {
                 row(new Scheme.Fp8(Scheme.Fp8Format.E4M3, Grouping.CHANNEL), 31.54),
                 row(new Scheme.Fp8(Scheme.Fp8Format.E4M3, Grouping.block(128, 128)), 31.55),
                 row(new Scheme.Fp8(Scheme.Fp8Format.E5M2, Grouping.TENSOR), 25.56),
+                row(mxfp8, plain.withMxScaleRule(MxScaleRule.FLOOR), 30.64),
+                row(mxfp8, plain.withMxScaleRule(MxScaleRule.RCEIL), 31.52),
                 row(new Scheme.Int4(Grouping.CHANNEL, true), plain.withClip(ClipSearch.GPTQ), 19.17),
                 row(new Scheme.Int4(g128, true), plain.withClip(ClipSearch.GPTQ), 19.87),
                 row(new Scheme.Int4(g128, true), plain.withClip(squared()), 19.92),
@@ -108,7 +111,7 @@ class SqnrTableTest {
             QuantizedMatrix quantized = Quantizer.quantize(source, scheme, options, scratch);
             double decibels = Sqnr.of(quantized, source).decibels();
             System.out.printf("SQNR %-20s %-6s %-24s %7.3f bits %8.3f dB, reference %7.3f%n", scheme.label(),
-                    scheme instanceof Scheme.Mxfp4 ? options.mxScaleRule() : "", options.clip() == null ? "" : "clip search, norm " + options.clip().norm(),
+                    scheme instanceof Scheme.Mxfp4 || scheme instanceof Scheme.Mxfp8 ? options.mxScaleRule() : "", options.clip() == null ? "" : "clip search, norm " + options.clip().norm(),
                     quantized.bitsPerWeight(), decibels, expected);
             assertEquals(expected, decibels, tolerance, scheme.label());
         }

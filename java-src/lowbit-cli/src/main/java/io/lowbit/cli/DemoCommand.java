@@ -150,7 +150,7 @@ final class DemoCommand implements Callable<Integer> {
 
     private List<String> protocol(Demo demo) {
         return List.of(
-                "Quantized: every linear layer but the output layer, rounded to nearest; INT4 with F16 scales, MXFP4 with the floor rule.",
+                "Quantized: every linear layer but the output layer, rounded to nearest; INT4 with F16 scales, MXFP4 and MXFP8 with the floor rule.",
                 "Perplexity: " + demo.windows() + " of the " + demo.allWindows() + " windows of text that training never saw, evenly spread; "
                         + demo.protocol() + ".",
                 "Speed: a prompt of " + Demo.PROMPT + " tokens in one pass, then " + maxTokens + " tokens one by one; median of "

@@ -51,7 +51,7 @@ final class QuantizeCommand implements Callable<Integer> {
 
     @Option(names = "--layout", paramLabel = "L",
             description = "How the file names and packs its parts. One of bitsandbytes, compressed-tensors, fp8, gptq, awq, awq_gemv, gguf (OUT.gguf), modelopt, "
-                    + "gpt-oss. Default: nf4, fp4: bitsandbytes; int4, mxfp4, nvfp4: compressed-tensors; fp8-*: fp8.")
+                    + "gpt-oss. Default: nf4, fp4: bitsandbytes; int4, mxfp4, nvfp4: compressed-tensors; fp8-*, mxfp8-*: fp8.")
     private String layout;
 
     @Option(names = "--include", paramLabel = "GLOB", description = "Quantize only layers of these names. Default: all 2-D weights of linear layers.")

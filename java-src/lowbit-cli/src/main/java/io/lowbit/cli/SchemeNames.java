@@ -12,7 +12,7 @@ import java.util.regex.Pattern;
 /** Reads the labels that {@link Scheme#label()} writes: {@code int4 sym g128}, {@code nf4 b64 dq}, {@code fp8 e4m3 channel}. */
 public final class SchemeNames {
     /** One label of each family, for messages. */
-    static final String EXAMPLES = "\"int4 sym g128\", \"nf4 b64 dq\", \"fp4 b64\", \"mxfp4\", \"nvfp4\", \"fp8 e4m3 channel\", \"bf16\"";
+    static final String EXAMPLES = "\"int4 sym g128\", \"nf4 b64 dq\", \"fp4 b64\", \"mxfp4\", \"nvfp4\", \"fp8 e4m3 channel\", \"mxfp8 e4m3\", \"bf16\"";
 
     private static final Pattern INT4 = Pattern.compile("int4 (sym|asym) (\\S+)");
     private static final Pattern BNB = Pattern.compile("(nf4|fp4) b(\\d{1,6})( dq)?");
@@ -47,6 +47,8 @@ public final class SchemeNames {
         }
         return switch (label) {
             case "mxfp4" -> Optional.of(new Scheme.Mxfp4());
+            case "mxfp8 e4m3" -> Optional.of(new Scheme.Mxfp8(Scheme.Fp8Format.E4M3));
+            case "mxfp8 e5m2" -> Optional.of(new Scheme.Mxfp8(Scheme.Fp8Format.E5M2));
             case "nvfp4" -> Optional.of(new Scheme.Nvfp4());
             case "ggml q4_1", "q4_1" -> Optional.of(new Scheme.Ggml(GgmlBlock.Q4_1));
             case "ggml q8_0", "q8_0" -> Optional.of(new Scheme.Ggml(GgmlBlock.Q8_0));
@@ -69,7 +71,8 @@ public final class SchemeNames {
                 new Scheme.Mxfp4(),
                 new Scheme.Nvfp4(),
                 new Scheme.Fp8(Scheme.Fp8Format.E4M3, Grouping.CHANNEL),
-                new Scheme.Fp8(Scheme.Fp8Format.E5M2, Grouping.CHANNEL));
+                new Scheme.Fp8(Scheme.Fp8Format.E5M2, Grouping.CHANNEL),
+                new Scheme.Mxfp8(Scheme.Fp8Format.E4M3));
     }
 
     private static Optional<Grouping> grouping(String text) {

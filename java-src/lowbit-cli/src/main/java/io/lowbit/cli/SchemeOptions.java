@@ -30,7 +30,9 @@ public final class SchemeOptions {
             "mxfp4", "mxfp4",
             "nvfp4", "nvfp4",
             "fp8-e4m3", "fp8 e4m3 channel",
-            "fp8-e5m2", "fp8 e5m2 channel");
+            "fp8-e5m2", "fp8 e5m2 channel",
+            "mxfp8-e4m3", "mxfp8 e4m3",
+            "mxfp8-e5m2", "mxfp8 e5m2");
 
     @Spec(Spec.Target.MIXEE)
     private CommandSpec spec;
@@ -39,7 +41,7 @@ public final class SchemeOptions {
             names = "--scheme",
             paramLabel = "S",
             split = ",",
-            description = "int4|nf4|fp4|mxfp4|nvfp4|fp8-e4m3|fp8-e5m2|none, for GGUF files q4_0|q4_1|q8_0|iq4_nl, or a full label such as \"int4 sym g128\". "
+            description = "int4|nf4|fp4|mxfp4|nvfp4|fp8-e4m3|fp8-e5m2|mxfp8-e4m3|mxfp8-e5m2|none, for GGUF files q4_0|q4_1|q8_0|iq4_nl, or a full label such as \"int4 sym g128\". "
                     + "Alone they mean: int4 = int4 sym g128, nf4 = nf4 b64, fp4 = fp4 b64 (bitsandbytes' FP4), "
                     + "fp8-* = per channel.")
     private List<String> schemes = new ArrayList<>();
@@ -69,19 +71,19 @@ public final class SchemeOptions {
     @Option(
             names = "--mx-scale",
             paramLabel = "floor|rceil|ceil|even",
-            description = "mxfp4: rule of the block scale. Default: floor (OCP MX 1.0).")
+            description = "mxfp4, mxfp8: rule of the block scale. Default: floor (OCP MX 1.0).")
     private MxScaleRule mxScale;
 
     @Option(
             names = "--overflow",
             paramLabel = "saturate|nonsaturating",
-            description = "fp8: values beyond the largest finite one. Default: saturate.")
+            description = "fp8, mxfp8: values beyond the largest finite one. Default: saturate.")
     private Overflow overflow;
 
     @Option(
             names = "--non-finite",
             paramLabel = "reject|zero|propagate",
-            description = "NaN and infinite weights: refuse them by index, take them as zero, or keep NaN (fp8 only). "
+            description = "NaN and infinite weights: refuse them by index, take them as zero, or keep NaN (fp8, mxfp8). "
                     + "Default: reject.")
     private NonFinite nonFinite;
 
@@ -138,6 +140,7 @@ public final class SchemeOptions {
                     + (clipSearch ? "clip search (norm 2.4, 100 steps, shrink to 0.2)" : "round to nearest, no clip search");
             case Scheme.Bnb4 s -> s.doubleQuant() ? "8-bit scales in blocks of 256" : "F32 scales";
             case Scheme.Mxfp4 _ -> "blocks of 32, E8M0 scales by rule " + lower(options.mxScaleRule());
+            case Scheme.Mxfp8 _ -> "blocks of 32, E8M0 scales by rule " + lower(options.mxScaleRule()) + ", overflow " + lower(options.overflow());
             case Scheme.Nvfp4 _ -> "blocks of 16, E4M3 scales, one F32 scale for the matrix";
             case Scheme.Int8 _ -> "F32 scales";
             case Scheme.Ggml _ -> "ggml's blocks";
@@ -156,7 +159,7 @@ public final class SchemeOptions {
         try {
             if (label == null) {
                 Scheme scheme = SchemeNames.parse(name).orElseThrow(() -> wrong("--scheme '" + text
-                        + "': expected int4, nf4, fp4, mxfp4, nvfp4, fp8-e4m3, fp8-e5m2, none or a label such as "
+                        + "': expected int4, nf4, fp4, mxfp4, nvfp4, fp8-e4m3, fp8-e5m2, mxfp8-e4m3, mxfp8-e5m2, none or a label such as "
                         + SchemeNames.EXAMPLES));
                 if (group != null || asymmetric || doubleQuant) {
                     throw wrong("--scheme '" + text + "' says it all: leave out --group, --asymmetric and --double-quant");
@@ -179,7 +182,7 @@ public final class SchemeOptions {
             default -> {
                 if (group != null) {
                     throw wrong("--group does not apply to " + scheme.label() + ": its blocks are always "
-                            + (scheme instanceof Scheme.Mxfp4 ? Scheme.Mxfp4.BLOCK : Scheme.Nvfp4.BLOCK) + " weights");
+                            + (scheme instanceof Scheme.Nvfp4 ? Scheme.Nvfp4.BLOCK : Scheme.Mxfp4.BLOCK) + " weights");
                 }
                 yield scheme;
             }
@@ -192,11 +195,12 @@ public final class SchemeOptions {
             case Scheme.Int4 _ -> List.of("--asymmetric", "--scale-type", "--clip-search", "--group", "--non-finite");
             case Scheme.Bnb4 _ -> List.of("--double-quant", "--group", "--non-finite");
             case Scheme.Mxfp4 _ -> List.of("--mx-scale", "--non-finite");
+            case Scheme.Mxfp8 _ -> List.of("--mx-scale", "--overflow", "--non-finite");
             case Scheme.Nvfp4 _ -> List.of("--non-finite");
             case Scheme.Fp8 _ -> List.of("--overflow", "--group", "--non-finite");
             case Scheme.Dense _, Scheme.Int8 _, Scheme.Ggml _ -> List.of("--non-finite");
         });
-        if (nonFinite == NonFinite.PROPAGATE && !(scheme instanceof Scheme.Fp8) && !(scheme instanceof Scheme.Dense)) {
+        if (nonFinite == NonFinite.PROPAGATE && !scheme.hasNan()) {
             throw wrong("--non-finite propagate does not apply to scheme " + scheme.label() + ": it has no NaN; reject or zero");
         }
         if (scheme instanceof Scheme.Int4 int4 && scaleType != null) {

@@ -55,6 +55,7 @@ public record ProductCase(Scheme scheme, int m, int n, int k, DType xType, DType
             for (Grouping g : List.of(Grouping.TENSOR, Grouping.CHANNEL, Grouping.block(128, 128), Grouping.block(7, 9))) {
                 schemes.add(new Scheme.Fp8(f, g));
             }
+            schemes.add(new Scheme.Mxfp8(f));
         }
         return schemes;
     }

@@ -44,10 +44,7 @@ public final class RandomMatrix {
                         floats(arena, random, DType.F32, 0.02f, false, Math.ceilDiv(blocks, (long) NestedScales.BLOCK)), map, 0.05f));
             }
             case Scheme.Mxfp4 _ -> {
-                Tensor scales = Tensor.allocate(arena, DType.F8_E8M0, n, Math.ceilDiv(k, (long) Scheme.Mxfp4.BLOCK));
-                for (long i = 0; i < scales.elements(); i++) {
-                    scales.data().set(JAVA_BYTE, i, (byte) (118 + random.nextInt(8)));
-                }
+                Tensor scales = powers(arena, random, 118, n, Math.ceilDiv(k, (long) Scheme.Mxfp4.BLOCK));
                 yield QuantizedMatrix.mxfp4(n, k, nibbles(arena, random, n, k), scales);
             }
             case Scheme.Nvfp4 _ -> QuantizedMatrix.nvfp4(n, k, nibbles(arena, random, n, k),
@@ -55,15 +52,12 @@ public final class RandomMatrix {
             case Scheme.Int8 _ -> QuantizedMatrix.int8(n, k, bytes(arena, random, DType.I8, 256, n, k),
                     floats(arena, random, DType.F32, 0.0005f, false, n, 1));
             case Scheme.Ggml s -> QuantizedMatrix.ggml(s, n, k, blocks(arena, random, s.block(), n, k));
+            case Scheme.Mxfp8 s -> {
+                Tensor codes = float8(arena, random, s.format(), n, k);
+                yield QuantizedMatrix.mxfp8(s, n, k, codes, powers(arena, random, 112, n, Math.ceilDiv(k, (long) Scheme.Mxfp8.BLOCK)));
+            }
             case Scheme.Fp8 s -> {
-                boolean e4m3 = s.format() == Scheme.Fp8Format.E4M3;
-                Tensor codes = bytes(arena, random, e4m3 ? DType.F8_E4M3 : DType.F8_E5M2, 256, n, k);
-                for (long i = 0; i < codes.elements(); i++) {
-                    int code = codes.getByte(i);
-                    if ((code & 0x7f) >= (e4m3 ? 0x7f : 0x7c)) {
-                        codes.data().set(JAVA_BYTE, i, (byte) (code & 0x83));
-                    }
-                }
+                Tensor codes = float8(arena, random, s.format(), n, k);
                 yield QuantizedMatrix.fp8(s, n, k, codes, floats(arena, random, DType.F32, 0.0002f, false,
                         s.grouping().scaleRows(n), s.grouping().scaleCols(k)));
             }
@@ -85,6 +79,28 @@ public final class RandomMatrix {
             t.data().set(JAVA_BYTE, i, (byte) random.nextInt(bound));
         }
         return t;
+    }
+
+    /** E8M0 codes of eight neighbouring powers of two, 2^({@code lowest} − 127) the least. */
+    private static Tensor powers(Arena arena, SplittableRandom random, int lowest, long rows, long blocks) {
+        Tensor t = Tensor.allocate(arena, DType.F8_E8M0, rows, blocks);
+        for (long i = 0; i < t.elements(); i++) {
+            t.data().set(JAVA_BYTE, i, (byte) (lowest + random.nextInt(8)));
+        }
+        return t;
+    }
+
+    /** 8-bit floats, every finite code. */
+    private static Tensor float8(Arena arena, SplittableRandom random, Scheme.Fp8Format format, long n, long k) {
+        boolean e4m3 = format == Scheme.Fp8Format.E4M3;
+        Tensor codes = bytes(arena, random, format.dtype(), 256, n, k);
+        for (long i = 0; i < codes.elements(); i++) {
+            int code = codes.getByte(i);
+            if ((code & 0x7f) >= (e4m3 ? 0x7f : 0x7c)) {
+                codes.data().set(JAVA_BYTE, i, (byte) (code & 0x83));
+            }
+        }
+        return codes;
     }
 
     /** Blocks of random bytes whose f16 scales are small and finite. */

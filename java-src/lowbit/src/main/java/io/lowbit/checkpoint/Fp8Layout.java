@@ -18,7 +18,7 @@ import java.util.Map;
 /**
  * FP8: {@code weight} F8_E4M3 or F8_E5M2 {@code [N, K]} with {@code weight_scale}, a scalar, {@code [N, 1]} or a grid of
  * blocks, or DeepSeek's {@code weight_scale_inv}, such a grid. All multiply, in spite of the last name. Scales are F32, F16,
- * BF16 or powers of two in F8_E8M0 (DeepSeek's {@code ue8m0}).
+ * BF16 or powers of two in F8_E8M0 (DeepSeek's {@code ue8m0}); the latter for every 32 of a row are MXFP8.
  *
  * <p>The same tensors are compressed-tensors' {@code float-quantized}; the configuration tells which it is.
  */
@@ -71,6 +71,10 @@ final class Fp8Layout implements Layout {
         Tensor scales = c.tensor(layer + (blocks ? ".weight_scale_inv" : ".weight_scale"));
         long n = codes.dim(0);
         long k = codes.dim(1);
+        Scheme.Fp8Format format = codes.dtype() == DType.F8_E4M3 ? Scheme.Fp8Format.E4M3 : Scheme.Fp8Format.E5M2;
+        if (mx(c, scales, n, k, blocks)) {
+            return QuantizedMatrix.mxfp8(new Scheme.Mxfp8(format), n, k, codes, scales);
+        }
         Grouping grouping = grouping(c, layer, scales, n, k, blocks);
         long rows = grouping.scaleRows(n);
         long cols = grouping.scaleCols(k);
@@ -78,8 +82,17 @@ final class Fp8Layout implements Layout {
         if (grouping != Grouping.TENSOR && !flat && !scales.shape().equals(Shape.of(rows, cols))) {
             throw Layout.wrong(c, layer, "its scales are " + TensorSpec.of(scales) + ", expected [" + rows + ", " + cols + "]");
         }
-        Scheme.Fp8Format format = codes.dtype() == DType.F8_E4M3 ? Scheme.Fp8Format.E4M3 : Scheme.Fp8Format.E5M2;
         return QuantizedMatrix.fp8(new Scheme.Fp8(format, grouping), n, k, codes, widen(c, layer, scales, arena).reshape(rows, cols));
+    }
+
+    /** A power of two for every 32 of a row, as the configuration says or, in a file without one, the scales' own shape. */
+    private static boolean mx(Checkpoint c, Tensor scales, long n, long k, boolean blocks) {
+        if (!blocks || scales.dtype() != DType.F8_E8M0 || !scales.shape().equals(Shape.of(n, Math.ceilDiv(k, (long) Scheme.Mxfp8.BLOCK)))) {
+            return false;
+        }
+        boolean told = c.quantizationConfig().map(o -> o.has("weight_block_size")).orElse(false);
+        long[] block = blockSize(c);
+        return !told || block[0] == 1 && block[1] == Scheme.Mxfp8.BLOCK;
     }
 
     private static Grouping grouping(Checkpoint c, String layer, Tensor scales, long n, long k, boolean inverse) {
@@ -133,8 +146,11 @@ final class Fp8Layout implements Layout {
 
     @Override
     public String refusal(LayerInfo info) {
+        if (info.scheme() instanceof Scheme.Mxfp8 && !compressed) {
+            return null;
+        }
         if (!(info.scheme() instanceof Scheme.Fp8 s)) {
-            return "it holds FP8 only";
+            return compressed ? "it holds FP8 only" : "it holds FP8 and MXFP8 only";
         }
         if (compressed && s.format() != Scheme.Fp8Format.E4M3) {
             return "its float-quantized format is E4M3";
@@ -146,9 +162,14 @@ final class Fp8Layout implements Layout {
     public Map<String, TensorSpec> specs(String layer, LayerInfo info) {
         long n = info.n();
         long k = info.k();
-        Scheme.Fp8 s = (Scheme.Fp8) info.scheme();
         Map<String, TensorSpec> out = new LinkedHashMap<>();
-        out.put(layer + ".weight", TensorSpec.of(s.format() == Scheme.Fp8Format.E4M3 ? DType.F8_E4M3 : DType.F8_E5M2, n, k));
+        if (info.scheme() instanceof Scheme.Mxfp8 mx) {
+            out.put(layer + ".weight", TensorSpec.of(mx.format().dtype(), n, k));
+            out.put(layer + ".weight_scale_inv", TensorSpec.of(DType.F8_E8M0, n, Math.ceilDiv(k, (long) Scheme.Mxfp8.BLOCK)));
+            return out;
+        }
+        Scheme.Fp8 s = (Scheme.Fp8) info.scheme();
+        out.put(layer + ".weight", TensorSpec.of(s.format().dtype(), n, k));
         boolean blocks = s.grouping() instanceof Grouping.PerBlock && !compressed;
         Shape shape = s.grouping() == Grouping.TENSOR ? Shape.of(1) : Shape.of(s.grouping().scaleRows(n), s.grouping().scaleCols(k));
         out.put(layer + (blocks ? ".weight_scale_inv" : ".weight_scale"), new TensorSpec(DType.F32, shape));
@@ -169,12 +190,16 @@ final class Fp8Layout implements Layout {
         if (compressed) {
             return CompressedTensors.config("float-quantized", layers, skipped);
         }
-        Scheme.Fp8 s = (Scheme.Fp8) uniform(layers).scheme();
+        Scheme scheme = uniform(layers).scheme();
+        Scheme.Fp8Format format = scheme instanceof Scheme.Mxfp8 mx ? mx.format() : ((Scheme.Fp8) scheme).format();
         Map<String, Object> out = new LinkedHashMap<>();
         out.put("quant_method", "fp8");
-        out.put("fmt", s.format() == Scheme.Fp8Format.E4M3 ? "e4m3" : "e5m2");
+        out.put("fmt", format == Scheme.Fp8Format.E4M3 ? "e4m3" : "e5m2");
         out.put("activation_scheme", "dynamic");
-        if (s.grouping() instanceof Grouping.PerBlock) {
+        if (scheme instanceof Scheme.Mxfp8) {
+            out.put("weight_block_size", List.of(1, Scheme.Mxfp8.BLOCK));
+            out.put("scale_fmt", "ue8m0");
+        } else if (((Scheme.Fp8) scheme).grouping() instanceof Grouping.PerBlock) {
             out.put("weight_block_size", List.of(BLOCK, BLOCK));
         }
         out.put("ignored_layers", skipped);

@@ -35,7 +35,7 @@ public final class Layouts {
             case Scheme.Bnb4 _ -> ALL.get(0);
             case Scheme.Int4 _ -> ALL.get(1);
             case Scheme.Mxfp4 _, Scheme.Nvfp4 _ -> ALL.get(2);
-            case Scheme.Fp8 _ -> ALL.get(3);
+            case Scheme.Fp8 _, Scheme.Mxfp8 _ -> ALL.get(3);
             case Scheme.Ggml _ -> named("gguf", scheme);
             case Scheme.Int8 _ -> throw new IllegalArgumentException("scheme " + scheme.label() + " is read, not quantized to");
             case Scheme.Dense _ -> throw new IllegalArgumentException("scheme " + scheme.label() + " is not quantized: it has no layout");

@@ -33,6 +33,10 @@ final class Scales {
                 grid(m, layer, out, count, i -> s.doubleQuant() ? m.nested().scale(i) : m.scales().getFloat(i), true);
             }
             case Scheme.Mxfp4 _ -> grid(m, layer, out, m.scales().elements(), i -> E8M0.decode(m.scales().getByte(i)), true);
+            case Scheme.Mxfp8 s -> {
+                grid(m, layer, out, m.scales().elements(), i -> E8M0.decode(m.scales().getByte(i)), true);
+                codes(m, s.format(), layer, out);
+            }
             case Scheme.Nvfp4 _ -> {
                 nvfp4(m, layer, out);
                 grid(m, layer, out, m.scales().elements(), i -> m.scale(i / m.scales().dim(1), i % m.scales().dim(1) * Scheme.Nvfp4.BLOCK), true);
@@ -40,7 +44,7 @@ final class Scales {
             case Scheme.Int4 s -> grid(m, layer, out, m.scales().elements(), i -> m.scales().getFloat(i), s.grouping() == Grouping.TENSOR || m.groups() != null);
             case Scheme.Fp8 s -> {
                 grid(m, layer, out, m.scales().elements(), i -> m.scales().getFloat(i), true);
-                codes(m, s, layer, out);
+                codes(m, s.format(), layer, out);
             }
             case Scheme.Int8 _ -> grid(m, layer, out, m.scales().elements(), i -> m.scales().getFloat(i), true);
             case Scheme.Dense _ -> { }
@@ -119,8 +123,8 @@ final class Scales {
         }
     }
 
-    private static void codes(QuantizedMatrix m, Scheme.Fp8 s, String layer, List<Verifier.Finding> out) {
-        int limit = s.format() == Scheme.Fp8Format.E4M3 ? 0x7f : 0x7c;
+    private static void codes(QuantizedMatrix m, Scheme.Fp8Format format, String layer, List<Verifier.Finding> out) {
+        int limit = format == Scheme.Fp8Format.E4M3 ? 0x7f : 0x7c;
         long bad = 0;
         long first = -1;
         for (long i = 0; i < m.codes().elements(); i++) {

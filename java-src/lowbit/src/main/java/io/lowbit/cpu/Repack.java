@@ -4,7 +4,6 @@ import io.lowbit.cpu.Panels.FloatField;
 import io.lowbit.cpu.Panels.Kind;
 import io.lowbit.format.BnbFp4;
 import io.lowbit.format.E2M1;
-import io.lowbit.format.Float8;
 import io.lowbit.format.Nf4;
 import io.lowbit.quant.Grouping;
 import io.lowbit.quant.QuantizedMatrix;
@@ -124,18 +123,8 @@ final class Repack {
                 scale = contains(source.scales(), 0x7f, 0x7f) || !Float.isNaN(source.tensorDivisor()) || !normal(source.tensorScale())
                         || !normal(scaleFactor) ? FloatField.F32 : FloatField.E4M3;
             }
-            case Scheme.Fp8 s -> {
-                boolean e4m3 = s.format() == Scheme.Fp8Format.E4M3;
-                if (contains(source.codes(), e4m3 ? 0x7f : 0x7c, 0x7f)) {
-                    // The kernels' arithmetic decodes finite codes only; a broken matrix keeps its NaN as plain floats.
-                    dense(DType.F32);
-                } else {
-                    kind = Kind.FLOAT8;
-                    code = e4m3 ? FloatField.E4M3 : FloatField.E5M2;
-                    groupColumns = s.grouping() instanceof Grouping.PerBlock b ? Math.min(b.cols(), Math.max(1, k)) : k;
-                    scale = FloatField.F32;
-                }
-            }
+            case Scheme.Fp8 s -> float8(s.format(), s.grouping() instanceof Grouping.PerBlock b ? Math.min(b.cols(), Math.max(1, k)) : k, FloatField.F32);
+            case Scheme.Mxfp8 s -> float8(s.format(), Scheme.Mxfp8.BLOCK, ordinary(source.scales()) ? FloatField.E8M0 : FloatField.F32);
         }
         if (scale != null && scale != FloatField.E4M3) {
             scaleFactor = scale.factor;
@@ -143,6 +132,19 @@ final class Repack {
         groups = k == 0 ? 0 : Math.ceilDiv(k, groupColumns);
         groupBlocks = Math.max(1, Math.ceilDiv(groupColumns, kind.columns));
         blocks = k == 0 ? 0 : (groups - 1) * groupBlocks + Math.ceilDiv(k - (groups - 1) * groupColumns, kind.columns);
+    }
+
+    /** The kernels' arithmetic decodes finite codes only; a broken matrix keeps its NaN as plain floats. */
+    private void float8(Scheme.Fp8Format format, int columns, FloatField scales) {
+        boolean e4m3 = format == Scheme.Fp8Format.E4M3;
+        if (contains(source.codes(), e4m3 ? 0x7f : 0x7c, 0x7f)) {
+            dense(DType.F32);
+            return;
+        }
+        kind = Kind.FLOAT8;
+        code = e4m3 ? FloatField.E4M3 : FloatField.E5M2;
+        groupColumns = columns;
+        scale = scales;
     }
 
     private void dense(DType type) {

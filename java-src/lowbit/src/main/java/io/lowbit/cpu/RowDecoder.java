@@ -58,14 +58,16 @@ final class RowDecoder {
                         out[i] = E2M1.decode(q.code(row, i)) * scale;
                     }
                 }
-                case Scheme.Fp8 s -> {
-                    Float8 format = s.format() == Scheme.Fp8Format.E4M3 ? Float8.E4M3 : Float8.E5M2;
-                    for (int i = from; i < to; i++) {
-                        out[i] = format.decode(q.code(row, i)) * scale;
-                    }
-                }
+                case Scheme.Fp8 s -> float8(q, s.format().float8(), row, from, to, scale, out);
+                case Scheme.Mxfp8 s -> float8(q, s.format().float8(), row, from, to, scale, out);
             }
             from = to;
+        }
+    }
+
+    private static void float8(QuantizedMatrix q, Float8 format, long row, int from, int to, float scale, float[] out) {
+        for (int i = from; i < to; i++) {
+            out[i] = format.decode(q.code(row, i)) * scale;
         }
     }
 
@@ -77,6 +79,7 @@ final class RowDecoder {
             case Scheme.Fp8 s -> runEnd(s.grouping(), from, q.k());
             case Scheme.Bnb4 s -> from + s.blockSize() - (row * q.k() + from) % s.blockSize();
             case Scheme.Mxfp4 _ -> (from / Scheme.Mxfp4.BLOCK + 1) * Scheme.Mxfp4.BLOCK;
+            case Scheme.Mxfp8 _ -> (from / Scheme.Mxfp8.BLOCK + 1) * Scheme.Mxfp8.BLOCK;
             case Scheme.Nvfp4 _ -> (from / Scheme.Nvfp4.BLOCK + 1) * Scheme.Nvfp4.BLOCK;
         };
     }

@@ -104,6 +104,7 @@ final class ScalarLinear extends CpuLinear {
                     copy(q.nested().codes(), arena), copy(q.nested().absmax(), arena), copy(q.nested().map(), arena), q.nested().offset()));
             case Scheme.Bnb4 s -> QuantizedMatrix.bnb4(s, q.n(), q.k(), codes, copy(q.scales(), arena));
             case Scheme.Mxfp4 _ -> QuantizedMatrix.mxfp4(q.n(), q.k(), codes, copy(q.scales(), arena));
+            case Scheme.Mxfp8 s -> QuantizedMatrix.mxfp8(s, q.n(), q.k(), codes, copy(q.scales(), arena));
             case Scheme.Nvfp4 _ -> Float.isNaN(q.tensorDivisor())
                     ? QuantizedMatrix.nvfp4(q.n(), q.k(), codes, copy(q.scales(), arena), q.tensorScale())
                     : QuantizedMatrix.nvfp4Divided(q.n(), q.k(), codes, copy(q.scales(), arena), q.tensorDivisor());

@@ -94,6 +94,8 @@ public final class DeviceMatrix extends Owner {
                 }
                 case Scheme.Mxfp4 _ -> QuantizedMatrix.mxfp4(n, k, part(arena, 0, DType.U8, n, Math.ceilDiv(k, 2L)),
                         part(arena, 1, DType.F8_E8M0, n, Math.ceilDiv(k, (long) Scheme.Mxfp4.BLOCK)));
+                case Scheme.Mxfp8 s -> QuantizedMatrix.mxfp8(s, n, k, part(arena, 0, s.format().dtype(), n, k),
+                        part(arena, 1, DType.F8_E8M0, n, Math.ceilDiv(k, (long) Scheme.Mxfp8.BLOCK)));
                 case Scheme.Nvfp4 _ -> {
                     Tensor codes = part(arena, 0, DType.U8, n, Math.ceilDiv(k, 2L));
                     Tensor scales = part(arena, 1, DType.F8_E4M3, n, Math.ceilDiv(k, (long) Scheme.Nvfp4.BLOCK));
@@ -101,7 +103,7 @@ public final class DeviceMatrix extends Owner {
                             : QuantizedMatrix.nvfp4(n, k, codes, scales, shape.tensorScale());
                 }
                 case Scheme.Fp8 s -> QuantizedMatrix.fp8(s, n, k,
-                        part(arena, 0, s.format() == Scheme.Fp8Format.E4M3 ? DType.F8_E4M3 : DType.F8_E5M2, n, k),
+                        part(arena, 0, s.format().dtype(), n, k),
                         part(arena, 1, DType.F32, s.grouping().scaleRows(n), s.grouping().scaleCols(k)));
                 case Scheme.Int8 _ -> QuantizedMatrix.int8(n, k, part(arena, 0, DType.I8, n, k), part(arena, 1, DType.F32, n, 1));
                 case Scheme.Ggml s -> QuantizedMatrix.ggml(s, n, k,

@@ -111,7 +111,7 @@ final class DeviceQuantizer {
         if (options.clip() != null) {
             throw new IllegalArgumentException("the clip search runs on the CPU only; use Quantizer.quantize, or leave it out");
         }
-        if (options.nonFinite() == NonFinite.PROPAGATE && !(scheme instanceof Scheme.Fp8) && !(scheme instanceof Scheme.Dense)) {
+        if (options.nonFinite() == NonFinite.PROPAGATE && !scheme.hasNan()) {
             throw new IllegalArgumentException(scheme.label() + " has no NaN to propagate; use NonFinite.REJECT or NonFinite.ZERO");
         }
         if (scheme instanceof Scheme.Int8 || scheme instanceof Scheme.Ggml) {
@@ -155,6 +155,13 @@ final class DeviceQuantizer {
                 long blocks = Math.ceilDiv(k, (long) Scheme.Mxfp4.BLOCK);
                 stream.arguments().struct(source).int64(blocks).int32(options.mxScaleRule().ordinal()).int64(codes).int64(scales);
                 launch("mxfp4", WARP * n * blocks);
+            }
+            case Scheme.Mxfp8 s -> {
+                long blocks = Math.ceilDiv(k, (long) Scheme.Mxfp8.BLOCK);
+                boolean e4m3 = s.format() == Scheme.Fp8Format.E4M3;
+                stream.arguments().struct(source).int64(blocks).int32(options.mxScaleRule().ordinal()).int32(e4m3 ? 1 : 0)
+                        .int32(s.format().float8().overflowCode(options.overflow())).int64(codes).int64(scales);
+                launch("mxfp8", WARP * n * blocks);
             }
             case Scheme.Nvfp4 s -> {
                 long blocks = Math.ceilDiv(k, (long) Scheme.Nvfp4.BLOCK);
@@ -222,7 +229,7 @@ final class DeviceQuantizer {
     }
 
     private void fp8(Scheme.Fp8 s, long codes, long scales) {
-        Float8 format = s.format() == Scheme.Fp8Format.E4M3 ? Float8.E4M3 : Float8.E5M2;
+        Float8 format = s.format().float8();
         boolean whole = s.grouping() instanceof Grouping.PerTensor;
         boolean reciprocal = s.grouping() instanceof Grouping.PerBlock;
         long rows = s.grouping().scaleRows(n);

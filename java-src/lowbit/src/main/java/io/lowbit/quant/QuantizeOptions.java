@@ -8,8 +8,8 @@ import io.lowbit.format.Overflow;
  * of the result.
  *
  * @param clip null for plain round-to-nearest; INT4 only
- * @param mxScaleRule scale rule of MXFP4
- * @param overflow FP8 values, and F16 or BF16 values of a dense scheme, beyond the largest finite one
+ * @param mxScaleRule scale rule of MXFP4 and MXFP8
+ * @param overflow FP8 and MXFP8 values, and F16 or BF16 values of a dense scheme, beyond the largest finite one
  * @param nonFinite NaN and infinite weights
  * @param zeroBlock codes of all-zero blocks of NF4 and bitsandbytes FP4
  * @param threads worker threads, at least 1

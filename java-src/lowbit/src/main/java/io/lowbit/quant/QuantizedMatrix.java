@@ -22,6 +22,7 @@ import io.lowbit.tensor.Tensor;
  *                                                                                         groups I32 [K] (act-order)
  * Bnb4    U8 [ceil(N·K/2)], flat, even index HIGH    F32 [blocks]                         nested instead of scales (doubleQuant)
  * Mxfp4   U8 [N, ceil(K/2)], even column low nibble  F8_E8M0 [N, ceil(K/32)]
+ * Mxfp8   F8_E4M3|F8_E5M2 [N, K]                     F8_E8M0 [N, ceil(K/32)]
  * Nvfp4   U8 [N, ceil(K/2)], even column low nibble  F8_E4M3 [N, ceil(K/16)]              tensorScale, a multiplier
  * Fp8     F8_E4M3|F8_E5M2 [N, K]                     F32 [1,1], [N,1] or [ceil(N/r), ceil(K/c)]
  * Int8    I8 [N, K]                                  F32 [N,1]
@@ -121,6 +122,13 @@ public final class QuantizedMatrix {
         return new QuantizedMatrix(new Scheme.Mxfp4(), n, k, codes, scales, null, null, 1f);
     }
 
+    /** OCP MXFP8. */
+    public static QuantizedMatrix mxfp8(Scheme.Mxfp8 scheme, long n, long k, Tensor codes, Tensor scales) {
+        require(codes, "codes", scheme.format().dtype(), n, k);
+        require(scales, "scales", DType.F8_E8M0, n, Math.ceilDiv(k, (long) Scheme.Mxfp8.BLOCK));
+        return new QuantizedMatrix(scheme, n, k, codes, scales, null, null, 1f);
+    }
+
     /** NVFP4; {@code tensorScale} multiplies. */
     public static QuantizedMatrix nvfp4(long n, long k, Tensor codes, Tensor scales, float tensorScale) {
         require(codes, "codes", DType.U8, n, Math.ceilDiv(k, 2L));
@@ -142,7 +150,7 @@ public final class QuantizedMatrix {
 
     /** FP8 with f32 scales. */
     public static QuantizedMatrix fp8(Scheme.Fp8 scheme, long n, long k, Tensor codes, Tensor scales) {
-        require(codes, "codes", scheme.format() == Scheme.Fp8Format.E4M3 ? DType.F8_E4M3 : DType.F8_E5M2, n, k);
+        require(codes, "codes", scheme.format().dtype(), n, k);
         require(scales, "scales", DType.F32, scheme.grouping().scaleRows(n), scheme.grouping().scaleCols(k));
         return new QuantizedMatrix(scheme, n, k, codes, scales, null, null, 1f);
     }
@@ -247,7 +255,7 @@ public final class QuantizedMatrix {
         return switch (scheme) {
             case Scheme.Dense _ -> throw new IllegalStateException("a dense matrix has no codes");
             case Scheme.Ggml _ -> throw new IllegalStateException("ggml's blocks have no codes of their own");
-            case Scheme.Fp8 _ -> codes.getByte(row * k + col);
+            case Scheme.Fp8 _, Scheme.Mxfp8 _ -> codes.getByte(row * k + col);
             case Scheme.Int8 _ -> (byte) codes.getByte(row * k + col);
             case Scheme.Bnb4 _ -> {
                 long i = row * k + col;
@@ -286,6 +294,7 @@ public final class QuantizedMatrix {
                 yield s.doubleQuant() ? nested.scale(block) : scales.getFloat(block);
             }
             case Scheme.Mxfp4 _ -> E8M0.decode(scales.getByte(row * scales.dim(1) + col / Scheme.Mxfp4.BLOCK));
+            case Scheme.Mxfp8 _ -> E8M0.decode(scales.getByte(row * scales.dim(1) + col / Scheme.Mxfp8.BLOCK));
             case Scheme.Nvfp4 _ -> nvfp4Factor(scales.getByte(row * scales.dim(1) + col / Scheme.Nvfp4.BLOCK));
             case Scheme.Fp8 s -> scales.getFloat(s.grouping().scaleIndex(row, col, k));
         };
@@ -304,8 +313,8 @@ public final class QuantizedMatrix {
             case Scheme.Bnb4 s -> (s.codebook() == Scheme.Codebook.NF4 ? Nf4.decode(code(row, col)) : BnbFp4.decode(code(row, col)))
                     * scale(row, col);
             case Scheme.Mxfp4 _, Scheme.Nvfp4 _ -> E2M1.decode(code(row, col)) * scale(row, col);
-            case Scheme.Fp8 s -> (s.format() == Scheme.Fp8Format.E4M3 ? Float8.E4M3 : Float8.E5M2).decode(code(row, col))
-                    * scale(row, col);
+            case Scheme.Fp8 s -> s.format().float8().decode(code(row, col)) * scale(row, col);
+            case Scheme.Mxfp8 s -> s.format().float8().decode(code(row, col)) * scale(row, col);
         };
     }
 

@@ -35,7 +35,7 @@ public final class Quantizer {
         if (options.clip() != null && !(scheme instanceof Scheme.Int4)) {
             throw new IllegalArgumentException("the clip search is for INT4, not for " + scheme.label() + "; leave it out");
         }
-        if (options.nonFinite() == NonFinite.PROPAGATE && !(scheme instanceof Scheme.Fp8) && !(scheme instanceof Scheme.Dense)) {
+        if (options.nonFinite() == NonFinite.PROPAGATE && !scheme.hasNan()) {
             throw new IllegalArgumentException(scheme.label() + " has no NaN to propagate; use NonFinite.REJECT or NonFinite.ZERO");
         }
         int threads = Parallel.threadsFor(options.threads(), weights.data(), arena.allocate(1));
@@ -45,6 +45,7 @@ public final class Quantizer {
             case Scheme.Int4 s -> Int4Quantizer.quantize(source, s, options.clip(), arena);
             case Scheme.Bnb4 s -> Bnb4Quantizer.quantize(source, s, options.zeroBlock(), arena);
             case Scheme.Mxfp4 _ -> Mxfp4Quantizer.quantize(source, options.mxScaleRule(), arena);
+            case Scheme.Mxfp8 s -> Mxfp8Quantizer.quantize(source, s, options.mxScaleRule(), options.overflow(), arena);
             case Scheme.Nvfp4 _ -> Nvfp4Quantizer.quantize(source, arena);
             case Scheme.Ggml _ -> GgmlQuantizer.quantize(source, scheme, arena);
             case Scheme.Int8 _ -> throw new IllegalArgumentException("Lowbit reads " + scheme.label() + " and does not quantize to it");

@@ -3,7 +3,6 @@ package io.lowbit.quant;
 import io.lowbit.format.BulkCodec;
 import io.lowbit.format.Codecs;
 import io.lowbit.format.E8M0;
-import io.lowbit.format.Float8;
 import io.lowbit.format.NanCode;
 import io.lowbit.format.Nibbles;
 import io.lowbit.format.Overflow;
@@ -46,9 +45,13 @@ final class RowDecoder {
             }
             case Scheme.Bnb4 s -> new BulkCodec[] {s.codebook() == Scheme.Codebook.NF4 ? all.nf4() : all.bnbFp4()};
             case Scheme.Mxfp4 _, Scheme.Nvfp4 _ -> new BulkCodec[] {all.e2m1(NanCode.CANONICAL)};
-            case Scheme.Fp8 s -> new BulkCodec[] {all.float8(s.format() == Scheme.Fp8Format.E4M3 ? Float8.E4M3 : Float8.E5M2,
-                    Overflow.SATURATE, NanCode.CANONICAL, Scaling.DIVIDE)};
+            case Scheme.Fp8 s -> new BulkCodec[] {float8(all, s.format())};
+            case Scheme.Mxfp8 s -> new BulkCodec[] {float8(all, s.format())};
         };
+    }
+
+    private static BulkCodec float8(Codecs all, Scheme.Fp8Format format) {
+        return all.float8(format.float8(), Overflow.SATURATE, NanCode.CANONICAL, Scaling.DIVIDE);
     }
 
     /** Row {@code row} as {@code k} floats at {@code out}. */
@@ -93,6 +96,13 @@ final class RowDecoder {
                 Tensor scales = matrix.scales();
                 for (long col = 0, b = row * scales.dim(1); col < k; col += Scheme.Mxfp4.BLOCK, b++) {
                     codecs[0].decode(codes, col, E8M0.decode(scales.getByte(b)), out, outOffset + 4 * col, Math.min(Scheme.Mxfp4.BLOCK, k - col));
+                }
+            }
+            case Scheme.Mxfp8 _ -> {
+                Tensor scales = matrix.scales();
+                for (long col = 0, b = row * scales.dim(1); col < k; col += Scheme.Mxfp8.BLOCK, b++) {
+                    codecs[0].decode(matrix.codes().data(), row * k + col, E8M0.decode(scales.getByte(b)), out, outOffset + 4 * col,
+                            Math.min(Scheme.Mxfp8.BLOCK, k - col));
                 }
             }
             case Scheme.Nvfp4 _ -> {

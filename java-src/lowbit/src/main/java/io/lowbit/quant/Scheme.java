@@ -1,6 +1,8 @@
 package io.lowbit.quant;
 
+import io.lowbit.format.Float8;
 import io.lowbit.format.GgmlBlock;
+import io.lowbit.format.MxElement;
 import io.lowbit.tensor.DType;
 
 /**
@@ -10,6 +12,11 @@ import io.lowbit.tensor.DType;
 public sealed interface Scheme {
     /** Short and unique, for tables and messages: {@code int4 sym g128}, {@code nf4 b64 dq}, {@code fp8 e4m3 channel}. */
     String label();
+
+    /** Whether its codes include NaN, so that a NaN weight can stay one ({@link NonFinite#PROPAGATE}). */
+    default boolean hasNan() {
+        return this instanceof Dense || this instanceof Fp8 || this instanceof Mxfp8;
+    }
 
     /** Plain floats, not quantized: F32, F16 or BF16. */
     record Dense(DType dtype) implements Scheme {
@@ -105,7 +112,33 @@ public sealed interface Scheme {
     /** The two 8-bit floats. */
     enum Fp8Format {
         E4M3,
-        E5M2
+        E5M2;
+
+        /** The format's codes and values. */
+        public Float8 float8() {
+            return this == E4M3 ? Float8.E4M3 : Float8.E5M2;
+        }
+
+        /** The type of a tensor of its codes. */
+        public DType dtype() {
+            return this == E4M3 ? DType.F8_E4M3 : DType.F8_E5M2;
+        }
+    }
+
+    /** OCP MXFP8: 8-bit floats in blocks of 32 along K, one E8M0 scale each; w = value · 2^(scale−127). */
+    record Mxfp8(Fp8Format format) implements Scheme {
+        /** Weights that share a scale. */
+        public static final int BLOCK = 32;
+
+        /** What the scale rules need of the elements. */
+        public MxElement element() {
+            return format == Fp8Format.E4M3 ? MxElement.E4M3 : MxElement.E5M2;
+        }
+
+        @Override
+        public String label() {
+            return format == Fp8Format.E4M3 ? "mxfp8 e4m3" : "mxfp8 e5m2";
+        }
     }
 
     /** 8-bit floats; w = value · scale, scales in f32. */

@@ -44,7 +44,7 @@ public final class Targets {
         return switch (scheme) {
             case Scheme.Int4 s -> s.grouping().equals(Grouping.group(128)) ? new double[] {0.70, 0.68, 0.45, 0.72} : null;
             case Scheme.Bnb4 _, Scheme.Mxfp4 _, Scheme.Nvfp4 _ -> new double[] {0.60, 0.52, 0.40, 0.70};
-            case Scheme.Fp8 _ -> new double[] {0.65, 0.58, 0.45, 0.70};
+            case Scheme.Fp8 _, Scheme.Mxfp8 _ -> new double[] {0.65, 0.58, 0.45, 0.70};
             case Scheme.Dense _, Scheme.Int8 _, Scheme.Ggml _ -> null;
         };
     }

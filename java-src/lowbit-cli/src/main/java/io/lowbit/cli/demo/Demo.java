@@ -83,7 +83,8 @@ public final class Demo implements AutoCloseable {
                 new Scheme.Nvfp4(),
                 new Scheme.Fp8(Scheme.Fp8Format.E4M3, Grouping.TENSOR),
                 new Scheme.Fp8(Scheme.Fp8Format.E4M3, Grouping.CHANNEL),
-                new Scheme.Fp8(Scheme.Fp8Format.E5M2, Grouping.TENSOR));
+                new Scheme.Fp8(Scheme.Fp8Format.E5M2, Grouping.TENSOR),
+                new Scheme.Mxfp8(Scheme.Fp8Format.E4M3));
     }
 
     /** Names of the linear layers that a scheme quantizes. */

@@ -8,7 +8,7 @@ enum Family {
     INT4("int4", "INT4"),
     BNB("bnb", "NF4 and FP4 (bitsandbytes)"),
     E2M1("e2m1", "MXFP4 and NVFP4"),
-    FP8("fp8", "FP8"),
+    FP8("fp8", "FP8 and MXFP8"),
     OTHER("other", "INT8 and ggml's blocks");
 
     /** Suffix of its CSS class. */
@@ -26,7 +26,7 @@ enum Family {
             case Scheme.Int4 _ -> INT4;
             case Scheme.Bnb4 _ -> BNB;
             case Scheme.Mxfp4 _, Scheme.Nvfp4 _ -> E2M1;
-            case Scheme.Fp8 _ -> FP8;
+            case Scheme.Fp8 _, Scheme.Mxfp8 _ -> FP8;
             case Scheme.Int8 _, Scheme.Ggml _ -> OTHER;
         };
     }

@@ -50,6 +50,7 @@ final class Parts {
                             part.apply("/nested_map"), part.apply("/factor").getFloat(0)))
                     : QuantizedMatrix.bnb4(s, n, k, codes, part.apply("/scales"));
             case Scheme.Mxfp4 _ -> QuantizedMatrix.mxfp4(n, k, codes, part.apply("/scales"));
+            case Scheme.Mxfp8 s -> QuantizedMatrix.mxfp8(s, n, k, codes, part.apply("/scales"));
             case Scheme.Nvfp4 _ -> QuantizedMatrix.nvfp4(n, k, codes, part.apply("/scales"), part.apply("/factor").getFloat(0));
             case Scheme.Fp8 s -> QuantizedMatrix.fp8(s, n, k, codes, part.apply("/scales"));
             default -> throw new IllegalArgumentException(scheme.label() + " is no scheme that a model is quantized to");

@@ -45,6 +45,7 @@ public final class CanonicalLayout implements WeightLayout {
                             : new Parts(Math.ceilDiv(n * k, 2L), 4 * blocks, 0, 0, 0, 0);
                 }
                 case Scheme.Mxfp4 _ -> new Parts(n * Math.ceilDiv(k, 2L), n * Math.ceilDiv(k, (long) Scheme.Mxfp4.BLOCK), 0, 0, 0, 0);
+                case Scheme.Mxfp8 _ -> new Parts(n * k, n * Math.ceilDiv(k, (long) Scheme.Mxfp8.BLOCK), 0, 0, 0, 0);
                 case Scheme.Nvfp4 _ -> new Parts(n * Math.ceilDiv(k, 2L), n * Math.ceilDiv(k, (long) Scheme.Nvfp4.BLOCK), 0, 0, 0, 0);
                 case Scheme.Fp8 s -> new Parts(n * k, 4 * s.grouping().scaleRows(n) * s.grouping().scaleCols(k), 0, 0, 0, 0);
             };

@@ -50,6 +50,11 @@ public final class MatrixArgument {
             }
             case Scheme.Bnb4 s -> blockShift = Integer.numberOfTrailingZeros(s.blockSize());
             case Scheme.Mxfp4 _ -> scaleCols = Math.ceilDiv(k, (long) Scheme.Mxfp4.BLOCK);
+            case Scheme.Mxfp8 _ -> {
+                scaleCols = Math.ceilDiv(k, (long) Scheme.Mxfp8.BLOCK);
+                groupCols = Scheme.Mxfp8.BLOCK;
+                scaleType = 1;
+            }
             case Scheme.Nvfp4 _ -> {
                 scaleCols = Math.ceilDiv(k, (long) Scheme.Nvfp4.BLOCK);
                 scaleType = w.divided() ? 1 : 0;

@@ -22,8 +22,14 @@ public final class SchemeKernels {
             case Scheme.Nvfp4 _ -> "nvfp4_block16";
             case Scheme.Int8 _ -> "int8_row";
             case Scheme.Ggml g -> g.block().label() + "_block";
-            case Scheme.Fp8 f -> f.format() == Scheme.Fp8Format.E4M3 ? "e4m3_block" : "e5m2_block";
+            case Scheme.Fp8 f -> float8(f.format());
+            case Scheme.Mxfp8 f -> float8(f.format());
         };
+    }
+
+    /** One kernel takes F32 scales and E8M0 ones: {@code Matrix.scaleType} tells which. */
+    private static String float8(Scheme.Fp8Format format) {
+        return format == Scheme.Fp8Format.E4M3 ? "e4m3_block" : "e5m2_block";
     }
 
     /**
@@ -40,13 +46,13 @@ public final class SchemeKernels {
      * How many bf16 pieces add up to any weight of the scheme exactly: one piece holds 8 significant bits.
      *
      * <p>BF16 has 8 bits, F16 11. INT4 is an integer of at most 4 bits times a scale of 11 (F16) or 8 (BF16). MXFP4 is 2
-     * bits times a power of two. The others are f32 products of 24 bits.
+     * bits times a power of two, MXFP8 4 or 3. The others are f32 products of 24 bits.
      */
     public static int weightPieces(Scheme scheme) {
         return switch (scheme) {
             case Scheme.Dense d -> d.dtype() == DType.BF16 ? 1 : d.dtype() == DType.F16 ? 2 : 3;
             case Scheme.Int4 i -> i.scaleType() == DType.F32 ? 3 : 2;
-            case Scheme.Mxfp4 _ -> 1;
+            case Scheme.Mxfp4 _, Scheme.Mxfp8 _ -> 1;
             case Scheme.Bnb4 _, Scheme.Nvfp4 _, Scheme.Fp8 _, Scheme.Int8 _, Scheme.Ggml _ -> 3;
         };
     }

@@ -13,7 +13,7 @@ final class Styles {
         INT4("int4", "INT4"),
         BNB("bnb", "NF4, FP4"),
         E2M1("e2m1", "MXFP4, NVFP4"),
-        FP8("fp8", "FP8"),
+        FP8("fp8", "FP8, MXFP8"),
         DENSE("dense", "not quantized"),
         PEER("dense", "peers");
 
@@ -51,7 +51,7 @@ final class Styles {
         return name.startsWith("int4") ? Family.INT4
                 : name.startsWith("nf4") || name.startsWith("fp4") ? Family.BNB
                 : name.startsWith("mxfp4") || name.startsWith("nvfp4") ? Family.E2M1
-                : name.startsWith("fp8") ? Family.FP8 : Family.DENSE;
+                : name.startsWith("fp8") || name.startsWith("mxfp8") ? Family.FP8 : Family.DENSE;
     }
 
     /** Which family a name belongs to. */
