@@ -173,14 +173,14 @@ final class Decode {
     private static void float8(Panels w, int panel, int o, int from, int to, MemorySegment out, long at) {
         MemorySegment codes = w.codes;
         long c = panel * w.panelBytes + o;
-        long s = w.scalesAt + panel * w.scalePanelBytes + o;
+        long s = panel * w.scalePanelBytes + o;
         int shift = w.code.shift;
         int mask = w.code.mask;
         float factor = w.code.factor;
         for (int block = from; block < to; ) {
             int group = block / w.groupBlocks;
             int end = Math.min(to, (group + 1) * w.groupBlocks);
-            FloatVector scale = Fields.scale(w, s, group);
+            FloatVector scale = FloatVector.fromMemorySegment(F, w.scales, s + ((long) group << 6), LE);
             for (; block < end; block++) {
                 IntVector u = IntVector.fromMemorySegment(I, codes, c + ((long) block << 6), LE);
                 long to0 = at + ((long) (block - from) << 8);

@@ -380,8 +380,8 @@ final class Direct {
         for (int group = 0; group < groups; group++) {
             int from = group * groupBlocks;
             int to = Math.min(blocks, from + groupBlocks);
-            FloatVector f0 = Fields.scale(w, s0, group);
-            FloatVector f1 = Fields.scale(w, s1, group);
+            FloatVector f0 = FloatVector.fromMemorySegment(F, ALL, s0 + ((long) group << 6), LE);
+            FloatVector f1 = FloatVector.fromMemorySegment(F, ALL, s1 + ((long) group << 6), LE);
             for (int block = from; block < to; block++) {
                 IntVector u0 = IntVector.fromMemorySegment(I, ALL, at0 + ((long) block << 6), LE);
                 IntVector u1 = IntVector.fromMemorySegment(I, ALL, at1 + ((long) block << 6), LE);
@@ -447,8 +447,8 @@ final class Direct {
         for (int group = 0; group < groups; group++) {
             int from = group * groupBlocks;
             int to = Math.min(blocks, from + groupBlocks);
-            FloatVector f0 = Fields.scale(w, s0, group);
-            FloatVector f1 = Fields.scale(w, s1, group);
+            FloatVector f0 = FloatVector.fromMemorySegment(F, ALL, s0 + ((long) group << 6), LE);
+            FloatVector f1 = FloatVector.fromMemorySegment(F, ALL, s1 + ((long) group << 6), LE);
             for (int block = from; block < to; block++) {
                 IntVector u0 = IntVector.fromMemorySegment(I, ALL, at0 + ((long) block << 6), LE);
                 IntVector u1 = IntVector.fromMemorySegment(I, ALL, at1 + ((long) block << 6), LE);

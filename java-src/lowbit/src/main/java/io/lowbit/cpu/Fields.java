@@ -42,12 +42,6 @@ final class Fields {
                 .and(mask).reinterpretAsFloats().mul(factor);
     }
 
-    /** Scales of group {@code group} of the panel, or of the part of it, whose scales begin at address {@code at}. */
-    static FloatVector scale(Panels w, long at, int group) {
-        return scale(at + ((long) (group >>> w.scaleWordShift) << 6), up(group, w.scaleWordShift, w.scale.bits), w.scale.shift,
-                IntVector.broadcast(I, w.scale.mask), FloatVector.broadcast(F, w.scaleFactor));
-    }
-
     /** Zero points 0..15 of one group as 2^23 + zero, with the masks that do so: 15 and {@link #MAGIC}. */
     static FloatVector zero(long at, int down, IntVector nibble, IntVector magic) {
         return IntVector.fromMemorySegment(I, Memory.ALL, at, LE).lanewise(VectorOperators.LSHR, down).and(nibble).or(magic).reinterpretAsFloats();

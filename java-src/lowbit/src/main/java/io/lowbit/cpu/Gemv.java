@@ -208,7 +208,7 @@ final class Gemv {
         sum1.intoArray(y, y1);
     }
 
-    /** 8-bit floats. Parameters as in {@link #int4}. */
+    /** 8-bit floats; their scales are stored as f32. Parameters as in {@link #int4}. */
     static void float8(Panels w, int panel0, int o0, int panel1, int o1, float[] x, float[] y, int y0, int y1) {
         long c0 = w.codesAt + panel0 * w.panelBytes + o0;
         long c1 = w.codesAt + panel1 * w.panelBytes + o1;
@@ -245,8 +245,9 @@ final class Gemv {
                     u1 = u1.lanewise(LSHL, 16);
                 }
             }
-            sum0 = p0.add(q0).fma(Fields.scale(w, s0, group), sum0);
-            sum1 = p1.add(q1).fma(Fields.scale(w, s1, group), sum1);
+            long line = (long) group << 6;
+            sum0 = p0.add(q0).fma(FloatVector.fromMemorySegment(F, ALL, s0 + line, LE), sum0);
+            sum1 = p1.add(q1).fma(FloatVector.fromMemorySegment(F, ALL, s1 + line, LE), sum1);
         }
         sum0.intoArray(y, y0);
         sum1.intoArray(y, y1);

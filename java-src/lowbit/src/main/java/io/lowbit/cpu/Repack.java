@@ -123,8 +123,8 @@ final class Repack {
                 scale = contains(source.scales(), 0x7f, 0x7f) || !Float.isNaN(source.tensorDivisor()) || !normal(source.tensorScale())
                         || !normal(scaleFactor) ? FloatField.F32 : FloatField.E4M3;
             }
-            case Scheme.Fp8 s -> float8(s.format(), s.grouping() instanceof Grouping.PerBlock b ? Math.min(b.cols(), Math.max(1, k)) : k, FloatField.F32);
-            case Scheme.Mxfp8 s -> float8(s.format(), Scheme.Mxfp8.BLOCK, ordinary(source.scales()) ? FloatField.E8M0 : FloatField.F32);
+            case Scheme.Fp8 s -> float8(s.format(), s.grouping() instanceof Grouping.PerBlock b ? Math.min(b.cols(), Math.max(1, k)) : k);
+            case Scheme.Mxfp8 s -> float8(s.format(), Scheme.Mxfp8.BLOCK);
         }
         if (scale != null && scale != FloatField.E4M3) {
             scaleFactor = scale.factor;
@@ -134,8 +134,11 @@ final class Repack {
         blocks = k == 0 ? 0 : (groups - 1) * groupBlocks + Math.ceilDiv(k - (groups - 1) * groupColumns, kind.columns);
     }
 
-    /** The kernels' arithmetic decodes finite codes only; a broken matrix keeps its NaN as plain floats. */
-    private void float8(Scheme.Fp8Format format, int columns, FloatField scales) {
+    /**
+     * The kernels' arithmetic decodes finite codes only; a broken matrix keeps its NaN as plain floats. MXFP8's scales are F32 here
+     * too: the kernels of the two are the same, and reading bytes would cost FP8 more (C2 stops inlining) than it saves MXFP8.
+     */
+    private void float8(Scheme.Fp8Format format, int columns) {
         boolean e4m3 = format == Scheme.Fp8Format.E4M3;
         if (contains(source.codes(), e4m3 ? 0x7f : 0x7c, 0x7f)) {
             dense(DType.F32);
@@ -144,7 +147,7 @@ final class Repack {
         kind = Kind.FLOAT8;
         code = e4m3 ? FloatField.E4M3 : FloatField.E5M2;
         groupColumns = columns;
-        scale = scales;
+        scale = FloatField.F32;
     }
 
     private void dense(DType type) {
