@@ -13,13 +13,19 @@ import java.util.Map;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.Spec;
 
 /** {@code lowbit selftest}: one line a group of cases; exit 1 where any fails. */
 @Command(
         name = "selftest",
         description = "Check the formats against golden vectors, and products within their error bound on every backend this machine has.")
 final class SelfTestCommand implements Callable<Integer> {
+    @Spec
+    private CommandSpec spec;
+
     @Mixin
     private Output out;
 
@@ -36,24 +42,36 @@ final class SelfTestCommand implements Callable<Integer> {
     @Option(names = "--quick", description = "A sixth of the product cases, for tools that make kernels slow.")
     private boolean quick;
 
+    @Option(
+            names = "--only",
+            paramLabel = "TEXT",
+            split = ",",
+            description = "Only the groups whose name contains one of these, a list: \"quantizers,int4 sym\".")
+    private List<String> only = List.of();
+
     @Override
     public Integer call() throws Exception {
         BackendOptions options = new BackendOptions(threads.count());
         List<String> names = names(options);
         List<GroupResult> results = new ArrayList<>();
+        List<String> groups = SelfTest.names(names).stream().filter(this::wanted).toList();
+        if (groups.isEmpty()) {
+            throw new ParameterException(spec.commandLine(), "--only " + String.join(",", only) + ": no group has such a name; the names are "
+                    + "those that selftest prints");
+        }
         out.line("formats in " + Simd.reason());
-        try (Progress progress = out.progress("selftest", 3 + names.stream().mapToLong(SelfTest::groups).sum())) {
-            SelfTest.formats(SelfTest::fromJar, r -> tell(r, results, progress));
+        try (Progress progress = out.progress("selftest", groups.size())) {
+            SelfTest.formats(SelfTest::fromJar, this::wanted, r -> tell(r, results, progress));
             for (String name : names) {
                 try (Backend backend = Backends.open(name, options).backend()) {
                     out.line("backend " + name + ": " + backend.description());
-                    SelfTest.backend(SelfTest::fromJar, backend, quick, r -> tell(r, results, progress));
+                    SelfTest.backend(SelfTest::fromJar, backend, quick, this::wanted, r -> tell(r, results, progress));
                 }
             }
         }
         long failed = results.stream().filter(r -> !r.passed()).count();
         out.line("%d groups, %d cases: %s", results.size(), results.stream().mapToLong(GroupResult::checked).sum(),
-                failed == 0 ? "all passed" : failed + " groups FAILED");
+                (failed == 0 ? "all passed" : failed + " groups FAILED") + (only.isEmpty() ? "" : ", of those asked for with --only"));
         out.document(document(results, names, failed == 0));
         if (failed > 0) {
             throw new CliException("selftest: " + failed + " of " + results.size() + " groups failed, the first: "
@@ -61,6 +79,10 @@ final class SelfTestCommand implements Callable<Integer> {
                     + "; do not trust results of this machine, and report it with the output of lowbit info");
         }
         return 0;
+    }
+
+    private boolean wanted(String group) {
+        return only.isEmpty() || only.stream().anyMatch(group::contains);
     }
 
     /** The backends to test; those that auto leaves out are named with their reason. */

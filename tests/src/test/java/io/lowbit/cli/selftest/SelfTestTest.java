@@ -9,6 +9,7 @@ import io.lowbit.backend.Backend;
 import io.lowbit.backend.BackendOptions;
 import io.lowbit.backend.Backends;
 import io.lowbit.backend.Linear;
+import io.lowbit.cli.Cli;
 import io.lowbit.quant.Grouping;
 import io.lowbit.quant.QuantizeOptions;
 import io.lowbit.quant.QuantizedMatrix;
@@ -28,7 +29,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 class SelfTestTest {
     private static List<GroupResult> formats(SelfTest.Vectors vectors) throws IOException {
         List<GroupResult> results = new ArrayList<>();
-        SelfTest.formats(vectors, results::add);
+        SelfTest.formats(vectors, _ -> true, results::add);
         return results;
     }
 
@@ -83,6 +84,32 @@ class SelfTestTest {
             assertTrue(quick.passed(), quick.toString());
             assertEquals(9 + 1, quick.checked());
             assertEquals(56 + 1, result.checked());
+        }
+    }
+
+    /** A part of the groups, by words in their names: those and no others, and a word that is in none is refused. */
+    @Test
+    void onlyTheGroupsAskedFor() {
+        Cli some = Cli.run("selftest", "--backend", "cpu", "--quick", "--only", "int4 sym g64,decode");
+        assertEquals(0, some.exit(), some.err());
+        assertEquals(List.of("ok    decode tables", "ok    cpu products int4 sym g64"),
+                some.out().lines().filter(line -> line.startsWith("ok")).map(line -> line.substring(0, line.indexOf(':'))).toList());
+        assertTrue(some.out().contains("2 groups, 1642 cases: all passed, of those asked for with --only"), some.out());
+        Cli none = Cli.run("selftest", "--backend", "cpu", "--only", "int5");
+        assertEquals(2, none.exit());
+        assertTrue(none.err().contains("--only int5: no group has such a name"), none.err());
+    }
+
+    /** Groups are run by the names that their results have. */
+    @Test
+    void aGroupsNameIsItsResults() throws IOException {
+        try (Backend cpu = Backends.open("cpu", new BackendOptions(2)).backend()) {
+            List<String> ran = new ArrayList<>();
+            SelfTest.formats(SelfTest::fromJar, _ -> true, r -> ran.add(r.group()));
+            SelfTest.backend(SelfTest::fromJar, cpu, true, name -> name.contains("fp8") || name.contains("scales"), r -> ran.add(r.group()));
+            assertEquals(SelfTest.names(List.of("cpu")).stream()
+                    .filter(name -> !name.startsWith("cpu ") || name.contains("fp8") || name.contains("scales")).toList(), ran);
+            assertEquals(List.of("gpu block vectors", "gpu quantizers"), SelfTest.names(List.of("gpu")).subList(3, 5));
         }
     }
 

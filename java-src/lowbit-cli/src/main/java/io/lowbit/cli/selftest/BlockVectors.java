@@ -20,6 +20,11 @@ final class BlockVectors {
 
     private BlockVectors() {}
 
+    /** The group's name. @param who quantizes, and a blank; empty for the CPU */
+    static String name(String who) {
+        return who + "block vectors";
+    }
+
     /** By the CPU's quantizers. */
     static GroupResult run(String text) {
         return run(text, "", (x, scheme, arena) -> Quantizer.quantize(x, scheme, QuantizeOptions.DEFAULT.withThreads(1), arena));
@@ -50,7 +55,7 @@ final class BlockVectors {
                 }
             }
         }
-        return check.result(who + "block vectors", "codes and scales");
+        return check.result(name(who), "codes and scales");
     }
 
     /** x_i = (((i+1)·2654435761 mod 2³²) >> 8)·2⁻²³ − 1, exact in f32. */

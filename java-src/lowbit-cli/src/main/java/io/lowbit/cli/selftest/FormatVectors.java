@@ -21,6 +21,10 @@ import java.util.function.ToIntFunction;
 
 /** Decode tables and encode vectors made by PyTorch, CUDA, ml_dtypes and bitsandbytes, against scalar and bulk code. */
 final class FormatVectors {
+    /** The groups' names. */
+    static final String DECODE = "decode tables";
+    static final String ENCODE = "encode vectors";
+
     private FormatVectors() {}
 
     /** The decode tables: scalar definitions, and the bulk codecs this JVM chose. */
@@ -39,7 +43,7 @@ final class FormatVectors {
         bulkTable(check, codes, "float4_e2m1fn", bulk.e2m1(NanCode.CANONICAL));
         bulkTable(check, codes, "bnb_nf4", bulk.nf4());
         bulkTable(check, codes, "bnb_fp4_cuda_decoded", bulk.bnbFp4());
-        return check.result("decode tables", "codes");
+        return check.result(DECODE, "codes");
     }
 
     /** The encode vectors, each in the mode its name says. */
@@ -60,7 +64,7 @@ final class FormatVectors {
         e8m0(check, vectors, "cuda_e8m0_nosat_roundzero", E8M0.Rounding.TOWARD_ZERO, Overflow.NONSATURATING);
         e8m0(check, vectors, "cuda_e8m0_satfinite_roundposinf", E8M0.Rounding.TOWARD_POSITIVE, Overflow.SATURATE);
         e8m0(check, vectors, "cuda_e8m0_satfinite_roundzero", E8M0.Rounding.TOWARD_ZERO, Overflow.SATURATE);
-        return check.result("encode vectors", "codes");
+        return check.result(ENCODE, "codes");
     }
 
     /** FP8 casts: who saturates and what becomes of a NaN's sign. */

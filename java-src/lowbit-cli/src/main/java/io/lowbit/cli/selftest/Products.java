@@ -32,17 +32,18 @@ final class Products {
         }
         ProductCase last = cases.getLast();
         check.holds(repeats(backend, last), last + ": two runs give different bits");
-        GroupResult result = check.result(backend.name() + " products " + name(scheme), "cases");
+        GroupResult result = check.result(name(backend.name(), scheme), "cases");
         return result.passed()
                 ? new GroupResult(result.group(), true, result.checked(),
                         result.detail() + String.format(java.util.Locale.ROOT, ", largest error %.2f of its bound", worst))
                 : result;
     }
 
-    private static String name(Scheme scheme) {
-        return scheme instanceof Scheme.Int4 int4 && int4.scaleType() != DType.F16
+    /** The group's name. */
+    static String name(String backend, Scheme scheme) {
+        return backend + " products " + (scheme instanceof Scheme.Int4 int4 && int4.scaleType() != DType.F16
                 ? scheme.label() + " " + int4.scaleType() + " scales"
-                : scheme.label();
+                : scheme.label());
     }
 
     private static boolean repeats(Backend backend, ProductCase product) {

@@ -21,6 +21,11 @@ final class Quantizers {
 
     private Quantizers() {}
 
+    /** The group's name. */
+    static String name(String backend) {
+        return backend + " quantizers";
+    }
+
     static GroupResult run(Backend backend) {
         Check check = new Check();
         int turn = 0;
@@ -38,7 +43,7 @@ final class Quantizers {
                 }
             }
         }
-        return check.result(backend.name() + " quantizers", "matrices and their floats, byte for byte the CPU's");
+        return check.result(name(backend.name()), "matrices and their floats, byte for byte the CPU's");
     }
 
     private static boolean same(QuantizedMatrix a, QuantizedMatrix b) {
