@@ -4,6 +4,8 @@
 #   kernels-cuda/build.sh            compiles every .cu for sm_89 and sm_90a and writes the PTX into the library's resources
 #   kernels-cuda/build.sh --check    writes nothing: compares the committed PTX with what the sources give, assembles each
 #                                    file, prints registers, shared memory and spills of every kernel, fails on a spill
+#   kernels-cuda/build.sh --racecheck DIR   writes PTX for compute-sanitizer's racecheck (arrive.cuh says why) into DIR, which
+#                                    goes before the library on the class path
 #
 # NVCC and PTXAS name the tools (default: on the PATH). Made with CUDA 13.0.88; another release may print other PTX for the
 # same sources, so --check refuses it.
@@ -31,7 +33,15 @@ found=$("$nvcc" --version | sed -n 's/.*, V\([0-9.]*\).*/\1/p')
 [[ $found == "$release" ]] || { echo "build.sh: nvcc is $found; the committed PTX is made with $release" >&2; exit 2; }
 
 check=false
-[[ ${1:-} == --check ]] && check=true
+flags=()
+case ${1:-} in
+--check) check=true ;;
+--racecheck)
+    resources=${2:?build.sh: --racecheck wants a directory}/io/lowbit/cuda/kernels
+    harness=$2/io/lowbit/cli/bench/gpu
+    flags=(-DLOWBIT_RACECHECK)
+    ;;
+esac
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 failed=0
@@ -44,7 +54,7 @@ build() {
     own=$work/$file.tmp
     mkdir "$own"
     # No FMA contraction and no fast-math: what is fused is written as fused.
-    "$nvcc" -std=c++17 -O3 -fmad=false -I"$here" -DARCH="sm${arch%a}" -gencode "arch=compute_$arch,code=compute_$arch" \
+    "$nvcc" -std=c++17 -O3 -fmad=false -I"$here" "${flags[@]}" -DARCH="sm${arch%a}" -gencode "arch=compute_$arch,code=compute_$arch" \
         --ptx -o "$own/raw.ptx" "$source" || return 1
     for version in "${versions[@]}"; do
         # Comments name the compiler's build, nothing a reader needs.
@@ -71,6 +81,7 @@ build() {
 printf '%-16s %-8s %-5s %-46s %5s %7s %7s\n' file arch PTX kernel regs shared spills
 jobs=()
 for source in "$here"/*.cu "$probes"/*.cu; do
+    [[ ${#flags[@]} == 0 || $source != "$probes"/* ]] || continue
     architectures=$(sed -n 's|^// architectures: ||p' "$source")
     for arch in ${architectures:-89 90a}; do
         while (($(jobs -rp | wc -l) >= $(nproc))); do

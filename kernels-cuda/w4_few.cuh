@@ -19,6 +19,7 @@
 // With 128 tokens there are no registers for two sets of sums: the weight, code − zero, is scaled before it is multiplied, and
 // rounded to the type of x (one scale for each 128 columns or more alone, and it has the type of x or x is BF16).
 #pragma once
+#include "arrive.cuh"
 #include "w4.cuh"
 
 namespace lowbit {
@@ -63,7 +64,7 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
     if (threadIdx.x == 0) {
         for (uint32_t s = 0; s < shape.stages; s++) {
             mbarrier_init(full + s * 8, 1);
-            mbarrier_init(empty + s * 8, CONSUMERS / 32);
+            mbarrier_init(empty + s * 8, CONSUMERS / 32 * WARP_ARRIVALS);
         }
         mbarrier_init(arrived, 1);
         fence_mbarrier_init();
@@ -219,7 +220,7 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
                 wgmma_commit();
             }
             wgmma_wait<0>();  // meanwhile the other group's products are under way
-            mbarrier_arrive_if(empty + stage * 8, lane == 0);
+            warp_arrive(empty + stage * 8, lane);
         } else {
             float sum[TOKENS / 2];
             uint32_t a[2][2][4], zero[2] = {minus_zero<T>(8), minus_zero<T>(8)};
@@ -267,7 +268,7 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
                     const float2 scale = GROUPS == 4 && scaled ? float2{1.f, 1.f} : scaleOf(loaded, unit * 2);
                     wgmma_wait<0>();
                     if (unit == 3) {
-                        mbarrier_arrive_if(empty + stage * 8, lane == 0);
+                        warp_arrive(empty + stage * 8, lane);
                     }
 #pragma unroll
                     for (int j = 0; j < TOKENS / 2; j++) {

@@ -12,6 +12,7 @@
 //
 // FINE false: one scale for 128 columns or more, 16 bits, no zero points. FINE true: scales and zero points for each 32 or 16.
 #pragma once
+#include "arrive.cuh"
 #include "w4.cuh"
 
 namespace lowbit {
@@ -47,11 +48,11 @@ __device__ __forceinline__ void gemm(const Matrix& matrix, const GemmShape& shap
     if (threadIdx.x == 0) {
         for (uint32_t i = 0; i < shape.units; i++) {
             mbarrier_init(xFull + i * 8, 1);
-            mbarrier_init(xEmpty + i * 8, CLUSTER * BANDS * 4);
+            mbarrier_init(xEmpty + i * 8, CLUSTER * BANDS * 4 * WARP_ARRIVALS);
         }
         for (uint32_t i = 0; i < shape.stages; i++) {
             mbarrier_init(wFull + i * 8, 1);
-            mbarrier_init(wEmpty + i * 8, BANDS * 4);
+            mbarrier_init(wEmpty + i * 8, BANDS * 4 * WARP_ARRIVALS);
         }
         fence_mbarrier_init();
     }
@@ -140,9 +141,9 @@ __device__ __forceinline__ void gemm(const Matrix& matrix, const GemmShape& shap
     float* const mine = sums + group * CHUNK * PITCH;
     const auto releaseX = [&](uint32_t unit) {
         if (CLUSTER == 1) {
-            mbarrier_arrive_if(xEmpty + unit * 8, lane == 0);
+            warp_arrive(xEmpty + unit * 8, lane);
         } else {
-            mbarrier_arrive_at_if(xEmpty + unit * 8, lane % CLUSTER, lane < CLUSTER);
+            warp_arrive_at<CLUSTER>(xEmpty + unit * 8, 0, lane);
         }
     };
     griddepcontrol_wait();
@@ -225,7 +226,7 @@ __device__ __forceinline__ void gemm(const Matrix& matrix, const GemmShape& shap
                     xParity ^= 1;
                 }
             }
-            mbarrier_arrive_if(wEmpty + stage * 8, lane == 0);
+            warp_arrive(wEmpty + stage * 8, lane);
             wgmma_wait<0>();  // meanwhile the other groups' products are under way
             releaseX(unit == 0 ? shape.units - 1 : unit - 1);
             if (++stage == shape.stages) {

@@ -5,6 +5,7 @@
 // record, two neighbours along K of rows g and g+8 and the two 8 columns on, is four neighbours of row g (even nibbles) and four
 // of row g+8 (odd nibbles). Sums do not depend on the order, so W4A16 and W4A8 read the same records.
 #pragma once
+#include "arrive.cuh"
 #include "hopper.cuh"
 #include "weights.cuh"
 #include "wgmma_a8.cuh"

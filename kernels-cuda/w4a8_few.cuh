@@ -56,7 +56,7 @@ __device__ __forceinline__ void w4a8_few(const Matrix& matrix, const TensorMap& 
         prefetch_tensor_map(&xMap);
         for (int i = 0; i < STAGES; i++) {
             mbarrier_init(full + 8 * i, 1);
-            mbarrier_init(empty + 8 * i, 4 * BANDS);
+            mbarrier_init(empty + 8 * i, 4 * BANDS * WARP_ARRIVALS);
         }
         fence_mbarrier_init();
         griddepcontrol_launch_dependents();
@@ -127,10 +127,7 @@ __device__ __forceinline__ void w4a8_few(const Matrix& matrix, const TensorMap& 
         wgmma_commit();
         wgmma_wait<0>();
         if (s + STAGES < steps) {
-            __syncwarp();
-            if (lane == 0) {
-                barrier_arrive(empty + 8 * stage);
-            }
+            warp_arrive(empty + 8 * stage, lane);
         }
 #pragma unroll
         for (int i = 0; i < TOKENS / 2; i++) {

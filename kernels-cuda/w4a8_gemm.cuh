@@ -43,7 +43,7 @@ __device__ __forceinline__ void w4a8_gemm(const Matrix& matrix, const TensorMap&
         prefetch_tensor_map(&xMap);
         for (int i = 0; i < STAGES; i++) {
             mbarrier_init(full + 8 * i, 1);
-            mbarrier_init(empty + 8 * i, 8);
+            mbarrier_init(empty + 8 * i, 8 * WARP_ARRIVALS);
         }
         fence_mbarrier_init();
     }
@@ -157,19 +157,16 @@ __device__ __forceinline__ void w4a8_gemm(const Matrix& matrix, const TensorMap&
                 if (PARTS == 1 || c == CHUNKS - 1) {
                     wgmma_wait<0>();
                     if (c == CHUNKS - 1) {
-                        __syncwarp();
-                        if (lane == 0) {
-                            barrier_arrive(done);
-                        }
+                        warp_arrive(done, lane);
                         if (++stage == STAGES) {
                             stage = 0;
                             parity ^= 1;
                         }
-                        // The next record comes while the last sums are added. Behind the last tile there is none, and its place is read in vain.
+                        // The next record comes while the last sums are added.
                         if (s + 1 < w.spans || another) {
                             barrier_wait(full + 8 * stage, parity);
+                            record = RecordPart::of<SYMMETRIC>(w, smem + S::RECORDS + (stage * 2 + consumer) * S::RECORD_BYTES, quarter, lane);
                         }
-                        record = RecordPart::of<SYMMETRIC>(w, smem + S::RECORDS + (stage * 2 + consumer) * S::RECORD_BYTES, quarter, lane);
                     }
                     promote(c);
                 }
