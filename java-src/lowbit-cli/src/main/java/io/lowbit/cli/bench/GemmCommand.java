@@ -160,8 +160,9 @@ final class GemmCommand implements Callable<Integer> {
         @Option(
                 names = "--rest",
                 paramLabel = "S",
-                description = "Leave the device alone so long before the replays of a case: sustained work lowers the clock. Default: 0.05.")
-        private double rest = 0.05;
+                description = "Leave the device alone so long before the replays of a case that may reach the power limit: sustained work lowers "
+                        + "the clock. Default: 0.2.")
+        private double rest = 0.2;
 
         @Option(names = "--apart", description = "Wait after each replay, so that the host's launch of the graph is in its time. Default: all replays are queued.")
         private boolean apart;

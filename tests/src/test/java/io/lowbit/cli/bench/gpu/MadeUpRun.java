@@ -15,17 +15,18 @@ public final class MadeUpRun {
 
     public static final GemmShape SHAPE = new GemmShape(4096, 4096);
     static final DeviceLimits LIMITS = new DeviceLimits(2.4e12, 3e12, 800e12, 1500e12, "made up");
+    private static final GpuMonitor.State HOT = new GpuMonitor.State(1755, 2619, 60, 690_000, 700_000);
 
     static GpuResult brief(Operands operands, int m, double best, double first) {
         GpuResult r = timed(GpuBench.peerName(operands), true, operands.fp8() ? MathType.FP8 : MathType.BF16, m, best);
         return new GpuResult(r.name(), true, r.kernel(), r.math(), r.shape(), m, null, false, r.timing(), r.bytes(), r.worst(),
-                new GpuResult.Brief("algo 1", timed("", true, r.math(), m, first).timing()));
+                new GpuResult.Brief("algo 1", timed("", true, r.math(), m, first).timing()), HOT);
     }
 
     static GpuResult timed(String name, boolean peer, MathType math, int m, double micros) {
         double[] nanos = new double[50];
         java.util.Arrays.fill(nanos, micros * 1e3);
-        return new GpuResult(name, peer, "k", math, SHAPE, m, null, false, Timing.of(nanos, 100, 50, false), 30_000_000, 0.5);
+        return new GpuResult(name, peer, "k", math, SHAPE, m, null, false, Timing.of(nanos, 100, 50, false), 30_000_000, 0.5, null, HOT);
     }
 
     static GpuReport report(GpuMonitor.State state, GpuResult... results) {

@@ -69,6 +69,23 @@ class TimingTest {
         assertEquals(0, brief.restless().restNanos());
     }
 
+    /** On a card of 800 TFLOP/s: few rows, many on a small matrix, many on a large one. */
+    @Test
+    void aCaseIsWhollyBeforeThePowerLimitActsOrWhollyBehind() {
+        assertEquals(Load.LIGHT, Load.of(2.0 * 64 * 28672 * 8192, 800e12));
+        assertEquals(Load.BURST, Load.of(2.0 * 2048 * 8192 * 8192, 800e12));
+        assertEquals(Load.SUSTAINED, Load.of(2.0 * 2048 * 28672 * 8192, 800e12));
+        assertEquals(Load.LIGHT, Load.of(1e15, Double.NaN), "no peak is known");
+        assertEquals(0, Load.LIGHT.rule(RULE).restNanos());
+        assertEquals(0.1e9, Load.BURST.rule(RULE).restNanos());
+        assertEquals(5e6, Load.BURST.rule(RULE).warmNanos());
+        TimingRule sustained = Load.SUSTAINED.rule(RULE);
+        assertEquals(0, sustained.restNanos());
+        assertEquals(150e6, sustained.warmNanos());
+        assertEquals(150e6, sustained.brief().warmNanos(), "in the same state");
+        assertEquals(1e6, RULE.brief().warmNanos());
+    }
+
     @Test
     void aPlanWeighsItsCases() {
         GpuPlan plan = MadeUpRun.whole().plan();

@@ -42,10 +42,6 @@ public final class GpuBench implements AutoCloseable {
     private static final int MOST_COPIES = 512;
     private static final float DEVIATION = 0.02f;
 
-    /** Shorter launches, and those with fewer operations a second, draw too little power to lower the clock. */
-    private static final double HUNGRY_NANOS = 40_000;
-    private static final double HUNGRY_FLOPS_PER_NANO = 250_000;
-
     /** Before a contender's first case: the first replays after allocating and freeing much memory were seen to be slower. */
     private static final double SETTLE_NANOS = 30e6;
 
@@ -62,6 +58,8 @@ public final class GpuBench implements AutoCloseable {
     private final Contenders contenders;
     private PhaseClock clock = new PhaseClock(System::nanoTime);
     private long compiled;
+    /** BF16 operations a second; NaN where not known. */
+    private double peak = Double.NaN;
 
     /**
      * @param backend loads and multiplies; stays open
@@ -105,6 +103,7 @@ public final class GpuBench implements AutoCloseable {
         GpuMonitor.State before = monitor.read();
         DeviceLimits limits = DeviceLimits.measure(backend, kernels, timer, peers);
         compiled();
+        peak = limits.bf16Flops();
         List<GpuResult> results = new ArrayList<>();
         Supplier<GpuReport> sofar = () -> new GpuReport(when, (System.nanoTime() - start) * 1e-9, clock.seconds(), false, plan, backend.description(),
                 monitor.driver(), context.device().l2Bytes(), peerText, raised(limits, results), before, null, monitor.absence(), List.of(),
@@ -287,21 +286,17 @@ public final class GpuBench implements AutoCloseable {
             return new GpuResult(contender.name(), contender.peer(), contender.kernel(), contender.math(), shape, m, reason, false, null, bytes,
                     first.worst());
         }
-        TimingRule rule = hungry(shape, m, nanos) ? plan.rule() : plan.rule().restless();
+        TimingRule rule = Load.of(2.0 * m * shape.n() * shape.k(), peak).rule(plan.rule());
         GpuResult.Brief brief = contender.peer() ? brief(rule.brief(), contender, activations, bytes, nanos, check) : null;
         activations.poison(timer.stream());
         Timing timing = timer.time(rule, nanos, copies, copy -> contender.launch(timer.stream(), activations, copy), clock);
+        GpuMonitor.State state = monitor.read();
         ProductCheck.Verdict last = checkAll(contender, activations, timing, check);
         if (last.fault() != null) {
             return wrong(contender, shape, m, bytes, last);
         }
         return new GpuResult(contender.name(), contender.peer(), contender.kernel(), contender.math(), shape, m, null, false, timing, bytes,
-                Math.max(first.worst(), last.worst()), brief);
-    }
-
-    /** True for what may reach the power limit: long launches with many operations a second. */
-    private static boolean hungry(GemmShape shape, int m, double nanos) {
-        return nanos > HUNGRY_NANOS && 2.0 * m * shape.n() * shape.k() / nanos > HUNGRY_FLOPS_PER_NANO;
+                Math.max(first.worst(), last.worst()), brief, state);
     }
 
     /** The library's first suggestion in brief replays; null where it does not run or is wrong. */

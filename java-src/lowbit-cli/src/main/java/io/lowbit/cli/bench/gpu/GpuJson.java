@@ -82,6 +82,7 @@ public final class GpuJson {
         e.put("over_cublaslt_bf16", number(report.overBf16(r)));
         e.put("over_cublaslt_fp8", number(report.overFp8(r)));
         e.put("worst_error_of_allowed", r.worst());
+        e.put("state_after", state(r.after()));
         if (r.brief() != null) {
             Map<String, Object> brief = new LinkedHashMap<>();
             brief.put("kernel", r.brief().kernel());

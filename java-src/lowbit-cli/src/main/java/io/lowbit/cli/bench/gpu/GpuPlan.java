@@ -56,7 +56,8 @@ public record GpuPlan(
 
     /** About how long a case takes beside others: the set-up is the same for all, the replays are longer for larger products. */
     public static double weight(GemmShape shape, int m) {
-        return 0.06 + Math.min(0.6, 2.0 * m * shape.n() * shape.k() / 7e12);
+        double flops = 2.0 * m * shape.n() * shape.k();
+        return 0.06 + Math.min(0.6, flops / 7e12) + (flops > 5e10 ? 0.2 : 0);
     }
 
     /** Of all cases together. */

@@ -46,7 +46,7 @@ public record GpuReport(
         double least = Double.POSITIVE_INFINITY;
         for (GpuResult peer : results) {
             if (peer != r && peer.timed() && peer.peer() && peer.math() == type && peer.m() == r.m() && peer.shape().equals(r.shape())) {
-                least = Math.min(least, peer.leastSeconds());
+                least = Math.min(least, peer.timing().seconds());
             }
         }
         return r.timed() && least < Double.POSITIVE_INFINITY ? least / r.timing().seconds() : Double.NaN;

@@ -17,10 +17,11 @@ import io.lowbit.cli.bench.GemmShape;
  * @param bytes the fewest that one launch moves: weights as the scheme stores them, x and y once each
  * @param worst the largest error met, as a part of what is allowed
  * @param brief a peer's first algorithm in brief replays; null for what is Lowbit's and where it was not timed
+ * @param after the device's state just after the replays; null where it is not known
  */
 public record GpuResult(
         String name, boolean peer, String kernel, MathType math, GemmShape shape, int m, String reason, boolean wrong, Timing timing, long bytes,
-        double worst, Brief brief) {
+        double worst, Brief brief, GpuMonitor.State after) {
     /**
      * What a program gets that takes the library's first suggestion, timed as most harnesses do: {@link TimingRule#brief}.
      *
@@ -32,12 +33,7 @@ public record GpuResult(
     /** What was timed, or is Lowbit's and was not. */
     public GpuResult(String name, boolean peer, String kernel, MathType math, GemmShape shape, int m, String reason, boolean wrong, Timing timing,
             long bytes, double worst) {
-        this(name, peer, kernel, math, shape, m, reason, wrong, timing, bytes, worst, null);
-    }
-
-    /** The least that it took in either way of timing; only where it was {@link #timed}. */
-    public double leastSeconds() {
-        return brief == null ? timing.seconds() : Math.min(timing.seconds(), brief.timing().seconds());
+        this(name, peer, kernel, math, shape, m, reason, wrong, timing, bytes, worst, null, null);
     }
 
     /** True where there is a time. */

@@ -27,6 +27,7 @@ public final class GpuSheet {
         Timing t = r.timing();
         return new Row(r.name(), r.peer(), r.kernel(), r.shape().n(), r.shape().k(), r.m(), SET, null, t.nanos().median(), t.nanos().min(),
                 t.nanos().p95(), t.noise(), r.bytes(), limits.readBytes(), limits.flops(r.math()), r.math().name(),
-                r.brief() == null ? Double.NaN : r.brief().timing().nanos().median());
+                r.brief() == null ? Double.NaN : r.brief().timing().nanos().median(),
+                r.after() == null || r.after().smMhz() < 0 ? Double.NaN : r.after().smMhz());
     }
 }

@@ -5,8 +5,8 @@ package io.lowbit.cli.bench.gpu;
  *
  * @param replays of the graph, at least, unless the cap forbids it
  * @param replayNanos a replay has so many launches that it takes at least so long: the clock's steps are half a microsecond
- * @param restNanos the device is left alone so long before the warm-up of what the power limit may bound: after sustained work on
- *     tensor cores it holds the clock down for a while, and what ran before would be in the figures
+ * @param restNanos the device is left alone so long before the warm-up of a {@link Load#BURST}: after sustained work on tensor
+ *     cores it holds the clock down for a while, and what ran before would be in the figures
  * @param warmNanos untimed replays take at least so long
  * @param apart true to wait after each replay, so that the host's launch of the graph is in its time; false to queue all of them
  * @param capNanos all replays of a case together take about so long at most
@@ -23,12 +23,17 @@ public record TimingRule(int replays, double replayNanos, double restNanos, doub
      * an idle device is in the time, and a device that rests between replays keeps its clock.
      */
     TimingRule brief() {
-        return new TimingRule(replays, 0, restNanos, 1e6, true, Math.min(capNanos, BRIEF_CAP_NANOS));
+        return new TimingRule(replays, 0, restNanos, warmNanos < SETTLED_NANOS ? BRIEF_WARM_NANOS : SETTLED_NANOS, true, Math.min(capNanos, BRIEF_CAP_NANOS));
     }
 
     /** The same without a rest. */
     TimingRule restless() {
         return new TimingRule(replays, replayNanos, 0, warmNanos, apart, capNanos);
+    }
+
+    /** The same without a rest, after so much work that the clock has come down to where it stays. */
+    TimingRule sustained() {
+        return new TimingRule(replays, replayNanos, 0, SETTLED_NANOS, apart, capNanos);
     }
 
     public TimingRule {
@@ -40,6 +45,9 @@ public record TimingRule(int replays, double replayNanos, double restNanos, doub
 
     private static final int FEWEST_REPLAYS = 3;
     private static final double BRIEF_CAP_NANOS = 0.3e9;
+    private static final double BRIEF_WARM_NANOS = 1e6;
+    /** The clock comes down in steps within the first 100 ms. */
+    static final double SETTLED_NANOS = 150e6;
     /** A pass over all copies may take this part of the cap. */
     private static final int PASS_PART = 8;
     private static final int MOST_LAUNCHES = 1024;

@@ -4,7 +4,7 @@ import java.util.Locale;
 
 /** A sheet as comma-separated values: one line a case; times in microseconds, rates in GB/s and TFLOP/s. */
 public final class Csv {
-    private static final String HEAD = "name,peer,n,k,m,set,median_us,min_us,p95_us,first_us,noise,gb_per_s,tflops,of_roofline,speed_up,kernel,reason";
+    private static final String HEAD = "name,peer,n,k,m,set,median_us,min_us,p95_us,first_us,noise,mhz,gb_per_s,tflops,of_roofline,speed_up,kernel,reason";
 
     private Csv() {}
 
@@ -19,6 +19,7 @@ public final class Csv {
             number(out, "%.3f", r.p95() * 1e-3);
             number(out, "%.3f", r.first() * 1e-3);
             number(out, "%.4f", r.noise());
+            number(out, "%.0f", r.mhz());
             number(out, "%.2f", r.timed() ? r.throughput() * 1e-9 : Double.NaN);
             number(out, "%.4f", r.timed() ? r.rate() * 1e-12 : Double.NaN);
             number(out, "%.4f", r.timed() ? r.ofRoofline() : Double.NaN);

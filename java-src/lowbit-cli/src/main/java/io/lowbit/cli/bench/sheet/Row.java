@@ -20,14 +20,15 @@ package io.lowbit.cli.bench.sheet;
  * @param peak ceiling for its arithmetic, operations a second; NaN where not known
  * @param peakName of that ceiling, for the plot
  * @param first nanoseconds of a peer's first algorithm in brief replays; NaN where that was not timed
+ * @param mhz clock just after the timed calls; NaN where not known
  */
 public record Row(
         String name, boolean peer, String kernel, long n, long k, int m, String set, String reason, double median, double min, double p95,
-        double noise, double bytes, double bandwidth, double peak, String peakName, double first) {
-    /** A case that was timed in one way. */
+        double noise, double bytes, double bandwidth, double peak, String peakName, double first, double mhz) {
+    /** A case that was timed in one way, at a clock that nobody knows. */
     public Row(String name, boolean peer, String kernel, long n, long k, int m, String set, String reason, double median, double min, double p95,
             double noise, double bytes, double bandwidth, double peak, String peakName) {
-        this(name, peer, kernel, n, k, m, set, reason, median, min, p95, noise, bytes, bandwidth, peak, peakName, Double.NaN);
+        this(name, peer, kernel, n, k, m, set, reason, median, min, p95, noise, bytes, bandwidth, peak, peakName, Double.NaN, Double.NaN);
     }
 
     /** A case without a time. */

@@ -51,7 +51,7 @@ public record Sheet(Instant when, String machine, List<String> method, String ya
         return rows.stream()
                 .filter(r -> r.timed() && r.name().equals(yardstick) && r.n() == row.n() && r.k() == row.k() && r.m() == row.m()
                         && r.set().equals(row.set()))
-                .mapToDouble(r -> (r.first() < r.median() && r != row ? r.first() : r.median()) / row.median())
+                .mapToDouble(r -> r.median() / row.median())
                 .findFirst()
                 .orElse(Double.NaN);
     }
