@@ -87,15 +87,21 @@ for source in "$here"/*.cu "$probes"/*.cu; do
         while (($(jobs -rp | wc -l) >= $(nproc))); do
             sleep 0.1
         done
-        build "$source" "$arch" &
-        jobs+=("$! $(basename "$source" .cu) $arch")
+        # The status in a file: bash forgets a job whose number another process has been given since.
+        (
+            trap 'echo $? >"$work/$(basename "$source" .cu).$arch.status"' EXIT
+            build "$source" "$arch"
+        ) &
+        jobs+=("$(basename "$source" .cu) $arch")
     done
 done
 for job in "${jobs[@]}"; do
-    read -r pid name arch <<<"$job"
+    read -r name arch <<<"$job"
     file=${name}.sm_$arch.ptx
-    status=0
-    wait "$pid" || status=$?
+    until [[ -s $work/$name.$arch.status ]]; do
+        sleep 0.1
+    done
+    status=$(<"$work/$name.$arch.status")
     [[ ! -f $work/$file.table ]] || cat "$work/$file.table"
     if ((status == 1)); then
         exit 1
