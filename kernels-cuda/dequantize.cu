@@ -7,7 +7,8 @@ __device__ __forceinline__ void dequantize(const lowbit::Matrix& w, void* out, u
     int64_t step = int64_t(gridDim.x) * blockDim.x;
     for (int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x; i < total; i += step) {
         int64_t row = i / w.k;
-        lowbit::store(out, type, i, S::value(w, uint32_t(row), uint32_t(i - row * w.k)));
+        uint32_t col = uint32_t(i - row * w.k);
+        lowbit::store(out, type, row * w.k + lowbit::column<S>(w, col), S::value(w, uint32_t(row), col));
     }
 }
 

@@ -20,6 +20,9 @@
 // Scales: `groups` (1, 2, 4 or 8) for each row of a record, [group][tile][g][row g, row g+8]: a lane reads its two rows at
 // once. They have the scheme's type. Groups of more than 128 columns repeat their scale. With 0 groups (INT4, one scale for
 // a row) an f32 for each row lies after the records, and waits for the sum. Zero points: one byte each, in the same order.
+//
+// Act-order (INT4): columns lie sorted by group, those of a group as they came. After everything else lies the original column
+// of each, int32, and 0 from K to the end of the last record: who multiplies takes the columns of x in that order.
 #pragma once
 #include "scalar.cuh"
 
@@ -50,6 +53,7 @@ struct W4 {
     const float* rowScales;     // one f32 for each row, or null
     const float* nestedAbsmax;
     const float* nestedMap;
+    const int32_t* order;       // INT4: the column of x for each column by act-order, or null
     int64_t n, k;
     uint32_t spans;             // records of a band
     uint32_t recordBytes;
@@ -64,7 +68,7 @@ struct W4 {
     template <class Matrix>
     __device__ __forceinline__ W4(const Matrix& m)
         : records(m.codes), rowScales(static_cast<const float*>(m.scales)), nestedAbsmax(m.nestedAbsmax),
-          nestedMap(static_cast<const float*>(m.nestedMap)), n(m.n), k(m.k), spans(uint32_t(m.scaleCols)), recordBytes(m.groupCols),
+          nestedMap(static_cast<const float*>(m.nestedMap)), order(static_cast<const int32_t*>(m.nestedMap)), n(m.n), k(m.k), spans(uint32_t(m.scaleCols)), recordBytes(m.groupCols),
           groups(m.groupRows), scaleMode(m.scaleType & 63), codebook(m.scaleType >> 8 & 3),
           zeroOffset(m.zeros ? CODE_BYTES + BAND * m.groupRows * (m.scaleType & SCALE_F32 ? 4 : 2) : 0), blockShift(m.blockShift),
           nestedOffset(m.nestedOffset), matrixScale(m.scaleType >> 12 & 1 ? __frcp_rn(m.tensorScale) : m.tensorScale) {}

@@ -40,8 +40,28 @@ __device__ __forceinline__ void pack_scales(const Matrix& to, Put put) {
     }
 }
 
+// Act-order: the original column of each column sorted by group, those of a group as they came. A thread finds the place of a
+// column by counting those before it.
+__device__ __forceinline__ void sort_columns(const Matrix& from, const Matrix& to) {
+    const int32_t* const groups = static_cast<const int32_t*>(from.nestedMap);
+    int32_t* const order = static_cast<int32_t*>(const_cast<void*>(to.nestedMap));
+    for (int64_t col = int64_t(blockIdx.x) * blockDim.x + threadIdx.x; col < from.k; col += int64_t(gridDim.x) * blockDim.x) {
+        const int32_t group = groups[col];
+        int64_t place = 0;
+#pragma unroll 8
+        for (int64_t i = 0; i < from.k; i++) {
+            const int32_t other = groups[i];
+            place += other < group || (other == group && i < col);
+        }
+        order[place] = int32_t(col);
+    }
+}
+
 __device__ __forceinline__ void pack_int4(const Matrix& from, const Matrix& to) {
-    pack_codes(from, to, false, [&](int64_t row, int64_t col) { return nibble(from.codes, (from.k + 1) >> 1, uint32_t(row), uint32_t(col)); });
+    const uint32_t* const order = static_cast<const uint32_t*>(to.nestedMap);
+    pack_codes(from, to, false, [&](int64_t row, int64_t col) {
+        return nibble(from.codes, (from.k + 1) >> 1, uint32_t(row), order ? order[col] : uint32_t(col));
+    });
     pack_scales(to, [&](int64_t row, int64_t col) {
         const int64_t gridRow = row / from.groupRows, group = col / from.groupCols, i = gridRow * from.scaleCols + group;
         if (to.groupRows == 0) {
@@ -109,3 +129,9 @@ __device__ __forceinline__ void pack_e2m1(const Matrix& from, const Matrix& to) 
 PACK(int4)
 PACK(bnb4)
 PACK(e2m1)
+
+// Before pack_records_int4 of a matrix with act-order.
+extern "C" __global__ void __launch_bounds__(256) LOWBIT_NAME(ARCH, sort_columns)(
+    const __grid_constant__ lowbit::Matrix from, const __grid_constant__ lowbit::Matrix to) {
+    lowbit::sort_columns(from, to);
+}

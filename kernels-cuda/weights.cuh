@@ -13,7 +13,8 @@ struct Matrix {
     const uint8_t* zeros;        // 16  null for a symmetric scheme
     const uint8_t* nestedCodes;  // 24
     const float* nestedAbsmax;   // 32
-    const void* nestedMap;       // 40  float map of nested scales; INT4: int32 group of each column, or null where in order
+    const void* nestedMap;       // 40  float map of nested scales; INT4: int32 group of each column, or null where in order;
+                                 //     INT4 in records: int32 original column of each column, or null where in order
     int64_t n;                   // 48
     int64_t k;                   // 56
     int64_t scaleCols;           // 64  columns of the scale grid
@@ -94,6 +95,17 @@ struct RecordInt4 {
         return times(float(q - zero), load(record + CODE_BYTES, type, at.scale));
     }
 };
+
+// The original column of what value() calls column col.
+template <class S>
+__device__ __forceinline__ uint32_t column(const Matrix& w, uint32_t col) {
+    return col;
+}
+
+template <>
+__device__ __forceinline__ uint32_t column<RecordInt4>(const Matrix& w, uint32_t col) {
+    return w.nestedMap ? static_cast<const uint32_t*>(w.nestedMap)[col] : col;
+}
 
 template <Codebook C>
 struct RecordTable {

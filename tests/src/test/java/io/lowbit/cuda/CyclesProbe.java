@@ -1,5 +1,6 @@
 package io.lowbit.cuda;
 
+import io.lowbit.backend.OddMatrices;
 import io.lowbit.cuda.driver.DeviceMemory;
 import io.lowbit.cuda.driver.DeviceOutOfMemoryException;
 import io.lowbit.cuda.driver.Graph;
@@ -33,6 +34,13 @@ final class CyclesProbe {
             }
             System.out.println("running out of memory changed free memory by " + (backend.context().freeBytes() - before));
             cycle(backend, w, x, y);
+            QuantizedMatrix ordered = OddMatrices.actOrder(arena, new Scheme.Int4(Grouping.group(64), false), 64, 128, true);
+            cycle(backend, ordered, Tensor.allocate(arena, DType.BF16, 20, 128), Tensor.allocate(arena, DType.F32, 20, 64));
+            before = backend.context().freeBytes();
+            for (int i = 0; i < 100; i++) {
+                cycle(backend, ordered, Tensor.allocate(arena, DType.BF16, 20, 128), Tensor.allocate(arena, DType.F32, 20, 64));
+            }
+            System.out.println("100 cycles with act-order changed free memory by " + (backend.context().freeBytes() - before));
             // Left open: the backend closes it.
             backend.load(w);
         }
@@ -40,11 +48,11 @@ final class CyclesProbe {
 
     private static void cycle(CudaBackend backend, QuantizedMatrix w, Tensor x, Tensor y) {
         try (CudaLinear layer = backend.load(w); Stream stream = Stream.open(backend.context());
-                DeviceMemory memory = DeviceMemory.allocate(stream, 4096)) {
+                DeviceMemory memory = DeviceMemory.allocate(stream, 16384)) {
             layer.forward(x, y);
             layer.forwardAdd(x, y);
-            DeviceTensor dx = DeviceTensor.of(memory, DType.BF16, 3, 128);
-            DeviceTensor dy = new DeviceTensor(DType.F32, y.shape(), memory.address() + 1024);
+            DeviceTensor dx = new DeviceTensor(DType.BF16, x.shape(), memory.address());
+            DeviceTensor dy = new DeviceTensor(DType.F32, y.shape(), memory.address() + 8192);
             try (Graph graph = Graph.capture(stream, () -> layer.forward(stream, dx, dy))) {
                 graph.launch(stream);
             }

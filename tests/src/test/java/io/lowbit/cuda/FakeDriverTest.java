@@ -106,6 +106,7 @@ class FakeDriverTest {
         String refusal = out.lines().skip(1).findFirst().orElse("");
         assertTrue(refusal.startsWith("cuMemAllocAsync: CUDA_ERROR_OUT_OF_MEMORY (2), said by a fake driver: 1099511627776 bytes"), out);
         assertTrue(refusal.endsWith("; close layers, or load a smaller model or a scheme of fewer bits"), out);
-        assertEquals("1000 cycles changed free memory by 0\n" + refusal + "\nrunning out of memory changed free memory by 0\n" + CLOSED, out);
+        assertEquals("1000 cycles changed free memory by 0\n" + refusal + "\nrunning out of memory changed free memory by 0\n"
+                + "100 cycles with act-order changed free memory by 0\n" + CLOSED, out);
     }
 }

@@ -3,11 +3,14 @@ package io.lowbit.cuda;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.lowbit.backend.OddMatrices;
 import io.lowbit.cuda.kernels.Architecture;
 import io.lowbit.cuda.kernels.CanonicalLayout;
 import io.lowbit.cuda.kernels.MatrixShape;
 import io.lowbit.cuda.kernels.WeightLayout;
+import io.lowbit.quant.Grouping;
 import io.lowbit.quant.QuantizedMatrix;
+import io.lowbit.quant.Scheme;
 import io.lowbit.tensor.DType;
 import io.lowbit.tensor.Tensor;
 import java.lang.foreign.Arena;
@@ -34,11 +37,9 @@ class LayoutGpuTest {
                         try (Arena arena = Arena.ofShared()) {
                             QuantizedMatrix w = Schemes.quantized(arena, scheme, shape[0], shape[1], 31);
                             Schemes.scramble(w, 31);
-                            try (CudaLinear layer = backend.load(w)) {
-                                if (layer.layout() == choice.layout()) {
-                                    compare(layer, w, arena);
-                                    count++;
-                                }
+                            count += compare(backend, choice, w, arena);
+                            if (scheme instanceof Scheme.Int4 s && s.grouping() instanceof Grouping.PerGroup) {
+                                count += compare(backend, choice, OddMatrices.actOrder(arena, s, shape[0], (int) shape[1], true), arena);
                             }
                         }
                     }
@@ -47,6 +48,17 @@ class LayoutGpuTest {
                 System.out.println(architecture + " " + choice + ": " + compared + " matrices packed alike");
                 assertTrue(compared > 0, choice + ": no matrix of the table fits it: add one");
             }
+        }
+    }
+
+    /** How many were compared: none where the matrix lies in another layout. */
+    private static int compare(CudaBackend backend, LayoutChoice choice, QuantizedMatrix w, Arena arena) {
+        try (CudaLinear layer = backend.load(w)) {
+            if (layer.layout() != choice.layout()) {
+                return 0;
+            }
+            compare(layer, w, arena);
+            return 1;
         }
     }
 

@@ -360,7 +360,7 @@ public final class CudaLinear extends Owner implements Linear {
         if (product == null) {
             throw new IllegalArgumentException(scheme.label() + ": no kernel here takes " + scaling.label() + " activations: E4M3 needs FP8 weights "
                     + "scaled per tensor, per channel or in blocks whose width is a multiple of 128, or on Hopper INT4 weights in groups of a "
-                    + "multiple of 128; INT8 those INT4 weights; use forward");
+                    + "multiple of 128 without act-order; INT8 those INT4 weights; use forward");
         }
         return product;
     }

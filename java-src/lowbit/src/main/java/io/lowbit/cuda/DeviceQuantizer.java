@@ -149,7 +149,7 @@ final class DeviceQuantizer {
                     launch("bnb4_nest", WARP * Math.ceilDiv(blocks, 256L));
                 }
                 fetch();
-                return new MatrixShape(s, n, k, words.get(ValueLayout.JAVA_FLOAT, SCALE), 1, false, false);
+                return new MatrixShape(s, n, k, words.get(ValueLayout.JAVA_FLOAT, SCALE), 1, false, MatrixShape.Columns.NEIGHBOURS);
             }
             case Scheme.Mxfp4 _ -> {
                 long blocks = Math.ceilDiv(k, (long) Scheme.Mxfp4.BLOCK);
@@ -168,7 +168,7 @@ final class DeviceQuantizer {
                 stream.arguments().struct(source).int64(scratch + RANGE).int64(blocks).int64(codes).int64(scales).int64(scratch + SCALE);
                 launch("nvfp4", WARP * n * Math.ceilDiv(blocks, 2L));
                 fetch();
-                return new MatrixShape(s, n, k, 0, words.get(ValueLayout.JAVA_FLOAT, SCALE), false, false);
+                return new MatrixShape(s, n, k, 0, words.get(ValueLayout.JAVA_FLOAT, SCALE), false, MatrixShape.Columns.NEIGHBOURS);
             }
             case Scheme.Int8 _, Scheme.Ggml _ -> throw new AssertionError(shape);
         }

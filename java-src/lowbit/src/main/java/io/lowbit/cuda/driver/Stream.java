@@ -22,8 +22,8 @@ public final class Stream extends Owner {
     private final Arena arena;
     private final Arguments arguments;
     private final LaunchSettings launchConfig;
-    private final ReentrantLock workspaceLock = new ReentrantLock();
-    private volatile DeviceMemory workspace;
+    private final Scratch workspace = new Scratch();
+    private final Scratch operands = new Scratch();
     /** Held from the first argument of a launch to the launch. */
     private final ReentrantLock lock = new ReentrantLock();
 
@@ -102,24 +102,52 @@ public final class Stream extends Owner {
      * @throws DeviceOutOfMemoryException when the first call finds no room for it
      */
     public long workspace() {
-        DeviceMemory known = workspace;
-        if (known == null) {
-            workspaceLock.lock();
-            try {
-                known = workspace;
-                if (known == null) {
-                    // On the context's own stream: an allocation here would be captured.
-                    Stream service = context.service();
-                    known = new DeviceMemory(service, WORKSPACE_BYTES);
-                    service.fill(known.address(), (byte) 0, WORKSPACE_BYTES);
-                    service.synchronize();
-                    workspace = known;
+        return workspace.address();
+    }
+
+    /**
+     * Address of {@link #WORKSPACE_BYTES} more, apart from the {@link #workspace} and under the same rules, but that its kernels leave
+     * in it what they like: for an operand that is brought into another order before the kernel that reads it.
+     *
+     * @throws DeviceOutOfMemoryException when the first call finds no room for it
+     */
+    public long operands() {
+        return operands.address();
+    }
+
+    /** {@link #WORKSPACE_BYTES} of device memory, allocated and zeroed when first asked for. */
+    private final class Scratch {
+        private final ReentrantLock lock = new ReentrantLock();
+        private volatile DeviceMemory memory;
+
+        long address() {
+            DeviceMemory known = memory;
+            if (known == null) {
+                lock.lock();
+                try {
+                    known = memory;
+                    if (known == null) {
+                        // On the context's own stream: an allocation here would be captured.
+                        Stream service = context.service();
+                        known = new DeviceMemory(service, WORKSPACE_BYTES);
+                        service.fill(known.address(), (byte) 0, WORKSPACE_BYTES);
+                        service.synchronize();
+                        memory = known;
+                    }
+                } finally {
+                    lock.unlock();
                 }
-            } finally {
-                workspaceLock.unlock();
+            }
+            return known.address();
+        }
+
+        /** To be called when the stream has done its work. */
+        void close() {
+            DeviceMemory known = memory;
+            if (known != null) {
+                known.close();
             }
         }
-        return known.address();
     }
 
     /** Waits until everything added so far is done. */
@@ -261,13 +289,11 @@ public final class Stream extends Owner {
     @Override
     protected void free() {
         try {
-            DeviceMemory known = workspace;
-            if (known != null) {
-                if (context.broken() == null) {
-                    synchronizeHandle();
-                }
-                known.close();
+            if ((workspace.memory != null || operands.memory != null) && context.broken() == null) {
+                synchronizeHandle();
             }
+            workspace.close();
+            operands.close();
             if (own) {
                 // CUDA finishes what is queued before it frees the stream.
                 context.free(() -> Cuda.cuStreamDestroy_v2(handle), "cuStreamDestroy");

@@ -14,4 +14,9 @@ import java.lang.foreign.MemorySegment;
  * @param biasType as {@link ElementTypes} numbers them
  * @param arena lives as long as the layer
  */
-public record LayerWeights(MatrixShape shape, WeightLayout layout, long address, MemorySegment matrix, long bias, int biasType, Arena arena) {}
+public record LayerWeights(MatrixShape shape, WeightLayout layout, long address, MemorySegment matrix, long bias, int biasType, Arena arena) {
+    /** {@link WeightLayout#order}: address of the column of x for each column, or 0. */
+    long order() {
+        return layout.order(shape, address);
+    }
+}

@@ -2,11 +2,13 @@ package io.lowbit.cuda.kernels;
 
 import io.lowbit.cuda.driver.Function;
 import io.lowbit.cuda.driver.Stream;
+import io.lowbit.quant.ActOrder;
 import io.lowbit.quant.Grouping;
 import io.lowbit.quant.NestedScales;
 import io.lowbit.quant.QuantizedMatrix;
 import io.lowbit.quant.Scheme;
 import io.lowbit.tensor.DType;
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 
@@ -14,6 +16,9 @@ import java.lang.foreign.ValueLayout;
  * 4-bit weights in records of 64 rows × 128 columns, in the order in which tensor cores take them; {@code records.cuh}
  * draws it. After the records lie, each from a multiple of 256 bytes on, an f32 scale for each row (INT4 with one scale for
  * a row), or the nested absmax and the nested map (bitsandbytes, doubly quantized). What is beyond N and K is zero bytes.
+ *
+ * <p>With act-order, columns lie sorted by group, as {@link ActOrder} sorts them, and after all else the original column of each,
+ * I32, 0 from K to the end of the last record.
  */
 public final class RecordLayout implements WeightLayout {
     /** The only one. */
@@ -28,6 +33,9 @@ public final class RecordLayout implements WeightLayout {
     private static final int RECORD_ALIGNMENT = 64;
     private static final long ALIGNMENT = 256;
     private static final int WORD_BITS = 32;
+    /** The device sorts columns by counting, which takes K² steps. */
+    private static final long MOST_SORTED = 1 << 17;
+    private static final int SORT_THREADS = 256;
 
     // enum ScaleMode and enum Codebook of records.cuh
     static final int SCALE_F16 = 1;
@@ -52,8 +60,9 @@ public final class RecordLayout implements WeightLayout {
      * @param zeros true where each scale has a zero point
      * @param rowScales f32 scales after the records
      * @param nestedAbsmax f32 values after the records
+     * @param order original columns after all that, of act-order
      */
-    record Sizes(long bands, long spans, int groups, int scaleMode, int scaleBytes, boolean zeros, long rowScales, long nestedAbsmax) {
+    record Sizes(long bands, long spans, int groups, int scaleMode, int scaleBytes, boolean zeros, long rowScales, long nestedAbsmax, long order) {
         static Sizes of(MatrixShape w) {
             long bands = Math.ceilDiv(w.n(), (long) BAND);
             long spans = Math.ceilDiv(w.k(), (long) SPAN);
@@ -62,15 +71,16 @@ public final class RecordLayout implements WeightLayout {
                     boolean row = s.grouping().scaleCols(w.k()) == 1;
                     int groups = row ? s.symmetric() ? 0 : 1 : groups(((Grouping.PerGroup) s.grouping()).size());
                     int mode = s.scaleType() == DType.F32 ? SCALE_F32 : s.scaleType() == DType.F16 ? SCALE_F16 : SCALE_BF16;
-                    yield new Sizes(bands, spans, groups, mode, mode == SCALE_F32 ? 4 : 2, !s.symmetric(), groups == 0 ? w.n() : 0, 0);
+                    yield new Sizes(bands, spans, groups, mode, mode == SCALE_F32 ? 4 : 2, !s.symmetric(), groups == 0 ? w.n() : 0, 0,
+                            w.actOrder() ? spans * SPAN : 0);
                 }
                 case Scheme.Bnb4 s -> {
                     long nested = s.doubleQuant() ? Math.ceilDiv(Math.ceilDiv(w.n() * w.k(), (long) s.blockSize()), (long) NestedScales.BLOCK) : 0;
                     yield new Sizes(bands, spans, groups(s.blockSize()), s.doubleQuant() ? SCALE_NESTED : SCALE_F32, s.doubleQuant() ? 1 : 4, false,
-                            0, nested);
+                            0, nested, 0);
                 }
-                case Scheme.Mxfp4 _ -> new Sizes(bands, spans, groups(Scheme.Mxfp4.BLOCK), SCALE_E8M0, 1, false, 0, 0);
-                case Scheme.Nvfp4 _ -> new Sizes(bands, spans, groups(Scheme.Nvfp4.BLOCK), SCALE_E4M3, 1, false, 0, 0);
+                case Scheme.Mxfp4 _ -> new Sizes(bands, spans, groups(Scheme.Mxfp4.BLOCK), SCALE_E8M0, 1, false, 0, 0, 0);
+                case Scheme.Nvfp4 _ -> new Sizes(bands, spans, groups(Scheme.Nvfp4.BLOCK), SCALE_E4M3, 1, false, 0, 0, 0);
                 default -> throw new IllegalArgumentException(w + ": records hold 4-bit weights");
             };
         }
@@ -96,8 +106,12 @@ public final class RecordLayout implements WeightLayout {
             return recordsEnd() + align(4 * nestedAbsmax);
         }
 
+        long orderOffset() {
+            return recordsEnd() + align(4 * rowScales);
+        }
+
         long bytes() {
-            return nestedAbsmax > 0 ? mapOffset() + 4 * 256 : recordsEnd() + 4 * rowScales;
+            return nestedAbsmax > 0 ? mapOffset() + 4 * 256 : order > 0 ? orderOffset() + 4 * order : recordsEnd() + 4 * rowScales;
         }
 
         private static long align(long bytes) {
@@ -111,8 +125,8 @@ public final class RecordLayout implements WeightLayout {
     }
 
     /**
-     * True for 4-bit schemes whose groups are 32, 64 or a multiple of 128 columns and do not cross rows; nested scales with
-     * rows of whole records.
+     * True for 4-bit schemes whose groups are 32, 64 or a multiple of 128 columns and do not cross rows, or can be sorted so; nested
+     * scales with rows of whole records.
      */
     @Override
     public boolean fits(MatrixShape w) {
@@ -120,7 +134,7 @@ public final class RecordLayout implements WeightLayout {
             return false;
         }
         return switch (w.scheme()) {
-            case Scheme.Int4 s -> !w.actOrder() && (s.grouping().scaleCols(w.k()) == 1
+            case Scheme.Int4 s -> (!w.actOrder() || w.columns() == MatrixShape.Columns.SORTABLE && w.k() <= MOST_SORTED) && (s.grouping().scaleCols(w.k()) == 1
                     || s.grouping() instanceof Grouping.PerGroup g && (g.size() == 32 || g.size() == 64 || g.size() % SPAN == 0));
             case Scheme.Bnb4 s -> w.k() % s.blockSize() == 0 && (!s.doubleQuant() || w.k() % SPAN == 0);
             case Scheme.Mxfp4 _, Scheme.Nvfp4 _ -> true;
@@ -150,9 +164,26 @@ public final class RecordLayout implements WeightLayout {
     }
 
     @Override
+    public long order(MatrixShape w, long address) {
+        Sizes sizes = Sizes.of(w);
+        return sizes.order > 0 ? address + sizes.orderOffset() : 0;
+    }
+
+    @Override
     public void pack(QuantizedMatrix w, MemorySegment out) {
-        MatrixShape shape = MatrixShape.of(w);
-        Sizes sizes = Sizes.of(shape);
+        if (w.groups() == null) {
+            pack(w, Sizes.of(MatrixShape.of(w)), out);
+            return;
+        }
+        try (Arena arena = Arena.ofConfined()) {
+            ActOrder sorted = ActOrder.of(w, arena);
+            Sizes sizes = Sizes.of(MatrixShape.of(w));
+            pack(sorted.matrix(), sizes, out);
+            MemorySegment.copy(sorted.order(), 0, out, ValueLayout.JAVA_INT_UNALIGNED, sizes.orderOffset(), sorted.order().length);
+        }
+    }
+
+    private static void pack(QuantizedMatrix w, Sizes sizes, MemorySegment out) {
         boolean table = !(w.scheme() instanceof Scheme.Int4);
         for (long row = 0; row < w.n(); row++) {
             for (long col = 0; col < w.k(); col++) {
@@ -242,9 +273,14 @@ public final class RecordLayout implements WeightLayout {
         };
         Function function = kernels.function("w4_pack", "pack_records_" + scheme);
         Sizes sizes = Sizes.of(w);
-        try (java.lang.foreign.Arena arena = java.lang.foreign.Arena.ofConfined()) {
+        try (Arena arena = Arena.ofConfined()) {
             MemorySegment to = arena.allocate(MatrixArgument.BYTES, 8);
             describe(w, out, to);
+            if (sizes.order > 0) {
+                Function sort = kernels.function("w4_pack", "sort_columns");
+                stream.arguments().struct(canonical).struct(to);
+                stream.launch(sort, Math.ceilDiv(w.k(), (long) SORT_THREADS), 1, SORT_THREADS, 0);
+            }
             stream.arguments().struct(canonical).struct(to);
             stream.launch(function, Math.min(sizes.bands * sizes.spans * (CODE_BYTES / 4 / 256), 1 << 16), 1, 256, 0);
         }
@@ -266,7 +302,7 @@ public final class RecordLayout implements WeightLayout {
         matrix.set(ValueLayout.JAVA_LONG, 16, sizes.zeros ? address : 0);
         matrix.set(ValueLayout.JAVA_LONG, 24, 0);
         matrix.set(ValueLayout.JAVA_LONG, 32, sizes.nestedAbsmax > 0 ? address + sizes.recordsEnd() : 0);
-        matrix.set(ValueLayout.JAVA_LONG, 40, sizes.nestedAbsmax > 0 ? address + sizes.mapOffset() : 0);
+        matrix.set(ValueLayout.JAVA_LONG, 40, sizes.nestedAbsmax > 0 ? address + sizes.mapOffset() : order(w, address));
         matrix.set(ValueLayout.JAVA_LONG, 48, w.n());
         matrix.set(ValueLayout.JAVA_LONG, 56, w.k());
         matrix.set(ValueLayout.JAVA_LONG, 64, sizes.spans);

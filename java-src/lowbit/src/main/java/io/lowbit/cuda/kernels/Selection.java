@@ -65,8 +65,11 @@ public final class Selection {
 
         /** FP8 weights are there to be multiplied in FP8; for others, quantized activations are rare, and not worth compiling for until asked. */
         private Product prepare(ProductKernel kernel, ActivationScaling scaling) {
-            return scaling == null || weights.shape().scheme() instanceof Scheme.Fp8 ? kernel.prepare(kernels, weights, scaling)
-                    : new LazyProduct(kernels, weights, kernel, scaling);
+            if (scaling != null && !(weights.shape().scheme() instanceof Scheme.Fp8)) {
+                return new LazyProduct(kernels, weights, kernel, scaling);
+            }
+            Product product = kernel.prepare(kernels, weights, scaling);
+            return weights.order() == 0 || kernel.gathers() ? product : GatheredProduct.of(kernels, weights, product);
         }
 
         Selection build() {

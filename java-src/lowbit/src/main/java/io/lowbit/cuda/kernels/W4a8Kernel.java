@@ -154,9 +154,9 @@ final class W4a8Kernel implements ProductKernel {
         return takes(w, scaling) && scaling.fp8() == (type == Type.E4M3);
     }
 
-    /** True for INT4 in groups of a multiple of 128, or rows, and activations with a scale a row or one for all. */
+    /** True for INT4 in groups of a multiple of 128, or rows, without act-order, and activations with a scale a row or one for all. */
     static boolean takes(MatrixShape w, ActivationScaling scaling) {
-        if (scaling == null || scaling.blocks() || !(w.scheme() instanceof Scheme.Int4) || !RecordLayout.INSTANCE.fits(w)) {
+        if (scaling == null || scaling.blocks() || !(w.scheme() instanceof Scheme.Int4) || w.actOrder() || !RecordLayout.INSTANCE.fits(w)) {
             return false;
         }
         RecordLayout.Sizes sizes = RecordLayout.Sizes.of(w);

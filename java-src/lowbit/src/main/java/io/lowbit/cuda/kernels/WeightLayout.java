@@ -19,7 +19,7 @@ public interface WeightLayout {
     /** Short and unique, for example {@code canonical}. */
     String name();
 
-    /** True where the matrix can be laid out so. Beware of {@link MatrixShape#actOrder} and {@link MatrixShape#divided}. */
+    /** True where the matrix can be laid out so. Beware of {@link MatrixShape#columns} and {@link MatrixShape#divided}. */
     boolean fits(MatrixShape w);
 
     /**
@@ -28,6 +28,16 @@ public interface WeightLayout {
      */
     default boolean interleaved() {
         return false;
+    }
+
+    /**
+     * Where the original column of each column lies, I32 {@code [K]}, in a layout that sorts the columns of a matrix with
+     * act-order by group; 0 where they lie as they came. What multiplies takes the columns of x in that order.
+     *
+     * @param address of the weights
+     */
+    default long order(MatrixShape w, long address) {
+        return 0;
     }
 
     /** The last part of the exact kernels' names for this layout, for example {@code int4_group}. */
