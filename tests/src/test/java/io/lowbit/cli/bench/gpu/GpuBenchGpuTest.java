@@ -37,12 +37,14 @@ import org.junit.jupiter.api.io.TempDir;
 /** The harness on a real card: a small run, and what its check must refuse. */
 @Tag("gpu")
 class GpuBenchGpuTest {
+    /** Large enough that five L2 caches hold no hundreds of copies, whose set-up takes longer than the replays. */
+    private static final GemmShape SHAPE = new GemmShape(4096, 2048);
     private static final TimingRule SHORT = new TimingRule(5, 1e5, 0, 1e5, false, 0.2e9);
 
     @Test
     void aSmallRunTimesEveryContender() {
         GpuPlan plan = new GpuPlan(List.of(new Scheme.Int4(Grouping.group(128), true), new Scheme.Fp8(Scheme.Fp8Format.E4M3, Grouping.CHANNEL)),
-                List.of(new GemmShape(512, 256)), List.of(1, 16), DType.BF16, true, GpuPlan.Inputs.BOTH, true, 0, SHORT, 3);
+                List.of(SHAPE), List.of(1, 16), DType.BF16, true, GpuPlan.Inputs.BOTH, true, 0, SHORT, 3);
         try (CudaBackend backend = Gpu.open()) {
             CublasLtLibrary library = null;
             String why = "";
@@ -64,12 +66,13 @@ class GpuBenchGpuTest {
                         heard.add(shape + " " + sofar.results().size() + " " + sofar.complete());
                     }
                 });
-                assertEquals(List.of("ceilings true, cases 0", "512x256 " + report.results().size() + " false"), heard);
+                assertEquals(List.of("ceilings true, cases 0", SHAPE + " " + report.results().size() + " false"), heard);
                 assertTrue(report.complete());
                 assertTrue(report.phases().get("replay") > 0, report.phases().toString());
                 assertTrue(report.right(), GpuText.notes(report).toString());
                 for (GpuResult r : report.results()) {
                     assertTrue(r.timed() || r.peer(), r.toString());
+                    assertEquals(r.timed() && report.before() != null, r.after() != null, r.toString());
                     assertEquals(r.timed() && r.peer(), r.brief() != null, r.toString());
                 }
                 if (library != null) {
@@ -84,10 +87,26 @@ class GpuBenchGpuTest {
         }
     }
 
+    /** Activations quantized by the call that is timed: BF16 in, BF16 out, and right. */
+    @Test
+    void productsThatQuantizeTheirActivationsAreTimedToo() {
+        GpuPlan plan = new GpuPlan(List.of(new Scheme.Int4(Grouping.group(128), true), new Scheme.Fp8(Scheme.Fp8Format.E4M3, Grouping.TENSOR),
+                new Scheme.Fp8(Scheme.Fp8Format.E4M3, Grouping.block(128, 128))), List.of(SHAPE), List.of(1, 70), DType.BF16, false, GpuPlan.Inputs.WITHIN,
+                false, 0, SHORT, 3);
+        try (CudaBackend backend = Gpu.open(); GpuBench bench = new GpuBench(backend, null, "", QuantizeOptions.DEFAULT)) {
+            GpuReport report = bench.run(plan, new GpuBench.Listener() {});
+            assertTrue(report.right(), GpuText.notes(report).toString());
+            List<GpuResult> within = report.results().stream().filter(r -> r.name().endsWith("+quantize")).toList();
+            assertEquals(plan.size() - 2, within.size(), "all but INT4 on BF16");
+            assertTrue(within.stream().allMatch(r -> r.timed() || r.reason().startsWith("no kernel")), GpuText.notes(report).toString());
+            assertTrue(String.join("\n", GpuText.method(report)).contains("by the call that is timed for Lowbit (+quantize)"));
+        }
+    }
+
     /** Nsight and Flight Recorder see the kernels by readable names. */
     @Test
     void aRecordingHasLoadRepackAndLaunches(@TempDir Path folder) throws Exception {
-        GpuPlan plan = new GpuPlan(List.of(new Scheme.Int4(Grouping.group(128), true)), List.of(new GemmShape(512, 256)), List.of(16), DType.BF16, false,
+        GpuPlan plan = new GpuPlan(List.of(new Scheme.Int4(Grouping.group(128), true)), List.of(SHAPE), List.of(16), DType.BF16, false,
                 GpuPlan.Inputs.NATIVE, false, 0, SHORT, 3);
         Path file = folder.resolve("events.jfr");
         String kernel;
