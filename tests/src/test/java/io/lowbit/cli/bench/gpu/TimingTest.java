@@ -79,11 +79,33 @@ class TimingTest {
         assertEquals(0, Load.LIGHT.rule(RULE).restNanos());
         assertEquals(0.1e9, Load.BURST.rule(RULE).restNanos());
         assertEquals(5e6, Load.BURST.rule(RULE).warmNanos());
+        TimingRule.Counts burst = Load.BURST.rule(RULE).counts(350_000, 6);
+        assertEquals(2, burst.launches(), "50 replays of 6 launches are 105 ms: the copies take turns");
+        assertEquals(50, burst.replays());
         TimingRule sustained = Load.SUSTAINED.rule(RULE);
         assertEquals(0, sustained.restNanos());
-        assertEquals(150e6, sustained.warmNanos());
-        assertEquals(150e6, sustained.brief().warmNanos(), "in the same state");
+        assertTrue(sustained.settled());
+        assertTrue(sustained.brief().settled(), "in the same state");
+        assertFalse(RULE.settled());
         assertEquals(1e6, RULE.brief().warmNanos());
+    }
+
+    /** A clock that comes down after 60 ms of work, in two steps. */
+    @Test
+    void sustainedWorkIsTimedOnceItsClockStays() {
+        Settling settling = new Settling();
+        double[] parts = {20e6, 20e6, 20e6, 22e6, 24e6, 24e6, 24.1e6, 24e6, 24e6};
+        int taken = 0;
+        do {
+            settling.part(parts[taken++], 10);
+        } while (!settling.done());
+        assertEquals(8, taken);
+        Settling never = new Settling();
+        int count = 0;
+        do {
+            never.part(20e6 + 1e6 * (count++ % 2), 10);
+        } while (!never.done());
+        assertEquals(25, count, "half a second and no more");
     }
 
     @Test

@@ -276,6 +276,7 @@ public final class GpuBench implements AutoCloseable {
         clock.enter(PhaseClock.Phase.CHECK);
         activations.poison(timer.stream());
         double nanos = timer.once(copy -> contender.launch(timer.stream(), activations, copy));
+        compiled();
         ProductCheck.Verdict first = check.check(activations, 0, contender.tolerance());
         if (first.fault() != null) {
             return wrong(contender, shape, m, bytes, first);

@@ -40,8 +40,8 @@ public final class GpuText {
                 2, GpuBench.coldBytes(plan, report.l2Bytes()) * 1e-6, (double) GpuBench.coldBytes(plan, report.l2Bytes()) / report.l2Bytes()));
         lines.add(text("         a replay takes %.1f ms or more; %.0f ms of warm-up, then %d replays or more, at most about %.1f s a case; what may reach the",
                 rule.replayNanos() * 1e-6, rule.warmNanos() * 1e-6, rule.replays(), rule.capNanos() * 1e-9));
-        lines.add(text("         power limit: after %.0f ms of rest, so that it does not yet; longer work: after %.0f ms of it, at the clock that the limit leaves",
-                rule.restNanos() * 1e-6, TimingRule.SETTLED_NANOS * 1e-6));
+        lines.add(text("         power limit: after %.0f ms of rest, so that it does not yet; longer work: after %.1f s of it or less, at the clock that stays",
+                rule.restNanos() * 1e-6, Settling.MOST_NANOS * 1e-9));
         lines.add((rule.apart() ? "         each replay waited for, between two device events, so the host's launch of the graph counts"
                 : "         all replays queued at once, device events between them") + "; noise: how far the medians of five parts of the replays lie apart");
         lines.add("check    y poisoned, computed and compared with an f64 reference before and after the timed replays; every element for NaN, up to 16 x 192");

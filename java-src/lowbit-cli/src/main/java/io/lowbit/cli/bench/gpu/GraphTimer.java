@@ -45,34 +45,88 @@ final class GraphTimer implements AutoCloseable {
             int used = rule.copies(nanos, copies);
             double estimate = estimate(used, launch);
             TimingRule.Counts counts = rule.counts(estimate, used);
-            try (Graph graph = Graph.capture(stream, () -> {
-                for (int i = 0; i < counts.launches(); i++) {
-                    launch.accept(i % used);
-                }
-            })) {
+            try (Graphs graphs = new Graphs(counts, used, launch)) {
                 clock.enter(PhaseClock.Phase.REST);
                 rest(rule.restNanos());
                 clock.enter(PhaseClock.Phase.REPLAY);
-                int warm = Math.clamp((long) Math.ceil(rule.warmNanos() / (estimate * counts.launches())), 1, 1000);
-                for (int i = 0; i < warm; i++) {
-                    graph.launch(stream);
+                if (rule.settled()) {
+                    settle(graphs, estimate * counts.launches());
+                } else {
+                    graphs.launch(rule.warmNanos(), estimate * counts.launches());
                 }
-                double[] samples = rule.apart() ? apart(graph, counts.replays()) : queued(graph, counts.replays());
+                double[] samples = rule.apart() ? apart(graphs, counts.replays()) : queued(graphs, counts.replays());
                 for (int i = 0; i < samples.length; i++) {
                     samples[i] /= counts.launches();
                 }
-                return Timing.of(samples, counts.launches(), used, counts.capped());
+                return Timing.of(samples, counts.launches(), Math.min(used, counts.launches() * counts.replays()), counts.capped());
             }
         } finally {
             clock.enter(before);
         }
     }
 
+    /** Works until the times of the last parts hardly differ, so that the clock is where the power limit leaves it. */
+    private void settle(Graphs graphs, double nanos) {
+        Settling settling = new Settling();
+        do {
+            event(0).record(stream);
+            int replays = graphs.launch(Settling.PART_NANOS, nanos);
+            event(1).record(stream);
+            event(1).synchronize();
+            settling.part(event(1).millisecondsSince(event(0)) * 1e6, replays);
+        } while (!settling.done());
+    }
+
+    /**
+     * Launches on one copy after the other, captured in as many graphs as it takes until each copy has had its turn; each
+     * replay is that of the next graph.
+     */
+    private final class Graphs implements AutoCloseable {
+        private final List<Graph> graphs = new ArrayList<>();
+        private int turn;
+
+        private Graphs(TimingRule.Counts counts, int copies, IntConsumer launch) {
+            int count = Math.ceilDiv(copies, counts.launches());
+            try {
+                for (int g = 0; g < count; g++) {
+                    int first = g * counts.launches();
+                    graphs.add(Graph.capture(stream, () -> {
+                        for (int i = 0; i < counts.launches(); i++) {
+                            launch.accept((first + i) % copies);
+                        }
+                    }));
+                }
+            } catch (RuntimeException e) {
+                close();
+                throw e;
+            }
+        }
+
+        /** The next replay. */
+        void launch() {
+            graphs.get(turn++ % graphs.size()).launch(stream);
+        }
+
+        /** About {@code nanos} of replays of {@code each}, at least one; how many. */
+        int launch(double nanos, double each) {
+            int replays = Math.clamp((long) Math.ceil(nanos / each), 1, 1000);
+            for (int i = 0; i < replays; i++) {
+                launch();
+            }
+            return replays;
+        }
+
+        @Override
+        public void close() {
+            graphs.forEach(Graph::close);
+        }
+    }
+
     /** All replays are queued with an event between each two: the device never waits for the host. */
-    private double[] queued(Graph graph, int replays) {
+    private double[] queued(Graphs graphs, int replays) {
         for (int i = 0; i < replays; i++) {
             event(i).record(stream);
-            graph.launch(stream);
+            graphs.launch();
         }
         event(replays).record(stream);
         event(replays).synchronize();
@@ -84,11 +138,11 @@ final class GraphTimer implements AutoCloseable {
     }
 
     /** Each replay is waited for: the time it takes the host to launch the graph on an idle device counts. */
-    private double[] apart(Graph graph, int replays) {
+    private double[] apart(Graphs graphs, int replays) {
         double[] nanos = new double[replays];
         for (int i = 0; i < replays; i++) {
             event(0).record(stream);
-            graph.launch(stream);
+            graphs.launch();
             event(1).record(stream);
             event(1).synchronize();
             nanos[i] = event(1).millisecondsSince(event(0)) * 1e6;
@@ -105,8 +159,10 @@ final class GraphTimer implements AutoCloseable {
         }
     }
 
-    /** Nanoseconds of a launch on copy 0 that starts on an idle device. */
+    /** Nanoseconds of a launch on copy 0 that starts on an idle device; of the second, since the first may load or compile the kernel. */
     double once(IntConsumer launch) {
+        launch.accept(0);
+        stream.synchronize();
         return pass(1, launch);
     }
 

@@ -31,7 +31,7 @@ enum Load {
     TimingRule rule(TimingRule planned) {
         return switch (this) {
             case LIGHT -> planned.restless();
-            case BURST -> planned;
+            case BURST -> planned.burst();
             case SUSTAINED -> planned.sustained();
         };
     }

@@ -10,9 +10,15 @@ package io.lowbit.cli.bench.gpu;
  * @param warmNanos untimed replays take at least so long
  * @param apart true to wait after each replay, so that the host's launch of the graph is in its time; false to queue all of them
  * @param capNanos all replays of a case together take about so long at most
+ * @param windowNanos or so long, if fewer launches in each replay are enough for that
  */
 public record TimingRule(int replays, double replayNanos, double restNanos, double warmNanos, boolean apart,
-        double capNanos) {
+        double capNanos, double windowNanos) {
+    /** Replays that may use all of the cap. */
+    TimingRule(int replays, double replayNanos, double restNanos, double warmNanos, boolean apart, double capNanos) {
+        this(replays, replayNanos, restNanos, warmNanos, apart, capNanos, capNanos);
+    }
+
     /** Replays of half a millisecond or more, after a rest and 5 ms of warm-up. */
     public static TimingRule of(int replays, double capSeconds, double restSeconds, boolean apart) {
         return new TimingRule(replays, 0.5e6, restSeconds * 1e9, 5e6, apart, capSeconds * 1e9);
@@ -23,7 +29,7 @@ public record TimingRule(int replays, double replayNanos, double restNanos, doub
      * an idle device is in the time, and a device that rests between replays keeps its clock.
      */
     TimingRule brief() {
-        return new TimingRule(replays, 0, restNanos, warmNanos < SETTLED_NANOS ? BRIEF_WARM_NANOS : SETTLED_NANOS, true, Math.min(capNanos, BRIEF_CAP_NANOS));
+        return new TimingRule(replays, 0, restNanos, settled() ? SETTLED : BRIEF_WARM_NANOS, true, Math.min(capNanos, BRIEF_CAP_NANOS));
     }
 
     /** The same without a rest. */
@@ -31,9 +37,19 @@ public record TimingRule(int replays, double replayNanos, double restNanos, doub
         return new TimingRule(replays, replayNanos, 0, warmNanos, apart, capNanos);
     }
 
-    /** The same without a rest, after so much work that the clock has come down to where it stays. */
+    /** The same, over so soon that the power limit does not act yet. */
+    TimingRule burst() {
+        return new TimingRule(replays, replayNanos, restNanos, warmNanos, apart, capNanos, BURST_NANOS);
+    }
+
+    /** The same without a rest, after so much work that the clock has come down to where it stays: {@link Settling}. */
     TimingRule sustained() {
-        return new TimingRule(replays, replayNanos, 0, SETTLED_NANOS, apart, capNanos);
+        return new TimingRule(replays, replayNanos, 0, SETTLED, apart, capNanos);
+    }
+
+    /** Whether the warm-up lasts until the clock stays. */
+    boolean settled() {
+        return warmNanos == SETTLED;
     }
 
     public TimingRule {
@@ -46,8 +62,8 @@ public record TimingRule(int replays, double replayNanos, double restNanos, doub
     private static final int FEWEST_REPLAYS = 3;
     private static final double BRIEF_CAP_NANOS = 0.3e9;
     private static final double BRIEF_WARM_NANOS = 1e6;
-    /** The clock comes down in steps within the first 100 ms. */
-    static final double SETTLED_NANOS = 150e6;
+    private static final double BURST_NANOS = 35e6;
+    private static final double SETTLED = Double.POSITIVE_INFINITY;
     /** A pass over all copies may take this part of the cap. */
     private static final int PASS_PART = 8;
     private static final int MOST_LAUNCHES = 1024;
@@ -57,19 +73,20 @@ public record TimingRule(int replays, double replayNanos, double restNanos, doub
         return Math.clamp((long) (capNanos / PASS_PART / nanos), 1, copies);
     }
 
-    /** Launches of one replay and number of replays. */
+    /** Launches of one replay, on the next so many copies, and number of replays. */
     record Counts(int launches, int replays, boolean capped) {}
 
     /**
      * What to do for a launch that takes about {@code nanos}.
      *
-     * @param copies to rotate through: each replay launches on all of them, unless the cap forbids it
+     * @param copies to rotate through: each replay launches on all of them, unless the cap or the window forbids it
      */
     Counts counts(double nanos, int copies) {
         int rounds = Math.clamp((long) Math.ceil(replayNanos / (copies * nanos)), 1, Math.max(1, MOST_LAUNCHES / copies));
         int launches = rounds * copies;
-        if (launches * nanos * replays > capNanos) {
-            launches = Math.clamp((long) (capNanos / (replays * nanos)), Math.min(copies, 2), launches);
+        double window = Math.min(capNanos, windowNanos);
+        if (launches * nanos * replays > window) {
+            launches = Math.clamp((long) (window / (replays * nanos)), Math.min(copies, 2), launches);
         }
         int affordable = (int) Math.min(Integer.MAX_VALUE, capNanos / (launches * nanos));
         int used = Math.clamp(affordable, FEWEST_REPLAYS, replays);

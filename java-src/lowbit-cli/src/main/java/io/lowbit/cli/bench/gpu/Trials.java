@@ -3,8 +3,9 @@ package io.lowbit.cli.bench.gpu;
 import java.util.function.IntToDoubleFunction;
 
 /**
- * Which of several ways is the fastest, by short trials. All are tried twice, the second time in reverse: a device that was
- * left alone is slower for some milliseconds, which would count against those tried first.
+ * Which of several ways is the fastest, by short trials. All are tried twice and only the second time counts: a device that was
+ * left alone is slower for some milliseconds and one that has long worked is slower too, so the first time brings it to where
+ * it stays.
  *
  * @param chosen number of the way; −1 where none runs
  * @param nanos its time
@@ -24,8 +25,8 @@ record Trials(int chosen, double nanos, double first) {
         for (int i = 0; i < ways; i++) {
             nanos[i] = trial.applyAsDouble(i);
         }
-        for (int i = ways - 1; i >= 0; i--) {
-            nanos[i] = Math.min(nanos[i], Double.isFinite(nanos[i]) ? trial.applyAsDouble(i) : nanos[i]);
+        for (int i = 0; i < ways; i++) {
+            nanos[i] = Double.isFinite(nanos[i]) ? trial.applyAsDouble(i) : nanos[i];
         }
         int chosen = -1;
         double least = Double.POSITIVE_INFINITY;
