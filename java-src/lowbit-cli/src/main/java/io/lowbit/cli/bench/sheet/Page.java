@@ -58,7 +58,7 @@ public final class Page {
         out.append("<h2>Results</h2>\n<div class=\"wide\"><table>\n<thead><tr><th>contender</th><th>N x K</th><th>M</th><th>set</th><th>µs</th>"
                 + "<th>min</th><th>p95</th><th>first</th><th>GB/s</th><th>TFLOP/s</th><th>of roofline</th><th>")
                 .append(sheet.yardstick() == null ? "" : "x " + Svg.escape(sheet.yardstick()))
-                .append("</th><th>noise</th><th class=\"text\">kernel</th></tr></thead>\n<tbody>\n");
+                .append("</th><th>noise</th><th>MHz</th><th class=\"text\">kernel</th></tr></thead>\n<tbody>\n");
         for (Row r : sheet.rows()) {
             out.append(r.peer() ? "<tr class=\"peer\"><th>" : "<tr><th>").append(Svg.escape(r.name())).append("</th>");
             cell(out, r.n() + "x" + r.k());
@@ -75,9 +75,10 @@ public final class Page {
                 double speedUp = sheet.speedUp(r);
                 cell(out, Double.isNaN(speedUp) ? "" : Svg.format("%.2f", speedUp));
                 cell(out, Svg.format("%.1f %%", 100 * r.noise()));
+                cell(out, Double.isNaN(r.mhz()) ? "" : Svg.format("%.0f", r.mhz()));
                 out.append("<td class=\"text\">").append(Svg.escape(r.kernel() == null ? "" : r.kernel())).append("</td>");
             } else {
-                out.append("<td class=\"text\" colspan=\"10\">").append(Svg.escape(r.reason())).append("</td>");
+                out.append("<td class=\"text\" colspan=\"11\">").append(Svg.escape(r.reason())).append("</td>");
             }
             out.append("</tr>\n");
         }
