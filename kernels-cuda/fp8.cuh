@@ -28,7 +28,17 @@ struct Fp8Product {
     uint32_t xScaleCol;
     uint32_t wScaleRow;
     uint32_t wScaleCol;
+    uint32_t yPitch;  // y in 8 bits: code(y / yScale), rows that many bytes apart, a multiple of 4
+    float yScale;
+    float* yScaleTo;  // where yScale is put too
 };
+
+// Two codes: y as E4M3 or E5M2, saturating. `inverse` is 1 / yScale, rounded.
+__device__ __forceinline__ uint32_t pack8(float low, float high, uint32_t type, float inverse) {
+    low = __fmul_rn(low, inverse);
+    high = __fmul_rn(high, inverse);
+    return type == E4M3 ? cvt_rn_satfinite_e4m3x2_f32(low, high) : cvt_rn_satfinite_e5m2x2_f32(low, high);
+}
 
 __device__ __forceinline__ uint32_t pack16(float low, float high, uint32_t type) {
     uint32_t r;

@@ -246,6 +246,9 @@ __device__ __forceinline__ void fp8_few(const TensorMap& xMap, const TensorMap& 
         named_barrier(1, CONSUMERS);
     }
 
+    if (p.yType >= E4M3 && blockIdx.x + blockIdx.y + threadIdx.x == 0) {
+        *p.yScaleTo = p.yScale;
+    }
     const uint32_t rows = min(TILE_M, int(p.m) - m0);
     const bool whole = p.n % 4 == 0 && n < p.n;
     for (uint32_t r = threadIdx.x / VECTORS; r < rows; r += CONSUMERS / VECTORS) {
@@ -264,7 +267,13 @@ __device__ __forceinline__ void fp8_few(const TensorMap& xMap, const TensorMap& 
             v[j] = __fadd_rn(MODE == BLOCK ? v[j] : __fmul_rn(v[j], __fmul_rn(xs, ws[j])), bias[j]);
         }
         const int64_t at = int64_t(m0 + r) * p.n + n;
-        if (!whole) {
+        if (p.yType >= E4M3) {
+            if (n < p.n) {  // what stands beyond it is beyond the row, within its pitch
+                const float inverse = __fdiv_rn(1.f, p.yScale);
+                *reinterpret_cast<uint32_t*>(static_cast<uint8_t*>(p.y) + int64_t(m0 + r) * p.yPitch + n) =
+                    pack8(v[0], v[1], p.yType, inverse) | pack8(v[2], v[3], p.yType, inverse) << 16;
+            }
+        } else if (!whole) {
 #pragma unroll
             for (int j = 0; j < 4; j++) {
                 if (n + j < p.n) {
@@ -285,7 +294,8 @@ __device__ __forceinline__ void fp8_few(const TensorMap& xMap, const TensorMap& 
     extern "C" __global__ void __launch_bounds__(128 * WARPGROUPS + (lowbit::MODE == lowbit::BLOCK ? 64 : 32), 1) LOWBIT_NAME(ARCH, name)(                                 \
         const __grid_constant__ lowbit::TensorMap xMap, const __grid_constant__ lowbit::TensorMap wMap, const float* xScales,       \
         const float* wScales, const float* bias, void* y, uint32_t yType, uint32_t m, uint32_t n, uint32_t k, uint32_t xScaleRow,   \
-        uint32_t xScaleCol, uint32_t wScaleRow, uint32_t wScaleCol) {                                                               \
-        const lowbit::Fp8Product p = {xScales, wScales, bias, y, yType, m, n, k, xScaleRow, xScaleCol, wScaleRow, wScaleCol};       \
+        uint32_t xScaleCol, uint32_t wScaleRow, uint32_t wScaleCol, uint32_t yPitch, float yScale, float* yScaleTo) {                \
+        const lowbit::Fp8Product p = {xScales,   wScales,   bias,      y,         yType,  m,      n,       k,                        \
+                                      xScaleRow, xScaleCol, wScaleRow, wScaleCol, yPitch, yScale, yScaleTo};                        \
         lowbit::fp8_few<lowbit::T, WARPGROUPS, TILE_M, STAGES, SHARE, SPLIT, lowbit::MODE>(xMap, wMap, p);                          \
     }

@@ -76,6 +76,30 @@ __device__ __forceinline__ void store_row(Y* y, int32_t left, const At& at) {
     }
 }
 
+// This thread's rows m0 + 64·i and m0 + 64·i + 8 as codes. Of every two blocks of 8 columns each lane of four collects four
+// neighbours, so that a store writes 16 bytes of each of 8 rows.
+template <int MR, int TILE_N>
+__device__ __forceinline__ void store_codes(const float (&sum)[MR][TILE_N / 2], const Fp8Product& p, uint32_t m0, uint32_t n0, int t) {
+    static_assert(TILE_N % 16 == 0, "two blocks of 8 columns");
+    const float inverse = __fdiv_rn(1.f, p.yScale);
+    const int from = threadIdx.x % 32 - t + t % 2 * 2;
+#pragma unroll
+    for (int i = 0; i < 2 * MR; i++) {
+        const uint32_t m = m0 + i / 2 * 64 + i % 2 * 8;
+        uint8_t* y = static_cast<uint8_t*>(p.y) + uint64_t(m) * p.yPitch + n0 + 4 * t;
+#pragma unroll
+        for (int j = 0; j < TILE_N / 8; j += 2) {
+            const float* v = &sum[i / 2][4 * j + i % 2 * 2];
+            const uint32_t codes = pack8(v[0], v[1], p.yType, inverse) | pack8(v[4], v[5], p.yType, inverse) << 16;
+            const uint32_t low = __shfl_sync(0xffffffff, codes, from), high = __shfl_sync(0xffffffff, codes, from + 1);
+            // What stands beyond n is within the row's pitch.
+            if (m < p.m && n0 + 8 * j + 4 * t < p.n) {
+                *reinterpret_cast<uint32_t*>(y + 8 * j) = __byte_perm(low, high, t < 2 ? 0x5410 : 0x7632);
+            }
+        }
+    }
+}
+
 template <int MR, int TILE_N, int STAGES, int CLUSTER, Fp8Mode MODE>
 struct GemmShape {
     static constexpr int TILE_M = 128 * MR;
@@ -429,6 +453,11 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                 rows([&](int i, uint64_t at, int32_t left) {
                     store_row<TILE_N>(static_cast<float*>(p.y) + at, left, [&](int j, int h) { return sum[i / 2][4 * j + i % 2 * 2 + h]; });
                 });
+            } else if (p.yType >= E4M3) {
+                if (blockIdx.x == 0 && threadIdx.x == 128) {
+                    *p.yScaleTo = p.yScale;
+                }
+                store_codes<MR, TILE_N>(sum, p, m0, n0, t);
             } else {
                 // Packed first, so that the turn with the staging buffer is short.
                 uint32_t packed[MR][TILE_N / 4];
@@ -479,7 +508,8 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
         const __grid_constant__ lowbit::TensorMap xMap, const __grid_constant__ lowbit::TensorMap wMap,                             \
         const __grid_constant__ lowbit::TensorMap yMap, const float* xScales, const float* wScales, const float* bias, void* y,     \
         uint32_t yType, uint32_t m, uint32_t n, uint32_t k, uint32_t xScaleRow, uint32_t xScaleCol, uint32_t wScaleRow,             \
-        uint32_t wScaleCol, uint32_t copyOut, uint32_t raster) {                                                                    \
-        const lowbit::Fp8Product p = {xScales, wScales, bias, y, yType, m, n, k, xScaleRow, xScaleCol, wScaleRow, wScaleCol};       \
+        uint32_t wScaleCol, uint32_t copyOut, uint32_t raster, uint32_t yPitch, float yScale, float* yScaleTo) {                    \
+        const lowbit::Fp8Product p = {xScales,   wScales,   bias,      y,         yType,  m,      n,       k,                        \
+                                      xScaleRow, xScaleCol, wScaleRow, wScaleCol, yPitch, yScale, yScaleTo};                        \
         lowbit::fp8_gemm<lowbit::T, MR, TILE_N, STAGES, CLUSTER, lowbit::MODE>(xMap, wMap, yMap, p, copyOut, raster);               \
     }

@@ -5,7 +5,7 @@
 namespace lowbit {
 
 // Element types of activations, outputs, biases and scales, numbered as in io.lowbit.cuda.kernels.
-enum Type : uint32_t { F32 = 0, F16 = 1, BF16 = 2 };
+enum Type : uint32_t { F32 = 0, F16 = 1, BF16 = 2, E4M3 = 3, E5M2 = 4 };
 
 // A bit beside the type of y: y += instead of y =, what it holds added in f32 and the sum rounded once.
 constexpr uint32_t ADD = 0x100;

@@ -16,15 +16,32 @@ union Shared {
     float out[TILE][TILE + 1];
 };
 
-template <bool E4m3>
+// Leaves the first `count` of 16 bytes, which may be none or less.
+__device__ __forceinline__ void clear_beyond(uint4& v, int count) {
+    uint32_t* word = &v.x;
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        const int left = count - 4 * i;
+        word[i] = left >= 4 ? word[i] : left <= 0 ? 0 : word[i] & (1u << 8 * left) - 1;
+    }
+}
+
+enum Operands { E4M3_E4M3, E5M2_E4M3, E4M3_E5M2 };  // types of w and x
+
+template <Operands T>
 __device__ __forceinline__ void w8a8(const Matrix& w, const uint8_t* x, int64_t pitch, const float* xScales, int64_t scaleRowStep,
-                                     int64_t scaleColStep, void* y, uint32_t yType, const void* bias, uint32_t biasType, int64_t m) {
+                                     int64_t scaleColStep, void* y, uint32_t yType, const void* bias, uint32_t biasType, int64_t m,
+                                     int64_t yPitch, float yScale, float* yScaleTo) {
     __shared__ __align__(16) Shared shared;
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     const int g = lane / 4, t = lane % 4;
     const int warpM = warp / 2 * 32, warpN = warp % 2 * 32;
     const int64_t n0 = int64_t(blockIdx.x) * TILE;
     const bool words = w.k % 4 == 0;
+    const float inverse = __fdiv_rn(1.f, yScale);
+    if (yType >= E4M3 && blockIdx.x + blockIdx.y + threadIdx.x == 0) {
+        *yScaleTo = yScale;
+    }
 
     for (int64_t m0 = int64_t(blockIdx.y) * TILE; m0 < m; m0 += int64_t(gridDim.y) * TILE) {
         float sum[2][4][4] = {};
@@ -35,6 +52,9 @@ __device__ __forceinline__ void w8a8(const Matrix& w, const uint8_t* x, int64_t 
                 uint4 v = make_uint4(0, 0, 0, 0);
                 if (m0 + row < m) {
                     v = *reinterpret_cast<const uint4*>(x + (m0 + row) * pitch + k0 + col);
+                    if (k0 + col + 16 > w.k) {  // what stands beyond K may be anything
+                        clear_beyond(v, int(w.k - k0) - col);
+                    }
                 }
                 *reinterpret_cast<uint4*>(&shared.in.x[row][col]) = v;
             }
@@ -77,10 +97,12 @@ __device__ __forceinline__ void w8a8(const Matrix& w, const uint8_t* x, int64_t 
                 for (int i = 0; i < 2; i++) {
 #pragma unroll
                     for (int j = 0; j < 4; j++) {
-                        if (E4m3) {
+                        if (T == E4M3_E4M3) {
                             mma_m16n8k32_e4m3_e4m3(part[i][j], a[i], b[j]);
-                        } else {
+                        } else if (T == E5M2_E4M3) {
                             mma_m16n8k32_e4m3_e5m2(part[i][j], a[i], b[j]);
+                        } else {
+                            mma_m16n8k32_e5m2_e4m3(part[i][j], a[i], b[j]);
                         }
                     }
                 }
@@ -127,7 +149,13 @@ __device__ __forceinline__ void w8a8(const Matrix& w, const uint8_t* x, int64_t 
             int64_t gm = m0 + i / TILE, gn = n0 + i % TILE;
             if (gm < m && gn < w.n) {
                 float v = shared.out[i / TILE][i % TILE];
-                store(y, yType, gm * w.n + gn, bias ? __fadd_rn(v, load(bias, biasType, gn)) : v);
+                v = bias ? __fadd_rn(v, load(bias, biasType, gn)) : v;
+                if (yType >= E4M3) {
+                    v = __fmul_rn(v, inverse);
+                    static_cast<uint8_t*>(y)[gm * yPitch + gn] = yType == E4M3 ? encode_e4m3(v) : encode_e5m2(v);
+                } else {
+                    store(y, yType, gm * w.n + gn, v);
+                }
             }
         }
         __syncthreads();
@@ -136,12 +164,15 @@ __device__ __forceinline__ void w8a8(const Matrix& w, const uint8_t* x, int64_t 
 
 }  // namespace lowbit
 
-#define W8A8(suffix, E4M3)                                                                                                  \
+// y in 8 bits, E4M3 or E5M2: code(y · (1 / yScale)), saturating, rows yPitch bytes apart; yScale is put to *yScaleTo too.
+#define W8A8(suffix, T)                                                                                                     \
     extern "C" __global__ void __launch_bounds__(lowbit::THREADS) LOWBIT_NAME(ARCH, linear_##suffix)(                       \
         const __grid_constant__ lowbit::Matrix w, const uint8_t* x, int64_t pitch, const float* xScales,                    \
         int64_t scaleRowStep, int64_t scaleColStep, void* y, uint32_t yType, const void* bias, uint32_t biasType,           \
-        int64_t m) {                                                                                                        \
-        lowbit::w8a8<E4M3>(w, x, pitch, xScales, scaleRowStep, scaleColStep, y, yType, bias, biasType, m);                  \
+        int64_t m, int64_t yPitch, float yScale, float* yScaleTo) {                                                         \
+        lowbit::w8a8<lowbit::T>(w, x, pitch, xScales, scaleRowStep, scaleColStep, y, yType, bias, biasType, m, yPitch,      \
+                                yScale, yScaleTo);                                                                          \
     }
-W8A8(e4m3_e4m3_block, true)
-W8A8(e5m2_e4m3_block, false)
+W8A8(e4m3_e4m3_block, E4M3_E4M3)
+W8A8(e5m2_e4m3_block, E5M2_E4M3)
+W8A8(e4m3_e5m2_block, E4M3_E5M2)

@@ -92,13 +92,13 @@ final class LayoutChoice {
         StringBuilder table = new StringBuilder();
         IntStream.range(0, kernels.size()).forEach(i -> {
             for (int m : rows(kernels.get(i))) {
-                for (String x : new String[] {"*", "e4m3-*|int8-*"}) {
+                for (String x : new String[] {"*", "e4m3-*|e5m2-*|int8-*"}) {
                     table.append("* * ").append(x).append(' ').append(m).append(" * * ").append(kernels.get(i).name()).append('\n');
                 }
             }
         });
         // What no line above computes.
-        return KernelChoice.byTable(table + "* * * * * * linear\n* fp8_* e4m3-* * * * w8a8\n");
+        return KernelChoice.byTable(table + "* * * * * * linear\n* fp8_* e4m3-*|e5m2-* * * * w8a8\n");
     }
 
     @Override

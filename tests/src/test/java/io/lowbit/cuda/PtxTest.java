@@ -7,10 +7,13 @@ import io.lowbit.backend.OddMatrices;
 import io.lowbit.cuda.kernels.Architecture;
 import io.lowbit.cuda.kernels.Catalogue;
 import io.lowbit.cuda.kernels.Kernels;
+import io.lowbit.cuda.kernels.MatrixShape;
 import io.lowbit.cuda.kernels.ProductKernel;
 import io.lowbit.cuda.kernels.SchemeKernels;
 import io.lowbit.cuda.kernels.WeightLayout;
+import io.lowbit.quant.ActivationScaling;
 import io.lowbit.quant.Scheme;
+import io.lowbit.tensor.DType;
 import java.lang.foreign.Arena;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -41,6 +44,11 @@ class PtxTest {
             for (Scheme scheme : schemes) {
                 for (ProductKernel kernel : Catalogue.kernels(architecture)) {
                     entries.computeIfAbsent(kernel.file(scheme), f -> new TreeSet<>()).addAll(kernel.entries(scheme));
+                    for (ActivationScaling scaling : ActivationScaling.values()) {
+                        if (kernel.supports(MatrixShape.plain(scheme, 4096, 4096), DType.BF16, DType.BF16, scaling)) {
+                            entries.computeIfAbsent(kernel.file(scheme, scaling), f -> new TreeSet<>()).addAll(kernel.entries(scheme, scaling));
+                        }
+                    }
                 }
                 for (WeightLayout layout : Catalogue.layouts(scheme)) {
                     entries.computeIfAbsent(SchemeKernels.file("dequantize", scheme), f -> new TreeSet<>())

@@ -74,10 +74,10 @@ class W8a8GpuTest {
         StringBuilder table = new StringBuilder();
         for (int i = 0; i < kernels.size(); i++) {
             for (int m : rows(i)) {
-                table.append("* fp8_* e4m3-* ").append(m).append(" * * ").append(kernels.get(i).name()).append('\n');
+                table.append("* fp8_* e4m3-*|e5m2-* ").append(m).append(" * * ").append(kernels.get(i).name()).append('\n');
             }
         }
-        table.append("* fp8_* e4m3-* * * * w8a8\n");
+        table.append("* fp8_* e4m3-*|e5m2-* * * * w8a8\n");
         int[] cases = new int[kernels.size()];
         int most = rows(kernels.size() - 1)[1];
         try (CudaBackend backend = Gpu.open(Architecture.SM90, KernelChoice.byTable(table.toString()))) {
@@ -177,8 +177,8 @@ class W8a8GpuTest {
         double[][] out = new double[m][k];
         for (int row = 0; row < m; row++) {
             for (int col = 0; col < k; col++) {
-                int firstRow = scaling == ActivationScaling.TENSOR ? 0 : row;
-                int lastRow = scaling == ActivationScaling.TENSOR ? m : row + 1;
+                int firstRow = scaling.tensor() ? 0 : row;
+                int lastRow = scaling.tensor() ? m : row + 1;
                 int firstCol = scaling.blocks() ? col / 128 * 128 : 0;
                 int lastCol = scaling.blocks() ? Math.min(k, firstCol + 128) : k;
                 // Only at the start of what shares a scale: the value before holds for the rest.
@@ -191,13 +191,14 @@ class W8a8GpuTest {
                         amax = Math.max(amax, Math.abs(x.getFloat((long) r * k + c)));
                     }
                 }
-                float s = amax == 0 ? 1 : amax / (scaling.fp8() ? 448f : 127f);
+                Float8 format = scaling.e5m2() ? Float8.E5M2 : Float8.E4M3;
+                float s = amax == 0 ? 1 : Math.max(amax / (scaling.fp8() ? format.max() : 127f), Float.MIN_NORMAL);
                 if (scaling == ActivationScaling.BLOCK128_UE8M0) {
                     s = E8M0.decode(E8M0.encode(s, E8M0.Rounding.TOWARD_POSITIVE, Overflow.NONSATURATING));
                 }
                 for (int c = firstCol; c < lastCol; c++) {
                     float v = x.getFloat((long) row * k + c);
-                    out[row][c] = scaling.fp8() ? (double) Float8.E4M3.decode(Float8.E4M3.encode(v / s, Overflow.SATURATE)) * s
+                    out[row][c] = scaling.fp8() ? (double) format.decode(format.encode(v / s, Overflow.SATURATE)) * s
                             : Math.clamp(Math.rint(v / s), -127, 127) * s;
                 }
             }

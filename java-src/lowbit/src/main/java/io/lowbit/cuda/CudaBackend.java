@@ -7,6 +7,7 @@ import io.lowbit.cuda.driver.Owner;
 import io.lowbit.cuda.driver.Stream;
 import io.lowbit.cuda.kernels.Architecture;
 import io.lowbit.cuda.kernels.Fp8Activations;
+import io.lowbit.cuda.kernels.FusedActivations;
 import io.lowbit.cuda.kernels.KernelChoice;
 import io.lowbit.cuda.kernels.Kernels;
 import io.lowbit.cuda.kernels.MatrixShape;
@@ -34,6 +35,7 @@ public final class CudaBackend extends Owner implements Backend {
     /** Layers and matrices that are open. */
     private final Set<Owner> things = ConcurrentHashMap.newKeySet();
     private volatile Fp8Activations activations;
+    private volatile FusedActivations fusedActivations;
 
     private CudaBackend(Context context, Kernels kernels, KernelChoice choice, Lanes lanes) {
         super("the CUDA backend");
@@ -107,6 +109,16 @@ public final class CudaBackend extends Owner implements Backend {
         if (known == null) {
             known = new Fp8Activations(kernels);
             activations = known;
+        }
+        return known;
+    }
+
+    /** Those that make what they quantize, loaded when first asked for. */
+    FusedActivations fusedActivations() {
+        FusedActivations known = fusedActivations;
+        if (known == null) {
+            known = new FusedActivations(kernels);
+            fusedActivations = known;
         }
         return known;
     }

@@ -202,11 +202,11 @@ public final class CudaLinear extends Owner implements Linear {
     }
 
     /**
-     * y = x · Wᵀ (+ bias) with x quantized on the device and multiplied in 8 bits. FP8 weights take E4M3 (W8A8), on Hopper INT4
-     * weights take E4M3 or INT8 (W4A8). Against the product of the quantized operands,
+     * y = x · Wᵀ (+ bias) with x quantized on the device and multiplied in 8 bits. FP8 weights take E4M3, those in E4M3 also E5M2 (W8A8),
+     * on Hopper INT4 weights take E4M3 or INT8 (W4A8). Against the product of the quantized operands,
      * |y − y₆₄| ≤ ((K+2)·2⁻²⁴ + r)·Σ|x||w| per element, where r is what the kernel's {@link ProductKernel#operandRounding}
-     * says: 0 with {@link Accumulation#EXACT}. For INT4 weights the first such product of a kernel loads it and must not be
-     * captured in a graph.
+     * says: 0 with {@link Accumulation#EXACT}. For INT4 weights, and for activations in E5M2, the first such product of a
+     * kernel loads it and must not be captured in a graph.
      *
      * @param accumulation what may be lost in summing; a kernel that loses less may serve
      * @throws IllegalArgumentException when the device has no kernel for such weights and activations
@@ -278,12 +278,7 @@ public final class CudaLinear extends Owner implements Linear {
     public void quantize(Stream stream, DeviceTensor x, ActivationScaling scaling, DeviceMemory activations) {
         acquire();
         try {
-            requireStream(stream);
-            if (x.shape().rank() != 2 || x.shape().dim(1) != k) {
-                throw new IllegalArgumentException(scheme.label() + " [" + n + ", " + k + "]: expected x [M, " + k + "], got " + x.shape());
-            }
-            long m = x.shape().dim(0);
-            requireWorkspace(activations, m);
+            long m = requireInput(stream, x, activations);
             if (m > 0) {
                 backend.activations().quantize(stream, scaling, x.address(), ElementTypes.of(x.dtype()), m, k, layout.interleaved(),
                         activations.address());
@@ -304,7 +299,7 @@ public final class CudaLinear extends Owner implements Linear {
         try {
             requireStream(stream);
             if (y.shape().rank() != 2 || y.shape().dim(1) != n) {
-                throw new IllegalArgumentException(scheme.label() + " [" + n + ", " + k + "]: expected y [M, " + n + "], got " + y.shape());
+                throw new IllegalArgumentException(label() + ": expected y [M, " + n + "], got " + y.shape());
             }
             long m = y.shape().dim(0);
             requireWorkspace(activations, m);
@@ -315,6 +310,148 @@ public final class CudaLinear extends Owner implements Linear {
         } finally {
             release();
         }
+    }
+
+    /**
+     * Adds the product as 8-bit codes to {@code stream}, so that layers in FP8 follow each other with nothing wider in between. With
+     * y = x · Wᵀ (+ bias) as {@link #multiply} sums it, in f32, and a scale s for all of y that the caller knows beforehand,
+     *
+     * <pre>y₈ = code(y · (1/s))     1/s rounded to f32, codes to the nearest, ties to even, saturating</pre>
+     *
+     * and {@code out} is what {@link #quantize} would make of y if it found the scale s: any layer with K = {@link #outFeatures} may
+     * multiply it. Where |y| ≤ 448·s, E4M3 adds an error of at most 2⁻⁴·|y| + 2⁻¹⁰·s to that of y; E5M2, where |y| ≤ 57344·s, at
+     * most 2⁻³·|y| + 2⁻¹⁷·s.
+     *
+     * @param m rows of x
+     * @param scaling as x was quantized
+     * @param out at least {@link #outputBytes} bytes, apart from {@code activations}
+     * @param outScaling {@code TENSOR} for E4M3, {@code TENSOR_E5M2} for E5M2
+     * @param outScale s, from 2⁻¹²⁶ to 2¹²⁶; for E4M3 the largest |y| that calibration has seen, over 448
+     * @throws IllegalArgumentException when the device has no such kernel; all FP8 weights that take activations so have one
+     */
+    public void multiplyQuantized(Stream stream, DeviceMemory activations, long m, ActivationScaling scaling, Accumulation accumulation,
+            DeviceMemory out, ActivationScaling outScaling, float outScale) {
+        acquire();
+        try {
+            requireStream(stream);
+            requireWorkspace(activations, m);
+            if (!outScaling.tensor()) {
+                throw new IllegalArgumentException("y in " + outScaling.label() + ": expected one scale for all of it, e4m3-tensor or e5m2-tensor");
+            }
+            if (!(outScale >= 0x1p-126f && outScale <= 0x1p126f)) {
+                throw new IllegalArgumentException("scale of y " + outScale + ": expected 2^-126 to 2^126");
+            }
+            if (out.bytes() < outputBytes(m)) {
+                throw new IllegalArgumentException("memory for y of " + out.bytes() + " bytes: expected at least " + outputBytes(m));
+            }
+            ProductArguments.checkApart(activations.address(), workspaceBytes(m), out.address(), outputBytes(m));
+            if (m > 0 && n > 0) {
+                Product product = product(m, DType.BF16, DType.BF16, scaling, accumulation);
+                if (!product.kernel().writesCodes()) {
+                    throw new IllegalArgumentException(scheme.label() + ": no kernel here writes y in 8 bits; use multiply, then quantize");
+                }
+                product.enqueueCodes(stream, m, out.address(), outScaling, outScale, activations.address());
+            }
+        } finally {
+            release();
+        }
+    }
+
+    /** Device bytes that {@link #multiplyQuantized} needs for M rows of y. */
+    public long outputBytes(long m) {
+        return Fp8Activations.bytes(m, n);
+    }
+
+    /**
+     * Adds RMSNorm and the quantization of its result to {@code stream} as one kernel:
+     *
+     * <pre>v = (x · (1 / √(Σx²/K + ε))) · weight     then as {@link #quantize} of v in F32</pre>
+     *
+     * All is f32, each operation rounded once, Σx² summed in a fixed order with fused multiply-adds; v is rounded to nothing narrower
+     * before it is quantized. Scales a row or for 128 neighbours; with one for all, v has to be there first: norm, then {@link #quantize}.
+     * The first call of a backend loads the kernels and must not be captured in a graph.
+     *
+     * @param x {@code [M, K]}
+     * @param weight {@code [K]}
+     * @param activations at least {@link #workspaceBytes} bytes, overwritten
+     * @param values F32 {@code [M, K]} for v, or null
+     */
+    public void quantizeNormed(Stream stream, DeviceTensor x, DeviceTensor weight, float epsilon, ActivationScaling scaling,
+            DeviceMemory activations, DeviceTensor values) {
+        acquire();
+        try {
+            long m = requireFused(stream, x, scaling, activations, values);
+            if (weight.shape().rank() != 1 || weight.shape().dim(0) != k) {
+                throw new IllegalArgumentException(label() + ": expected a norm's weight [" + k + "], got " + weight.shape());
+            }
+            if (m > 0) {
+                backend.fusedActivations().norm(stream, scaling, x.address(), ElementTypes.of(x.dtype()), weight.address(),
+                        ElementTypes.of(weight.dtype()), epsilon, m, k, layout.interleaved(), activations.address(), address(values));
+            }
+        } finally {
+            release();
+        }
+    }
+
+    /**
+     * Adds SwiGLU's gate and the quantization of its result to {@code stream} as one kernel:
+     *
+     * <pre>v = (gate / (1 + e^−gate)) · up     then as {@link #quantize} of v in F32</pre>
+     *
+     * All is f32, each operation rounded once, e^−gate as CUDA's {@code expf} gives it (2 ulp); the rest as {@link #quantizeNormed}.
+     *
+     * @param gate {@code [M, K]}
+     * @param up as gate, of its type
+     * @param activations at least {@link #workspaceBytes} bytes, overwritten
+     * @param values F32 {@code [M, K]} for v, or null
+     */
+    public void quantizeGated(Stream stream, DeviceTensor gate, DeviceTensor up, ActivationScaling scaling, DeviceMemory activations,
+            DeviceTensor values) {
+        acquire();
+        try {
+            long m = requireFused(stream, gate, scaling, activations, values);
+            if (up.dtype() != gate.dtype() || !up.shape().equals(gate.shape())) {
+                throw new IllegalArgumentException(label() + ": gate is " + gate.dtype() + " " + gate.shape() + ", up is " + up.dtype() + " " + up.shape()
+                        + "; expected the same");
+            }
+            if (m > 0) {
+                backend.fusedActivations().gate(stream, scaling, gate.address(), up.address(), ElementTypes.of(gate.dtype()), m, k,
+                        layout.interleaved(), activations.address(), address(values));
+            }
+        } finally {
+            release();
+        }
+    }
+
+    /** @return M */
+    private long requireFused(Stream stream, DeviceTensor x, ActivationScaling scaling, DeviceMemory activations, DeviceTensor values) {
+        long m = requireInput(stream, x, activations);
+        if (scaling.tensor()) {
+            throw new IllegalArgumentException("one scale for all of x needs all of x first: quantize it after the step before, or take "
+                    + (scaling.e5m2() ? ActivationScaling.ROW_E5M2 : ActivationScaling.ROW).label());
+        }
+        if (values != null && (values.dtype() != DType.F32 || !values.shape().equals(x.shape()))) {
+            throw new IllegalArgumentException(label() + ": expected values F32 " + x.shape() + ", got " + values.dtype() + " " + values.shape());
+        }
+        return m;
+    }
+
+    private static long address(DeviceTensor tensor) {
+        return tensor == null ? 0 : tensor.address();
+    }
+
+    private String label() {
+        return scheme.label() + " [" + n + ", " + k + "]";
+    }
+
+    /** @return M */
+    private long requireInput(Stream stream, DeviceTensor x, DeviceMemory activations) {
+        requireStream(stream);
+        if (x.shape().rank() != 2 || x.shape().dim(1) != k) {
+            throw new IllegalArgumentException(label() + ": expected x [M, " + k + "], got " + x.shape());
+        }
+        requireWorkspace(activations, x.shape().dim(0));
+        return x.shape().dim(0);
     }
 
     private void requireWorkspace(DeviceMemory workspace, long m) {
@@ -360,7 +497,7 @@ public final class CudaLinear extends Owner implements Linear {
         if (product == null) {
             throw new IllegalArgumentException(scheme.label() + ": no kernel here takes " + scaling.label() + " activations: E4M3 needs FP8 weights "
                     + "scaled per tensor, per channel or in blocks whose width is a multiple of 128, or on Hopper INT4 weights in groups of a "
-                    + "multiple of 128 without act-order; INT8 those INT4 weights; use forward");
+                    + "multiple of 128 without act-order; INT8 those INT4 weights; E5M2 needs such FP8 weights in E4M3; use forward");
         }
         return product;
     }

@@ -43,7 +43,7 @@ final class Lane implements AutoCloseable {
         long xRow = xs.dtype().bits() / 8 * layer.inFeatures();
         long yRow = ys.dtype().bits() / 8 * layer.outFeatures();
         // One scale for the whole of x needs the whole of x.
-        long portion = scaling == ActivationScaling.TENSOR ? m : Math.min(m, Math.max(64, PORTION / Math.max(1, Math.max(xRow, yRow))));
+        long portion = scaling != null && scaling.tensor() ? m : Math.min(m, Math.max(64, PORTION / Math.max(1, Math.max(xRow, yRow))));
         reserve(portion * xRow, portion * yRow, scaling == null ? 0 : layer.workspaceBytes(portion));
         MemorySegment pinned = staging.segment();
         for (long row = 0; row < m; row += portion) {

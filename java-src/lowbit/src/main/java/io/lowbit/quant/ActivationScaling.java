@@ -2,7 +2,7 @@ package io.lowbit.quant;
 
 /**
  * How activations are quantized to 8 bits for a product: which of them share a scale, and to which type. A scale is 1 where
- * all that share it are zero.
+ * all that share it are zero, and never below 2⁻¹²⁶. Codes are of x / s, rounded to the nearest, ties to even, saturating.
  */
 public enum ActivationScaling {
     /** E4M3, the whole matrix: s = amax/448. */
@@ -17,7 +17,14 @@ public enum ActivationScaling {
      */
     BLOCK128_UE8M0("e4m3-block128_ue8m0"),
     /** INT8, a row: s = amax/127, codes −127 … 127. A NaN becomes 0. Multiplied with INT4 weights only. */
-    ROW_INT8("int8-row");
+    ROW_INT8("int8-row"),
+    /**
+     * E5M2, the whole matrix: s = amax/57344. A bit less precise than E4M3, 2⁻³ instead of 2⁻⁴, but 2³¹ from the largest to the
+     * smallest magnitude instead of 2¹⁷: for values of very different size, such as gradients. Multiplied with E4M3 weights only.
+     */
+    TENSOR_E5M2("e5m2-tensor"),
+    /** E5M2, a row: one token; s = amax/57344. Multiplied with E4M3 weights only. */
+    ROW_E5M2("e5m2-row");
 
     private final String label;
 
@@ -30,9 +37,19 @@ public enum ActivationScaling {
         return label;
     }
 
-    /** True for E4M3. */
+    /** True for E4M3 and E5M2. */
     public boolean fp8() {
         return this != ROW_INT8;
+    }
+
+    /** True for E5M2. */
+    public boolean e5m2() {
+        return this == TENSOR_E5M2 || this == ROW_E5M2;
+    }
+
+    /** True where the whole matrix has one scale. */
+    public boolean tensor() {
+        return this == TENSOR || this == TENSOR_E5M2;
     }
 
     /** True where 128 neighbours of a row share a scale. */

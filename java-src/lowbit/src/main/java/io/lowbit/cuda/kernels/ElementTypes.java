@@ -1,5 +1,6 @@
 package io.lowbit.cuda.kernels;
 
+import io.lowbit.quant.ActivationScaling;
 import io.lowbit.tensor.DType;
 
 /** Element types as the kernels number them. */
@@ -21,6 +22,11 @@ public final class ElementTypes {
             case BF16 -> 2;
             default -> throw new IllegalArgumentException("expected F32, F16 or BF16, got " + type);
         };
+    }
+
+    /** Of a y in 8-bit floats: 3 for E4M3, 4 for E5M2. */
+    static int ofCodes(ActivationScaling scaling) {
+        return scaling.e5m2() ? 4 : 3;
     }
 
     /** Bytes of an element of a type as {@link #of} numbers it, with or without {@link #ADD}. */

@@ -6,11 +6,11 @@ import io.lowbit.cuda.driver.Stream;
 import io.lowbit.quant.ActivationScaling;
 
 /**
- * Activations quantized to E4M3 or INT8 in device memory, the same for every kernel that multiplies them: codes
+ * Activations quantized to E4M3, E5M2 or INT8 in device memory, the same for every kernel that multiplies them: codes
  * {@code [M, pitch]} with {@link #pitch} = K rounded up to 128 and zero beyond K, then f32 scales, then a scratch of largest
  * magnitudes. For weights whose layout is {@link WeightLayout#interleaved}, the codes of every 16 columns lie as 0 8 1 9 … 7 15.
  *
- * <p>Scales: one (TENSOR), {@code [M]} (ROW, ROW_INT8) or {@code [K/128, M]} (BLOCK128 and BLOCK128_UE8M0), so that neighbours in
+ * <p>Scales: one for all, {@code [M]} for rows, or {@code [K/128, M]} (BLOCK128 and BLOCK128_UE8M0), so that neighbours in
  * memory are rows.
  */
 public final class Fp8Activations {
@@ -26,7 +26,6 @@ public final class Fp8Activations {
     private final Function tensor;
     private final Function row;
     private final Function block128;
-    private final Function rowInt8;
     private final LaunchConfig config;
 
     /** Loads the quantizers. */
@@ -35,9 +34,17 @@ public final class Fp8Activations {
         tensor = kernels.function(FILE, "fp8_quantize_tensor");
         row = kernels.function(FILE, "fp8_quantize_row");
         block128 = kernels.function(FILE, "fp8_quantize_block128");
-        rowInt8 = kernels.function(FILE, "int8_quantize_row");
+        config = config(kernels);
+    }
+
+    static LaunchConfig config(Kernels kernels) {
         LaunchConfig plain = LaunchConfig.of(THREADS);
-        config = kernels.architecture() == Architecture.SM90 ? plain.withOverlap() : plain;
+        return kernels.architecture() == Architecture.SM90 ? plain.withOverlap() : plain;
+    }
+
+    /** The type of the codes, as the kernels number them. */
+    static int code(ActivationScaling scaling) {
+        return !scaling.fp8() ? 2 : scaling.e5m2() ? 1 : 0;
     }
 
     /** Bytes from row to row of the codes. */
@@ -50,7 +57,8 @@ public final class Fp8Activations {
         return partsOffset(m, k) + 4 * PARTS;
     }
 
-    static long scalesOffset(long m, long k) {
+    /** Bytes from the first code to the first scale. */
+    public static long scalesOffset(long m, long k) {
         return Math.ceilDiv(m * pitch(k), ALIGNMENT) * ALIGNMENT;
     }
 
@@ -59,12 +67,12 @@ public final class Fp8Activations {
     }
 
     /** Scales from row to row. */
-    static int scaleRow(ActivationScaling scaling) {
-        return scaling == ActivationScaling.TENSOR ? 0 : 1;
+    public static int scaleRow(ActivationScaling scaling) {
+        return scaling.tensor() ? 0 : 1;
     }
 
     /** Scales from one 128 along K to the next. */
-    static int scaleCol(ActivationScaling scaling, long m) {
+    public static int scaleCol(ActivationScaling scaling, long m) {
         return scaling.blocks() ? Math.toIntExact(m) : 0;
     }
 
@@ -79,23 +87,38 @@ public final class Fp8Activations {
         long pitch = pitch(k);
         long scales = to + scalesOffset(m, k);
         switch (scaling) {
-            case TENSOR -> {
+            case TENSOR, TENSOR_E5M2 -> {
                 long parts = to + partsOffset(m, k);
                 long blocks = Math.clamp(Math.ceilDiv(m * k, 4L * THREADS * VECTOR), 1, PARTS);
                 stream.arguments().int64(x).int32(xType).int64(m * k).int64(parts);
                 stream.launch(amax, config, blocks, 1, 1);
-                stream.arguments().int64(x).int32(xType).int64(m).int64(k).int64(pitch).int64(parts).int32((int) blocks).int64(to).int64(scales).int32(order);
+                stream.arguments().int64(x).int32(xType).int64(m).int64(k).int64(pitch).int64(parts).int32((int) blocks).int64(to).int64(scales)
+                        .int32(code(scaling)).int32(order);
                 stream.launch(tensor, config, Math.clamp(Math.ceilDiv(m * pitch, 4L * THREADS * VECTOR), 1, 2L * PARTS), 1, 1);
             }
-            case ROW, ROW_INT8 -> {
-                stream.arguments().int64(x).int32(xType).int64(m).int64(k).int64(pitch).int64(to).int64(scales).int32(order);
-                stream.launch(scaling == ActivationScaling.ROW ? row : rowInt8, config, Math.min(m, MOST_BLOCKS), 1, 1);
+            case ROW, ROW_INT8, ROW_E5M2 -> {
+                stream.arguments().int64(x).int32(xType).int64(m).int64(k).int64(pitch).int64(to).int64(scales).int32(code(scaling)).int32(order);
+                stream.launch(row, config, rowBlocks(m), 1, 1);
             }
             case BLOCK128, BLOCK128_UE8M0 -> {
-                stream.arguments().int64(x).int32(xType).int64(m).int64(k).int64(pitch).int64(to).int64(scales)
-                        .int32(scaling == ActivationScaling.BLOCK128_UE8M0 ? 1 : 0).int32(order);
-                stream.launch(block128, config, Math.min(Math.ceilDiv(m * (pitch / 128), THREADS / 16L), MOST_BLOCKS), 1, 1);
+                stream.arguments().int64(x).int32(xType).int64(m).int64(k).int64(pitch).int64(to).int64(scales).int64(scaleCol(scaling, m))
+                        .int32(ue8m0(scaling)).int32(order);
+                stream.launch(block128, config, blockBlocks(m, k), 1, 1);
             }
         }
+    }
+
+    static int ue8m0(ActivationScaling scaling) {
+        return scaling == ActivationScaling.BLOCK128_UE8M0 ? 1 : 0;
+    }
+
+    /** Blocks of a launch where each takes rows. */
+    static long rowBlocks(long m) {
+        return Math.min(m, MOST_BLOCKS);
+    }
+
+    /** Blocks of a launch where half a warp takes 128 neighbours. */
+    static long blockBlocks(long m, long k) {
+        return Math.min(Math.ceilDiv(m * (pitch(k) / 128), THREADS / 16L), MOST_BLOCKS);
     }
 }

@@ -41,10 +41,11 @@ final class Fp8Kernel implements ProductKernel {
     private static final int RASTER = 8;
     private static final int GEMM_THREADS = 384;
     private static final String E5M2_FILE = "fp8_e5m2";
+    private static final String X_E5M2_FILE = "fp8_x_e5m2";
 
     /**
      * All of them; {@code fp8_gemm.cu} and {@code fp8_few.cu} have the same lists, {@code fp8_e5m2.cu} has those that also
-     * take weights in E5M2.
+     * take weights in E5M2, {@code fp8_x_e5m2.cu} those that take activations in it.
      */
     static final List<Fp8Kernel> ALL = List.of(
             gemm(Accumulation.FAST, Scales.ROWS, 256, 128, 4, 1),
@@ -93,6 +94,11 @@ final class Fp8Kernel implements ProductKernel {
             "fast_256x128_s4_c1", "fast_128x128_s6_c1", "precise_256x128_s4_c1", "block_256x128_s4_c1",
             "few_precise_16x64_s10_k1", "few_precise_16x64_s10_k2", "few_precise_64x64_s5_k1",
             "few_precise_64x64_s5_k2", "few_block_16x64_s10_k1", "few_block_64x64_s5_k1");
+
+    /** Those for activations in E5M2 too. */
+    private static final Set<String> X_E5M2 = Set.of(
+            "fast_256x128_s4_c1", "fast_128x128_s6_c1", "precise_256x128_s4_c1", "few_precise_16x64_s10_k1",
+            "few_precise_16x64_s10_k2", "few_precise_64x64_s5_k1", "few_precise_64x64_s5_k2");
 
     private final Family family;
     private final Accumulation accumulation;
@@ -165,11 +171,16 @@ final class Fp8Kernel implements ProductKernel {
 
     @Override
     public String file(Scheme scheme) {
-        return file(e5m2(scheme));
+        return file(e5m2(scheme), false);
     }
 
-    private String file(boolean e5m2) {
-        return e5m2 ? E5M2_FILE : family.file;
+    @Override
+    public String file(Scheme scheme, ActivationScaling scaling) {
+        return file(e5m2(scheme), scaling.e5m2());
+    }
+
+    private String file(boolean e5m2, boolean xE5m2) {
+        return e5m2 ? E5M2_FILE : xE5m2 ? X_E5M2_FILE : family.file;
     }
 
     private static boolean e5m2(Scheme scheme) {
@@ -189,12 +200,17 @@ final class Fp8Kernel implements ProductKernel {
 
     @Override
     public List<String> entries(Scheme scheme) {
-        return scheme instanceof Scheme.Fp8 && takes(scheme) ? List.of(entry(e5m2(scheme))) : List.of();
+        return scheme instanceof Scheme.Fp8 && takes(scheme) ? List.of(entry(e5m2(scheme), false)) : List.of();
+    }
+
+    @Override
+    public List<String> entries(Scheme scheme, ActivationScaling scaling) {
+        return scheme instanceof Scheme.Fp8 && takes(scheme, scaling) ? List.of(entry(e5m2(scheme), scaling.e5m2())) : List.of();
     }
 
     /** Named by the types of w and x. */
-    private String entry(boolean e5m2) {
-        return (e5m2 ? "fp8_e5m2_e4m3_" : "fp8_e4m3_e4m3_") + tile();
+    private String entry(boolean e5m2, boolean xE5m2) {
+        return (e5m2 ? "fp8_e5m2_e4m3_" : xE5m2 ? "fp8_e4m3_e5m2_" : "fp8_e4m3_e4m3_") + tile();
     }
 
     /** True where the blocks of a cluster lie along N and load x together. */
@@ -204,6 +220,10 @@ final class Fp8Kernel implements ProductKernel {
 
     private boolean takes(Scheme scheme) {
         return !e5m2(scheme) || E5M2.contains(tile());
+    }
+
+    private boolean takes(Scheme scheme, ActivationScaling scaling) {
+        return scaling.e5m2() ? !e5m2(scheme) && X_E5M2.contains(tile()) : takes(scheme);
     }
 
     @Override
@@ -223,13 +243,18 @@ final class Fp8Kernel implements ProductKernel {
 
     @Override
     public boolean supports(MatrixShape w, DType x, DType y, ActivationScaling scaling) {
-        return scaling != null && scaling.fp8() && w.scheme() instanceof Scheme.Fp8 f && takes(f) && w.k() % 16 == 0 && w.k() > 0
+        return scaling != null && scaling.fp8() && w.scheme() instanceof Scheme.Fp8 f && takes(f, scaling) && w.k() % 16 == 0 && w.k() > 0
                 && switch (f.grouping()) {
                     case Grouping.PerTensor _ -> (scales == Scales.BLOCKS) == scaling.blocks();
                     case Grouping.PerChannel _ -> scales == Scales.ROWS && !scaling.blocks();
                     case Grouping.PerBlock b -> scales == Scales.BLOCKS && b.rows() == 128 && b.cols() == 128;
                     case Grouping.PerGroup _ -> false;
                 };
+    }
+
+    @Override
+    public boolean writesCodes() {
+        return true;
     }
 
     /** {@inheritDoc} What is lost in the tensor core's sums on data of both signs: no bound, see {@link Accumulation}. */
@@ -242,7 +267,7 @@ final class Fp8Kernel implements ProductKernel {
     public Product prepare(Kernels kernels, LayerWeights weights, ActivationScaling scaling) {
         MatrixShape w = weights.shape();
         boolean e5m2 = e5m2(w.scheme());
-        Function function = kernels.function(file(e5m2), entry(e5m2)).allowShared(shared);
+        Function function = kernels.function(file(e5m2, scaling.e5m2()), entry(e5m2, scaling.e5m2())).allowShared(shared);
         long codes = weights.matrix().get(ValueLayout.JAVA_LONG, 0);
         long wScales = weights.matrix().get(ValueLayout.JAVA_LONG, 8);
         int part = family == Family.GEMM && !sharesX() ? columns / cluster : columns;
@@ -260,6 +285,19 @@ final class Fp8Kernel implements ProductKernel {
             TensorMap wMap, long wScales, int wScaleRow, int wScaleCol, int clusters) implements Product {
         @Override
         public void enqueue(Stream stream, long m, long x, int xType, long y, int yType, long activations) {
+            // The copy engine writes rows that begin on 16-byte boundaries.
+            boolean copyOut = kernel.family == Family.GEMM && yType != ElementTypes.of(DType.F32) && weights.shape().n() % 8 == 0 && y % 16 == 0;
+            enqueue(stream, m, y, yType, copyOut, 0, 1, 0, activations);
+        }
+
+        @Override
+        public void enqueueCodes(Stream stream, long m, long y, ActivationScaling yScaling, float yScale, long activations) {
+            long n = weights.shape().n();
+            enqueue(stream, m, y, ElementTypes.ofCodes(yScaling), false, (int) Fp8Activations.pitch(n), yScale, y + Fp8Activations.scalesOffset(m, n),
+                    activations);
+        }
+
+        private void enqueue(Stream stream, long m, long y, int yType, boolean copyOut, int yPitch, float yScale, long yScaleTo, long activations) {
             long n = weights.shape().n();
             long k = weights.shape().k();
             boolean gemm = kernel.family == Family.GEMM;
@@ -268,8 +306,6 @@ final class Fp8Kernel implements ProductKernel {
                 TensorMap xMap = arguments.map(0).matrix(stream.context(), TensorMap.Type.U8, TensorMap.Swizzle.B128, TensorMap.Promotion.B256,
                         activations, k, m, Fp8Activations.pitch(k), STEP_K, kernel.family == Family.GEMM && kernel.sharesX() ? kernel.rows / kernel.cluster : kernel.rows);
                 arguments.struct(xMap).struct(wMap);
-                // The copy engine writes rows that begin on 16-byte boundaries.
-                boolean copyOut = gemm && yType != ElementTypes.of(DType.F32) && n % 8 == 0 && y % 16 == 0;
                 if (gemm) {
                     arguments.struct(copyOut ? arguments.map(1).matrix(stream.context(), TensorMap.Type.U16, TensorMap.Swizzle.B128,
                             TensorMap.Promotion.B256, y, n, m, 2 * n, 64, SWIZZLE_ROWS) : xMap);
@@ -280,6 +316,7 @@ final class Fp8Kernel implements ProductKernel {
                 if (gemm) {
                     arguments.int32(copyOut ? 1 : 0).int32(RASTER);
                 }
+                arguments.int32(yPitch).int32(Float.floatToRawIntBits(yScale)).int64(yScaleTo);
             } catch (RuntimeException e) {
                 stream.abandon();
                 throw e;

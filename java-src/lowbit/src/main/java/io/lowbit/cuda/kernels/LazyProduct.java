@@ -25,6 +25,15 @@ final class LazyProduct implements Product {
 
     @Override
     public void enqueue(Stream stream, long rows, long x, int xType, long y, int yType, long activations) {
+        prepared().enqueue(stream, rows, x, xType, y, yType, activations);
+    }
+
+    @Override
+    public void enqueueCodes(Stream stream, long rows, long y, ActivationScaling yScaling, float yScale, long activations) {
+        prepared().enqueueCodes(stream, rows, y, yScaling, yScale, activations);
+    }
+
+    private Product prepared() {
         Product product = prepared;
         if (product == null) {
             synchronized (this) {
@@ -35,6 +44,6 @@ final class LazyProduct implements Product {
                 }
             }
         }
-        product.enqueue(stream, rows, x, xType, y, yType, activations);
+        return product;
     }
 }

@@ -1,6 +1,7 @@
 package io.lowbit.cuda.kernels;
 
 import io.lowbit.cuda.driver.Stream;
+import io.lowbit.quant.ActivationScaling;
 
 /** A kernel made ready for one layer: functions loaded, weights described. Used by any number of threads at once. */
 public interface Product {
@@ -20,4 +21,19 @@ public interface Product {
      *     quantized
      */
     void enqueue(Stream stream, long rows, long x, int xType, long y, int yType, long activations);
+
+    /**
+     * Adds y₈ = code(y · (1/s)) of y = x · Wᵀ (+ bias) to {@code stream}, for a kernel that {@link ProductKernel#writesCodes}: rounded
+     * to the nearest, ties to even, saturating. Written are codes and scale of quantized activations {@code [M, N]}; what lies between
+     * N and the pitch is not.
+     *
+     * @param rows M, at least 1
+     * @param y address of {@link Fp8Activations#bytes}(M, N) bytes
+     * @param yScaling {@code TENSOR} or {@code TENSOR_E5M2}
+     * @param yScale s
+     * @param activations as in {@link #enqueue}
+     */
+    default void enqueueCodes(Stream stream, long rows, long y, ActivationScaling yScaling, float yScale, long activations) {
+        throw new UnsupportedOperationException(kernel().name() + " does not write codes");
+    }
 }

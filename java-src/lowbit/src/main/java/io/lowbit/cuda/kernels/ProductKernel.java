@@ -20,11 +20,21 @@ public interface ProductKernel {
     /** Name of the source file in {@code kernels-cuda} that has its entry points for {@code scheme}, without the ending. */
     String file(Scheme scheme);
 
+    /** {@link #file(Scheme)} for activations quantized so. */
+    default String file(Scheme scheme, ActivationScaling scaling) {
+        return file(scheme);
+    }
+
     /** Tile, stages and constraints in a few words, for lists. */
     String description();
 
     /** Names of the entry points that it uses for {@code scheme}, without the architecture they begin with. */
     List<String> entries(Scheme scheme);
+
+    /** {@link #entries(Scheme)} for activations quantized so. */
+    default List<String> entries(Scheme scheme, ActivationScaling scaling) {
+        return entries(scheme);
+    }
 
     /** True where the PTX of {@code architecture} has it. */
     boolean runsOn(Architecture architecture);
@@ -68,6 +78,11 @@ public interface ProductKernel {
     /** How it sums products of quantized activations; it serves where at least that is allowed. */
     default Accumulation accumulation() {
         return Accumulation.EXACT;
+    }
+
+    /** True where its products can be written as codes of 8 bits: {@link Product#enqueueCodes}. */
+    default boolean writesCodes() {
+        return false;
     }
 
     /**

@@ -1,5 +1,6 @@
 package io.lowbit.cuda.kernels;
 
+import io.lowbit.quant.ActivationScaling;
 import io.lowbit.quant.Grouping;
 import io.lowbit.quant.Scheme;
 import io.lowbit.tensor.DType;
@@ -63,5 +64,10 @@ public final class SchemeKernels {
      */
     public static boolean takesFp8Activations(Scheme scheme) {
         return scheme instanceof Scheme.Fp8 f && !(f.grouping() instanceof Grouping.PerBlock b && b.cols() % 128 != 0);
+    }
+
+    /** The same for activations in the type of {@code scaling}, of the FP8 types: one of the operands at least is E4M3. */
+    static boolean takesFp8Activations(Scheme scheme, ActivationScaling scaling) {
+        return takesFp8Activations(scheme) && !(scaling.e5m2() && ((Scheme.Fp8) scheme).format() == Scheme.Fp8Format.E5M2);
     }
 }

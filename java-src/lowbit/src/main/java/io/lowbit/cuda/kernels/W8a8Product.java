@@ -8,7 +8,7 @@ import io.lowbit.tensor.DType;
 import java.util.List;
 
 /**
- * FP8 weights with activations quantized to E4M3 on the device, for every shape: {@code mma.sync}, 64 × 64 tiles, the
+ * FP8 weights with activations quantized to E4M3, or E4M3 weights with E5M2 activations, for every shape: {@code mma.sync}, 64 × 64 tiles, the
  * sums of each 128 along K scaled and added in f32. On Hopper, which computes it in f16 with f32 sums, this is the one that
  * sums exactly.
  */
@@ -34,7 +34,7 @@ final class W8a8Product implements ProductKernel {
 
     @Override
     public String description() {
-        return "64 x 64 tile, K step 128, mma.sync e4m3, f32 sums of each step scaled outside of the tensor cores";
+        return "64 x 64 tile, K step 128, mma.sync e4m3 and e5m2, f32 sums of each step scaled outside of the tensor cores";
     }
 
     @Override
@@ -42,11 +42,12 @@ final class W8a8Product implements ProductKernel {
         if (!(scheme instanceof Scheme.Fp8 f)) {
             return List.of();
         }
-        return List.of(product(f));
+        return f.format() == Scheme.Fp8Format.E4M3 ? List.of(product(f, false), product(f, true)) : List.of(product(f, false));
     }
 
-    private static String product(Scheme.Fp8 scheme) {
-        return scheme.format() == Scheme.Fp8Format.E4M3 ? "linear_e4m3_e4m3_block" : "linear_e5m2_e4m3_block";
+    /** Named by the types of w and x. */
+    private static String product(Scheme.Fp8 scheme, boolean xE5m2) {
+        return scheme.format() == Scheme.Fp8Format.E5M2 ? "linear_e5m2_e4m3_block" : xE5m2 ? "linear_e4m3_e5m2_block" : "linear_e4m3_e4m3_block";
     }
 
     @Override
@@ -61,12 +62,17 @@ final class W8a8Product implements ProductKernel {
 
     @Override
     public boolean supports(MatrixShape w, DType x, DType y, ActivationScaling scaling) {
-        return scaling != null && scaling.fp8() && SchemeKernels.takesFp8Activations(w.scheme());
+        return scaling != null && scaling.fp8() && SchemeKernels.takesFp8Activations(w.scheme(), scaling);
+    }
+
+    @Override
+    public boolean writesCodes() {
+        return true;
     }
 
     @Override
     public Product prepare(Kernels kernels, LayerWeights weights, ActivationScaling scaling) {
-        return new Prepared(weights, scaling, kernels.function(FILE, product((Scheme.Fp8) weights.shape().scheme())));
+        return new Prepared(weights, scaling, kernels.function(FILE, product((Scheme.Fp8) weights.shape().scheme(), scaling.e5m2())));
     }
 
     private record Prepared(LayerWeights weights, ActivationScaling scaling, Function product) implements Product {
@@ -77,11 +83,22 @@ final class W8a8Product implements ProductKernel {
 
         @Override
         public void enqueue(Stream stream, long m, long x, int xType, long y, int yType, long activations) {
+            enqueue(stream, m, y, yType, 0, 1, 0, activations);
+        }
+
+        @Override
+        public void enqueueCodes(Stream stream, long m, long y, ActivationScaling yScaling, float yScale, long activations) {
+            long n = weights.shape().n();
+            enqueue(stream, m, y, ElementTypes.ofCodes(yScaling), Fp8Activations.pitch(n), yScale, y + Fp8Activations.scalesOffset(m, n), activations);
+        }
+
+        private void enqueue(Stream stream, long m, long y, int yType, long yPitch, float yScale, long yScaleTo, long activations) {
             long n = weights.shape().n();
             long k = weights.shape().k();
             stream.arguments().struct(weights.matrix()).int64(activations).int64(Fp8Activations.pitch(k))
                     .int64(activations + Fp8Activations.scalesOffset(m, k)).int64(Fp8Activations.scaleRow(scaling))
-                    .int64(Fp8Activations.scaleCol(scaling, m)).int64(y).int32(yType).int64(weights.bias()).int32(weights.biasType()).int64(m);
+                    .int64(Fp8Activations.scaleCol(scaling, m)).int64(y).int32(yType).int64(weights.bias()).int32(weights.biasType()).int64(m)
+                    .int64(yPitch).int32(Float.floatToRawIntBits(yScale)).int64(yScaleTo);
             stream.launch(product, Math.ceilDiv(n, (long) TILE), Math.min(MOST_BLOCKS, Math.ceilDiv(m, (long) TILE)), THREADS, 0);
         }
     }

@@ -70,8 +70,8 @@ final class Activations implements AutoCloseable {
 
     private static long width(ActivationScaling scaling, long k) {
         return switch (scaling) {
-            case TENSOR -> 0;
-            case ROW, ROW_INT8 -> k;
+            case TENSOR, TENSOR_E5M2 -> 0;
+            case ROW, ROW_INT8, ROW_E5M2 -> k;
             case BLOCK128, BLOCK128_UE8M0 -> 128;
         };
     }

@@ -1,0 +1,97 @@
+// What stands before a linear layer, together with the quantization of its result (activations.cuh): RMSNorm, and the gate of a
+// SwiGLU network. All arithmetic is f32, and the f32 result is what is quantized: it is rounded to no narrower type in between.
+#include "activations.cuh"
+
+namespace lowbit {
+
+// Eight of the values before they are quantized, for who wants them too.
+__device__ __forceinline__ void keep(float* values, int64_t row, int64_t i, int64_t k, const float (&v)[VECTOR]) {
+    if (values) {
+#pragma unroll
+        for (int j = 0; j < VECTOR; j++) {
+            if (i + j < k) {
+                values[row * k + i + j] = v[j];
+            }
+        }
+    }
+}
+
+// (x · 1/√(Σx²/k + ε)) · weight, each product rounded.
+struct Normed : Plain {
+    static constexpr bool NORMS = true;
+    const void* weight;
+    uint32_t weightType;
+    float epsilon;
+    float* values;
+    bool wholeWeight;
+
+    __device__ __forceinline__ Normed(const void* x, uint32_t type, int64_t k, const void* weight, uint32_t weightType, float epsilon, float* values)
+        : Plain(x, type, k), weight(weight), weightType(weightType), epsilon(epsilon), values(values),
+          wholeWeight(vectors(weight, k)) {}
+
+    __device__ __forceinline__ float norm(float squares) const {
+        return __fdiv_rn(1.f, __fsqrt_rn(__fadd_rn(__fdiv_rn(squares, float(k)), epsilon)));
+    }
+
+    __device__ __forceinline__ void finish(float (&v)[VECTOR], int64_t row, int64_t i, float inverse) const {
+        float w[VECTOR];
+        load_vector(w, weight, weightType, i, k - i, wholeWeight && i < k);
+#pragma unroll
+        for (int j = 0; j < VECTOR; j++) {
+            // Zero beyond K, whatever the row's sum is.
+            v[j] = j < k - i ? __fmul_rn(__fmul_rn(v[j], inverse), w[j]) : 0.f;
+        }
+        keep(values, row, i, k, v);
+    }
+};
+
+// (gate / (1 + e^-gate)) · up, each step rounded.
+struct Gated : Plain {
+    const void* up;
+    bool wholeUp;
+    float* values;
+
+    __device__ __forceinline__ Gated(const void* gate, const void* up, uint32_t type, int64_t k, float* values)
+        : Plain(gate, type, k), up(up), wholeUp(vectors(up, k)), values(values) {}
+
+    __device__ __forceinline__ void load(float (&v)[VECTOR], int64_t row, int64_t i) const {
+        float u[VECTOR];
+        Plain::load(v, row, i);
+        load_vector(u, up, type, row * k + i, k - i, wholeUp && i < k);
+#pragma unroll
+        for (int j = 0; j < VECTOR; j++) {
+            v[j] = __fmul_rn(__fdiv_rn(v[j], __fadd_rn(1.f, expf(-v[j]))), u[j]);
+        }
+        keep(values, row, i, k, v);
+    }
+};
+
+}  // namespace lowbit
+
+#define NORM_QUANTIZE(name, BLOCKS)                                                                                                 \
+    extern "C" __global__ void __launch_bounds__(256, 2) LOWBIT_NAME(ARCH, name)(                                                   \
+        const void* x, uint32_t xType, const void* weight, uint32_t weightType, float epsilon, float* values, int64_t m, int64_t k, \
+        int64_t pitch, uint8_t* codes, float* scales, uint32_t code, uint32_t interleaved, int64_t scaleStep, uint32_t ue8m0) {     \
+        using namespace lowbit;                                                                                                     \
+        LOWBIT_DEPENDENT();                                                                                                         \
+        quantize_row<BLOCKS>(Normed(x, xType, k, weight, weightType, epsilon, values), m, k, pitch, codes, scales, code,            \
+                             interleaved, scaleStep, ue8m0);                                                                        \
+    }
+NORM_QUANTIZE(norm_quantize_row, false)
+NORM_QUANTIZE(norm_quantize_block128, true)
+
+extern "C" __global__ void __launch_bounds__(256) LOWBIT_NAME(ARCH, silu_quantize_row)(
+    const void* gate, const void* up, uint32_t type, float* values, int64_t m, int64_t k, int64_t pitch, uint8_t* codes,
+    float* scales, uint32_t code, uint32_t interleaved) {
+    using namespace lowbit;
+    LOWBIT_DEPENDENT();
+    quantize_row<false>(Gated(gate, up, type, k, values), m, k, pitch, codes, scales, code, interleaved, 0, 0);
+}
+
+extern "C" __global__ void __launch_bounds__(256) LOWBIT_NAME(ARCH, silu_quantize_block128)(
+    const void* gate, const void* up, uint32_t type, float* values, int64_t m, int64_t k, int64_t pitch, uint8_t* codes,
+    float* scales, uint32_t interleaved, int64_t scaleStep, uint32_t ue8m0) {
+    using namespace lowbit;
+    LOWBIT_DEPENDENT();
+    quantize_blocks(Gated(gate, up, type, k, values), m, pitch, codes, scales, interleaved, scaleStep, ue8m0);
+}
