@@ -79,6 +79,8 @@ record DeviceCodes(long m, long k, ActivationScaling scaling, MemorySegment byte
             }
         }
         float s = amax == 0 ? 1 : Math.max(amax / (scaling.fp8() ? format(scaling).max() : 127f), Float.MIN_NORMAL);
-        return scaling == ActivationScaling.BLOCK128_UE8M0 ? E8M0.decode(E8M0.encode(s, E8M0.Rounding.TOWARD_POSITIVE, Overflow.NONSATURATING)) : s;
+        // An infinite scale stays one: E8M0 knows no infinity, the f32 that the kernels multiply by does.
+        return scaling == ActivationScaling.BLOCK128_UE8M0 && s < Float.POSITIVE_INFINITY
+                ? E8M0.decode(E8M0.encode(s, E8M0.Rounding.TOWARD_POSITIVE, Overflow.NONSATURATING)) : s;
     }
 }
