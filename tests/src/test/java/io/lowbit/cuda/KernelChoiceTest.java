@@ -11,14 +11,19 @@ import io.lowbit.cuda.kernels.KernelChoice;
 import io.lowbit.cuda.kernels.MatrixShape;
 import io.lowbit.cuda.kernels.ProductKernel;
 import io.lowbit.cuda.kernels.WeightLayout;
+import io.lowbit.quant.Grouping;
 import io.lowbit.quant.QuantizedMatrix;
 import io.lowbit.quant.Scheme;
+import io.lowbit.tensor.DType;
 import io.lowbit.tensor.Tensor;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.HashSet;
+import java.util.List;
 import java.util.Set;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /** The table that picks kernels and the catalogue it names; needs no GPU. */
 class KernelChoiceTest {
@@ -68,6 +73,20 @@ class KernelChoiceTest {
                 layout.choice();
             }
             assertEquals(new HashSet<>(Catalogue.kernels(architecture)), forced);
+        }
+    }
+
+    /** A matrix of a large model, on 16-bit activations: none is left to the exact kernels, which take a hundred times as long. */
+    @ParameterizedTest(name = "{0}x{1}")
+    @CsvSource({"4096, 4096", "11008, 4096", "4096, 11008", "8192, 8192", "28672, 8192", "8192, 28672", "5120, 25600", "16384, 53248"})
+    void largeMatricesHaveFastKernels(long n, long k) {
+        Set<ProductKernel> exact = Set.of(Catalogue.kernel("gemv"), Catalogue.kernel("linear"));
+        for (Scheme scheme : List.of(new Scheme.Int4(Grouping.group(128), true), new Scheme.Int4(Grouping.group(32), false),
+                new Scheme.Bnb4(Scheme.Codebook.NF4, 64, false), new Scheme.Bnb4(Scheme.Codebook.NF4, 64, true), new Scheme.Mxfp4(), new Scheme.Nvfp4())) {
+            List<String> fast = Catalogue.kernels(Architecture.SM90).stream()
+                    .filter(kernel -> !exact.contains(kernel) && kernel.supports(MatrixShape.plain(scheme, n, k), DType.BF16, DType.BF16, null))
+                    .map(ProductKernel::name).toList();
+            assertTrue(fast.contains("w4-decode") && fast.contains("w4-gemm-256x128"), scheme.label() + ": " + fast);
         }
     }
 

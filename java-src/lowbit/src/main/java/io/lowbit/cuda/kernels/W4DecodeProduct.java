@@ -97,13 +97,14 @@ final class W4DecodeProduct implements ProductKernel {
 
     /**
      * Blocks of a cluster. INT4: until a warp has four records and there are blocks enough. Codebooks, where each block fills a
-     * table first: until each multiprocessor has two blocks.
+     * table first: until each multiprocessor has two blocks and the block's part of x fits into its shared memory.
      */
     private static int split(Scheme scheme, RecordLayout.Sizes sizes) {
         int split = 1;
         while (split < MOST_SPLIT && sizes.spans() >= 2L * split * WARPS) {
             long blocks = sizes.bands() * split;
-            if (scheme instanceof Scheme.Int4 ? sizes.spans() <= (long) split * SPANS && blocks >= ENOUGH : blocks >= 2 * PROCESSORS - 8) {
+            if (scheme instanceof Scheme.Int4 ? sizes.spans() <= (long) split * SPANS && blocks >= ENOUGH
+                    : blocks >= 2 * PROCESSORS - 8 && shared(scheme, sizes, split, ROWS) <= W4Functions.MOST_SHARED) {
                 break;
             }
             split *= 2;
@@ -113,23 +114,31 @@ final class W4DecodeProduct implements ProductKernel {
 
     /** Records of a ring: deep where there are few blocks. */
     private static int stages(Scheme scheme, RecordLayout.Sizes sizes) {
-        long blocks = sizes.bands() * split(scheme, sizes);
+        return stages(scheme, sizes, split(scheme, sizes));
+    }
+
+    private static int stages(Scheme scheme, RecordLayout.Sizes sizes, int split) {
+        long blocks = sizes.bands() * split;
         return !(scheme instanceof Scheme.Int4) || blocks > 3 * PROCESSORS ? 2 : blocks > PROCESSORS ? 3 : 4;
     }
 
-    private static int spansOfBlock(Scheme scheme, RecordLayout.Sizes sizes) {
-        return Math.toIntExact(Math.ceilDiv(sizes.spans(), (long) split(scheme, sizes)));
+    private static int spansOfBlock(RecordLayout.Sizes sizes, int split) {
+        return Math.toIntExact(Math.ceilDiv(sizes.spans(), (long) split));
     }
 
     private static long shared(MatrixShape w, int rows) {
         RecordLayout.Sizes sizes = RecordLayout.Sizes.of(w);
-        long pitch = (spansOfBlock(w.scheme(), sizes) * (long) RecordLayout.SPAN + 8) * 2;
-        int stages = stages(w.scheme(), sizes);
+        return shared(w.scheme(), sizes, split(w.scheme(), sizes), rows);
+    }
+
+    private static long shared(Scheme scheme, RecordLayout.Sizes sizes, int split, int rows) {
+        long pitch = (spansOfBlock(sizes, split) * (long) RecordLayout.SPAN + 8) * 2;
+        int stages = stages(scheme, sizes, split);
         long rings = (long) WARPS * stages * sizes.recordBytes();
         long x = Math.ceilDiv(rows * pitch, 16L) * 16;
         long barriers = 16 + 8L * WARPS * stages;
-        long sums = 4L * (split(w.scheme(), sizes) - 1) * RecordLayout.BAND * rows;
-        long table = w.scheme() instanceof Scheme.Int4 ? 0 : W4Functions.TABLE_BYTES;
+        long sums = 4L * (split - 1) * RecordLayout.BAND * rows;
+        long table = scheme instanceof Scheme.Int4 ? 0 : W4Functions.TABLE_BYTES;
         long map = sizes.scaleMode() == RecordLayout.SCALE_NESTED ? W4Functions.MAP_BYTES : 0;
         return table + map + rings + x + barriers + sums;
     }
@@ -144,7 +153,7 @@ final class W4DecodeProduct implements ProductKernel {
         shape.setAtIndex(ValueLayout.JAVA_INT, 0, 1);
         shape.setAtIndex(ValueLayout.JAVA_INT, 1, split);
         shape.setAtIndex(ValueLayout.JAVA_INT, 2, stages(w.scheme(), sizes));
-        shape.setAtIndex(ValueLayout.JAVA_INT, 3, spansOfBlock(w.scheme(), sizes));
+        shape.setAtIndex(ValueLayout.JAVA_INT, 3, spansOfBlock(sizes, split));
         LaunchConfig[] configs = new LaunchConfig[ROWS];
         for (int i = 0; i < ROWS; i++) {
             configs[i] = LaunchConfig.of(32 * WARPS).withCluster(split, 1, 1).withShared(Math.toIntExact(shared(w, i + 1))).withOverlap();
