@@ -13,24 +13,25 @@ constexpr int WARP_ARRIVALS = 32;
 constexpr int WARP_ARRIVALS = 1;
 #endif
 
-__device__ __forceinline__ void warp_arrive(uint32_t barrier, int lane) {
+// Where `really`, and without a branch.
+__device__ __forceinline__ void warp_arrive(uint32_t barrier, int lane, bool really = true) {
     __syncwarp();
-    mbarrier_arrive_if(barrier, WARP_ARRIVALS == 32 || lane == 0);
+    mbarrier_arrive_if(barrier, really && (WARP_ARRIVALS == 32 || lane == 0));
 }
 
 // The same at the barriers at this place in the cluster's blocks first … first + BLOCKS − 1. No fence at cluster scope
 // (release.cluster costs more than a stage): what such a pipeline hands over is written by the copy engine and read by the
 // tensor cores.
 template <int BLOCKS>
-__device__ __forceinline__ void warp_arrive_at(uint32_t barrier, uint32_t first, int lane) {
+__device__ __forceinline__ void warp_arrive_at(uint32_t barrier, uint32_t first, int lane, bool really = true) {
     __syncwarp();
     if (WARP_ARRIVALS == 32) {
 #pragma unroll
         for (int i = 0; i < BLOCKS; i++) {
-            mbarrier_arrive_at_if(barrier, first + i, 1);
+            mbarrier_arrive_at_if(barrier, first + i, really);
         }
     } else {
-        mbarrier_arrive_at_if(barrier, first + lane % BLOCKS, lane < BLOCKS);
+        mbarrier_arrive_at_if(barrier, first + lane % BLOCKS, really && lane < BLOCKS);
     }
 }
 

@@ -1,5 +1,6 @@
 // What the FP8 products on Hopper share: their arguments, scales and stores.
 #pragma once
+#include "arrive.cuh"
 #include "hopper.cuh"
 #include "scalar.cuh"
 #include "wgmma_fp8.cuh"
@@ -50,14 +51,8 @@ __device__ __forceinline__ uint32_t pack16(float low, float high, uint32_t type)
     return r;
 }
 
-// A float of global memory to shared memory, behind this thread's back.
-__device__ __forceinline__ void copy_float(uint32_t to, const float* from) {
-    asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(to), "l"(from) : "memory");
-}
-
-// This thread's copies arrive at a barrier once they are there, each of them or none.
-__device__ __forceinline__ void copies_arrive(uint32_t barrier) {
-    asm volatile("cp.async.mbarrier.arrive.noinc.shared.b64 [%0];" ::"r"(barrier) : "memory");
+__device__ __forceinline__ void store_shared(uint32_t address, float v) {
+    asm volatile("st.shared.f32 [%0], %1;" ::"r"(address), "f"(v) : "memory");
 }
 
 __device__ __forceinline__ float load_shared(uint32_t address) {
@@ -66,15 +61,19 @@ __device__ __forceinline__ float load_shared(uint32_t address) {
     return v;
 }
 
-// One warp is done with a stage: it tells every block that writes there, which are the first CLUSTER of the cluster.
+// v, but not before `when` is there: else ptxas moves what uses v up between the instructions of a multiplication, which then
+// wait for v. `zero` is 0, which the compiler must not know.
+__device__ __forceinline__ float after(float v, float when, uint32_t zero) {
+    return __uint_as_float(__float_as_uint(v) ^ __float_as_uint(when) & zero);
+}
+
+// One warp is done with a stage, where `really`: it tells every block that writes there, which are the first CLUSTER of the cluster.
 template <int CLUSTER>
-__device__ __forceinline__ void release(uint32_t empty, int lane) {
+__device__ __forceinline__ void release(uint32_t empty, int lane, bool really = true) {
     if (CLUSTER == 1) {
-        if (lane == 0) {
-            barrier_arrive(empty);
-        }
-    } else if (lane < CLUSTER) {
-        barrier_arrive_remote(empty, lane);
+        warp_arrive(empty, lane, really);
+    } else {
+        warp_arrive_at<CLUSTER>(empty, 0, lane, really);
     }
 }
 

@@ -11,19 +11,25 @@
 
 namespace lowbit {
 
-
-// Shared memory: the stages, then what each block of a split receives of the sums of all of them, then scales and barriers.
+// Shared memory: the stages, where the finished sums lie in the end, then what each block of a split receives of the others'
+// sums, then scales and barriers.
 template <int WARPGROUPS, int TILE_M, int STAGES, int SPLIT, Fp8Mode MODE>
 struct FewShape {
     static constexpr int TILE_N = 64 * WARPGROUPS;
     static constexpr int W_BYTES = TILE_N * STEP_K, X_BYTES = TILE_M * STEP_K, STAGE_BYTES = W_BYTES + X_BYTES;
-    static constexpr int ROWS = TILE_N / SPLIT;  // of w that a block of a split finishes
-    static constexpr int PITCH = ROWS + 4;       // floats between rows of x in the sums: no bank conflicts
-    static constexpr int SUMS = STAGES * STAGE_BYTES;
-    static constexpr int SCALES = SUMS + SPLIT * TILE_M * PITCH * 4;
-    // BLOCK: the scales of two chunks of steps, for each those of x, then that of w. Else the scales of x.
-    static constexpr int CHUNK = 8, STEP_SCALES = TILE_M + 4;
-    static constexpr int BARRIERS = SCALES + (MODE == BLOCK ? 2 * CHUNK * STEP_SCALES : TILE_M) * 4;
+    // A block of a split finishes every FINISHED sums of a thread: some rows of x, or where those are 8, half of the rows of w.
+    static constexpr int FINISHED = TILE_M / 2 / SPLIT;
+    static constexpr bool HALVES = FINISHED == 2;
+    static constexpr int ROWS_X = HALVES ? TILE_M : TILE_M / SPLIT, ROWS_W = HALVES ? TILE_N / 2 : TILE_N;
+    static constexpr int VECTOR = HALVES ? 2 : 4;  // floats that are sent together
+    static constexpr int PITCH = TILE_N + 4;       // floats between rows of x in the finished sums: no bank conflicts
+    static constexpr int SUMS = STAGES * STAGE_BYTES, SUM_BYTES = FINISHED * 128 * WARPGROUPS * 4;
+    static constexpr int SCALES = SUMS + (SPLIT - 1) * SUM_BYTES;
+    static_assert(FINISHED % 4 == 0 || TILE_M == 8 && SPLIT == 2, "whole blocks of 8 rows of x, or halves of one");
+    static_assert(ROWS_X * PITCH * 4 <= SUMS, "the finished sums fit in the stages");
+    // The scales of x; BLOCK: those of two chunks of steps, of x and then of w.
+    static constexpr int CHUNK = 8, SCALES_W = SCALES + 2 * CHUNK * TILE_M * 4;
+    static constexpr int BARRIERS = MODE == BLOCK ? SCALES_W + 2 * CHUNK * 4 : SCALES + TILE_M * 4;
     static constexpr int BYTES = BARRIERS + (2 * STAGES + (MODE == BLOCK ? 4 : 0)) * 8;
     static_assert(BYTES <= 232448, "shared memory of a block");
 };
@@ -52,12 +58,12 @@ __device__ __forceinline__ void fp8_few(const TensorMap& xMap, const TensorMap& 
         prefetch_tensor_map(&wMap);
         for (int i = 0; i < STAGES; i++) {
             mbarrier_init(full + 8 * i, 1);
-            mbarrier_init(empty + 8 * i, 4 * WARPGROUPS * SHARE);
+            mbarrier_init(empty + 8 * i, 4 * WARPGROUPS * SHARE * WARP_ARRIVALS);
         }
         if (MODE == BLOCK) {
             for (int i = 0; i < 2; i++) {
                 mbarrier_init(scaled + 8 * i, 32);
-                mbarrier_init(used + 8 * i, 4 * WARPGROUPS);
+                mbarrier_init(used + 8 * i, 4 * WARPGROUPS * WARP_ARRIVALS);
             }
         }
         fence_mbarrier_init();
@@ -83,26 +89,31 @@ __device__ __forceinline__ void fp8_few(const TensorMap& xMap, const TensorMap& 
 
     if (warp >= 4 * WARPGROUPS) {
         if (MODE == BLOCK && warp > 4 * WARPGROUPS) {
-            // The scales; loads of the consumers' own would have to be there before they could multiply.
-            const float* w = p.wScales + uint64_t(min(uint32_t(n0), p.n - 1) / 128) * p.wScaleRow + uint64_t(first) * p.wScaleCol;
+            // Scales of x in bulk, those of w by the lanes, each a chunk before it is wanted.
+            const auto scales_from = [&](uint32_t s) {
+                return __ldg(p.wScales + uint64_t(min(uint32_t(n0), p.n - 1) / 128) * p.wScaleRow + uint64_t(min(first + s + lane, allSteps - 1)) * p.wScaleCol);
+            };
+            float w = scales_from(0);
             griddepcontrol_wait();
             for (uint32_t s = 0; s < steps; s += S::CHUNK) {
-                const uint32_t half = s / S::CHUNK & 1;
+                const uint32_t half = s / S::CHUNK & 1, count = min(steps - s, uint32_t(S::CHUNK));
+                const float next = scales_from(s + S::CHUNK);
                 if (s >= 2 * S::CHUNK) {
                     barrier_wait(used + 8 * half, s / S::CHUNK / 2 - 1 & 1);
                 }
-                const uint32_t to = base + S::SCALES + half * S::CHUNK * S::STEP_SCALES * 4, count = min(steps - s, uint32_t(S::CHUNK));
-                for (uint32_t i = lane; i < count * TILE_M; i += 32) {
-                    const uint32_t m = m0 + i % TILE_M;
-                    if (m < p.m) {
-                        copy_float(to + (i / TILE_M * S::STEP_SCALES + i % TILE_M) * 4,
-                                   p.xScales + uint64_t(m) * p.xScaleRow + uint64_t(first + s + i / TILE_M) * p.xScaleCol);
-                    }
-                }
+                // Each lane a step's.
                 if (lane < count) {
-                    copy_float(to + (lane * S::STEP_SCALES + TILE_M) * 4, w + uint64_t(s + lane) * p.wScaleCol);
+                    store_shared(base + S::SCALES_W + (half * S::CHUNK + lane) * 4, w);
                 }
-                copies_arrive(scaled + 8 * half);
+                w = next;
+                if (lane < count && p.xScaleRow != 0) {
+                    const uint32_t bytes = min(uint32_t(TILE_M), (p.m + 3) / 4 * 4 - m0) * 4;
+                    mbarrier_arrive_expect(scaled + 8 * half, bytes);
+                    copy_bulk(base + S::SCALES + (half * S::CHUNK + lane) * TILE_M * 4, p.xScales + m0 + uint64_t(first + s + lane) * p.xScaleCol, bytes,
+                              scaled + 8 * half);
+                } else {
+                    barrier_arrive(scaled + 8 * half);
+                }
             }
         } else if (lane == 0) {
             griddepcontrol_wait();
@@ -136,9 +147,10 @@ __device__ __forceinline__ void fp8_few(const TensorMap& xMap, const TensorMap& 
 
     const int consumer = warp / 4, g = lane / 4, t = lane % 4;
     float* const scales = reinterpret_cast<float*>(smem + S::SCALES);
-    // This thread finishes four rows of w, for every row of x that is its own.
-    constexpr int VECTORS = S::ROWS / 4;
-    const uint32_t col = threadIdx.x % VECTORS * 4, n = n0 + split * S::ROWS + col;
+    // This thread stores y for four rows of w, and every row of x that is its own.
+    constexpr int VECTORS = S::ROWS_W / 4;
+    const uint32_t vector = threadIdx.x % VECTORS, col = S::HALVES ? vector / 2 * 16 + split * 8 + vector % 2 * 4 : vector * 4, n = n0 + col;
+    const uint32_t firstX = S::HALVES ? 0 : split * S::ROWS_X;
     float ws[4], bias[4];
 #pragma unroll
     for (int j = 0; j < 4; j++) {
@@ -146,20 +158,33 @@ __device__ __forceinline__ void fp8_few(const TensorMap& xMap, const TensorMap& 
         ws[j] = MODE == BLOCK ? 1.f : __ldg(p.wScales + uint64_t(row) * p.wScaleRow);
         bias[j] = p.bias ? __ldg(p.bias + row) : 0.f;
     }
+    const uint32_t zero = p.yType >> 16;  // which no compiler knows
     griddepcontrol_wait();
 
-    if (MODE != BLOCK && threadIdx.x < TILE_M) {
-        scales[threadIdx.x] = p.xScales[uint64_t(min(m0 + threadIdx.x, p.m - 1)) * p.xScaleRow];
+    if (MODE != BLOCK) {
+        for (uint32_t i = threadIdx.x; i < TILE_M; i += CONSUMERS) {
+            scales[i] = p.xScales[uint64_t(min(m0 + i, p.m - 1)) * p.xScaleRow];
+        }
+    } else if (p.xScaleRow == 0) {  // one scale for all of x: there once and for all
+        for (int i = threadIdx.x; i < 2 * S::CHUNK * TILE_M; i += CONSUMERS) {
+            scales[i] = *p.xScales;
+        }
+        named_barrier(1, CONSUMERS);
     }
 
-    const auto release_stage = [&](uint32_t s) {
-        const uint32_t bar = empty + 8 * (s % STAGES);
+    // Through shuffles, or ptxas would not know what a warp's threads share (descriptors do best in registers that they share), and
+    // would work the rest out again in every step.
+    const uint32_t place = __shfl_sync(0xffffffff, base, 0), count = __shfl_sync(0xffffffff, steps, 0);
+    const uint32_t ready = place + S::BARRIERS, done = ready + 8 * STAGES;
+    const uint64_t firstA = descriptor(place + __shfl_sync(0xffffffff, consumer, 0) * 64 * STEP_K), firstB = descriptor(place + S::W_BYTES);
+    const int self = __shfl_sync(0xffffffff, lane, lane);
+    const uint32_t scaleAt = place + S::SCALES + self % 4 * 8;
+    // A stage is free for another step, where there is one.
+    const auto release_stage = [&](uint32_t stage, bool really) {
         if (SHARE == 1) {
-            if (lane == 0) {
-                barrier_arrive(bar);
-            }
-        } else if (lane < SHARE) {
-            barrier_arrive_remote(bar, split * SHARE + lane);
+            warp_arrive(done + 8 * stage, self, really);
+        } else {
+            warp_arrive_at<SHARE>(done + 8 * stage, split * SHARE, self, really);
         }
     };
     float sum[TILE_M / 2], part[TILE_M / 2];
@@ -168,10 +193,24 @@ __device__ __forceinline__ void fp8_few(const TensorMap& xMap, const TensorMap& 
         sum[i] = 0.f;
         part[i] = 0.f;
     }
-    for (uint32_t s = 0; s < steps; s++) {
-        const uint32_t stage = s % STAGES, w = base + stage * S::STAGE_BYTES;
-        barrier_wait(full + 8 * stage, s / STAGES & 1);
-        const uint64_t a = descriptor(w + consumer * 64 * STEP_K), b = descriptor(w + S::W_BYTES);
+    uint32_t stage = 0, stageAt = 0, parity = 0;
+#pragma unroll 1
+    for (uint32_t s = 0; s < count; s++) {
+        barrier_wait(ready + 8 * stage, parity);
+        float scale[MODE == BLOCK ? TILE_M / 4 : 1], stepScale = 0.f;
+        if (MODE == BLOCK) {
+            // Read before the product, multiplied after it: nothing waits for these.
+            if (s % S::CHUNK == 0) {
+                barrier_wait(scaled + s / S::CHUNK % 2 * 8, s / S::CHUNK / 2 & 1);
+            }
+            const uint32_t from = scaleAt + s % (2 * S::CHUNK) * TILE_M * 4;
+#pragma unroll
+            for (int j = 0; j < TILE_M / 8; j++) {
+                asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];" : "=f"(scale[2 * j]), "=f"(scale[2 * j + 1]) : "r"(from + 8 * j * 4) : "memory");
+            }
+            stepScale = load_shared(place + S::SCALES_W + s % (2 * S::CHUNK) * 4);
+        }
+        const uint64_t a = descriptor_at(firstA, stageAt), b = descriptor_at(firstB, stageAt);
         wgmma_fence();
 #pragma unroll
         for (int i = 0; i < STEP_K / 32; i++) {
@@ -184,89 +223,114 @@ __device__ __forceinline__ void fp8_few(const TensorMap& xMap, const TensorMap& 
         wgmma_commit();
         if (MODE == FAST) {
             wgmma_wait<1>();
-            if (s > 0 && s - 1 + STAGES < steps) {
-                release_stage(s - 1);
-            }
+            release_stage(stage == 0 ? STAGES - 1 : stage - 1, s > 0 && s - 1 + STAGES < count);
         } else {
-            float scale[MODE == BLOCK ? TILE_M / 4 : 1];
-            if (MODE == BLOCK) {
-                const uint32_t chunk = s / S::CHUNK, from = base + S::SCALES + s % (2 * S::CHUNK) * S::STEP_SCALES * 4;
-                if (s % S::CHUNK == 0) {
-                    barrier_wait(scaled + 8 * (chunk & 1), chunk / 2 & 1);
-                }
-                const float w = load_shared(from + TILE_M * 4);
-#pragma unroll
-                for (int j = 0; j < TILE_M / 8; j++) {
-                    float x, y;
-                    asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];" : "=f"(x), "=f"(y) : "r"(from + (8 * j + 2 * t) * 4) : "memory");
-                    scale[2 * j] = __fmul_rn(x, w);
-                    scale[2 * j + 1] = __fmul_rn(y, w);
-                }
-                if (s % S::CHUNK == S::CHUNK - 1) {
-                    __syncwarp();
-                    if (lane == 0) {
-                        barrier_arrive(used + 8 * (chunk & 1));
-                    }
-                }
-            }
             wgmma_wait<0>();
-            if (s + STAGES < steps) {
-                release_stage(s);
+            release_stage(stage, s + STAGES < count);
+            if (MODE == BLOCK) {
+                const float w = after(stepScale, part[0], zero);
+#pragma unroll
+                for (int j = 0; j < TILE_M / 4; j++) {
+                    scale[j] = __fmul_rn(scale[j], w);
+                }
             }
 #pragma unroll
             for (int i = 0; i < TILE_M / 2; i++) {
                 sum[i] = MODE == BLOCK ? __fmaf_rn(part[i], scale[i / 4 * 2 + i % 2], sum[i]) : __fadd_rn(part[i], sum[i]);
             }
         }
+        stageAt += S::STAGE_BYTES;
+        if (++stage == STAGES) {
+            stage = stageAt = 0;
+            parity ^= 1;
+        }
+        if (MODE == BLOCK) {
+            warp_arrive(used + s / S::CHUNK % 2 * 8, self, s % S::CHUNK == S::CHUNK - 1);
+        }
     }
     wgmma_wait<0>();
 
-    // Every sum to the block of the split that finishes its row of w; the rows of a warp have one such block.
-    const uint32_t row = consumer * 64 + warp % 4 * 16;
-    uint32_t to = base + S::SUMS + ((split * TILE_M + 2 * t) * S::PITCH + row % S::ROWS + g) * 4;
-    if (SPLIT > 1) {
-        if (SHARE == 1) {
-            cluster_wait();  // all blocks have started
-        }
-        to = remote_address(to, row / S::ROWS * SHARE + share);
+    // The sums that other blocks of the split finish to those, as they lie in the threads.
+    const uint32_t received = base + S::SUMS + threadIdx.x * S::VECTOR * 4;
+    float total[S::FINISHED];
+    if (SPLIT > 1 && SHARE == 1) {
+        cluster_wait();  // all blocks have started
     }
 #pragma unroll
-    for (int i = 0; i < TILE_M / 2; i++) {
-        const uint32_t at = to + ((i / 4 * 8 + i % 2) * S::PITCH + i / 2 % 2 * 8) * 4;
-        if (SPLIT > 1) {
-            store_remote(at, sum[i]);
+    for (int f = 0; f < SPLIT; f++) {
+        if (uint32_t(f) == split) {
+#pragma unroll
+            for (int i = 0; i < S::FINISHED; i++) {
+                total[i] = sum[f * S::FINISHED + i];
+            }
         } else {
-            *reinterpret_cast<float*>(smem + (at - base)) = sum[i];
+            const uint32_t to = remote_address(received + (split - (int(split) > f)) * S::SUM_BYTES, f * SHARE + share);
+#pragma unroll
+            for (int i = 0; i < S::FINISHED; i += S::VECTOR) {
+                const float* from = &sum[f * S::FINISHED + i];
+                if (S::HALVES) {
+                    store_remote2(to + i * CONSUMERS * 4, from[0], from[1]);
+                } else {
+                    store_remote4(to + i * CONSUMERS * 4, from[0], from[1], from[2], from[3]);
+                }
+            }
         }
     }
     if (SPLIT > 1) {
         cluster_arrive();
         cluster_wait();
+        // Added in the order of K.
+        float own[S::FINISHED];
+#pragma unroll
+        for (int i = 0; i < S::FINISHED; i++) {
+            own[i] = total[i];
+        }
+#pragma unroll
+        for (int q = 0; q < SPLIT; q++) {
+#pragma unroll
+            for (int i = 0; i < S::FINISHED; i += S::VECTOR) {
+                float v[S::VECTOR];
+#pragma unroll
+                for (int j = 0; j < S::VECTOR; j++) {
+                    v[j] = own[i + j];
+                }
+                if (uint32_t(q) != split) {
+                    const uint32_t from = received + (q - (q > int(split))) * S::SUM_BYTES + i * CONSUMERS * 4;
+                    load_shared_floats(v, from);
+                }
+#pragma unroll
+                for (int j = 0; j < S::VECTOR; j++) {
+                    total[i + j] = q == 0 ? v[j] : __fadd_rn(total[i + j], v[j]);
+                }
+            }
+        }
     } else {
-        named_barrier(1, CONSUMERS);
+        named_barrier(1, CONSUMERS);  // nobody reads the stages any more
     }
+    // Rows of x, as y wants them.
+    float* const finished = reinterpret_cast<float*>(smem);
+#pragma unroll
+    for (int i = 0; i < S::FINISHED; i++) {
+        const uint32_t row = consumer * 64 + warp % 4 * 16 + g + (S::HALVES ? split : i / 2 % 2) * 8;
+        finished[(i / 4 * 8 + 2 * t + i % 2) * S::PITCH + row] = total[i];
+    }
+    named_barrier(1, CONSUMERS);
 
     if (p.yType >= E4M3 && blockIdx.x + blockIdx.y + threadIdx.x == 0) {
         *p.yScaleTo = p.yScale;
     }
     const uint32_t rows = min(TILE_M, int(p.m) - m0);
     const bool whole = p.n % 4 == 0 && n < p.n;
-    for (uint32_t r = threadIdx.x / VECTORS; r < rows; r += CONSUMERS / VECTORS) {
-        float v[4] = {0.f, 0.f, 0.f, 0.f};
-#pragma unroll
-        for (int i = 0; i < SPLIT; i++) {
-            const float4 q = *reinterpret_cast<const float4*>(smem + S::SUMS + ((i * TILE_M + r) * S::PITCH + col) * 4);
-            v[0] = __fadd_rn(v[0], q.x);
-            v[1] = __fadd_rn(v[1], q.y);
-            v[2] = __fadd_rn(v[2], q.z);
-            v[3] = __fadd_rn(v[3], q.w);
-        }
+    for (uint32_t at = threadIdx.x / VECTORS; at < S::ROWS_X && firstX + at < rows; at += CONSUMERS / VECTORS) {
+        const uint32_t r = firstX + at;
+        const float4 q = *reinterpret_cast<const float4*>(finished + at * S::PITCH + col);
+        float v[4] = {q.x, q.y, q.z, q.w};
         const float xs = MODE == BLOCK ? 1.f : scales[r];
 #pragma unroll
         for (int j = 0; j < 4; j++) {
             v[j] = __fadd_rn(MODE == BLOCK ? v[j] : __fmul_rn(v[j], __fmul_rn(xs, ws[j])), bias[j]);
         }
-        const int64_t at = int64_t(m0 + r) * p.n + n;
+        const int64_t to = int64_t(m0 + r) * p.n + n;
         if (p.yType >= E4M3) {
             if (n < p.n) {  // what stands beyond it is beyond the row, within its pitch
                 const float inverse = __fdiv_rn(1.f, p.yScale);
@@ -277,13 +341,13 @@ __device__ __forceinline__ void fp8_few(const TensorMap& xMap, const TensorMap& 
 #pragma unroll
             for (int j = 0; j < 4; j++) {
                 if (n + j < p.n) {
-                    store(p.y, p.yType, at + j, v[j]);
+                    store(p.y, p.yType, to + j, v[j]);
                 }
             }
         } else if (p.yType == F32) {
-            *reinterpret_cast<float4*>(static_cast<float*>(p.y) + at) = make_float4(v[0], v[1], v[2], v[3]);
+            *reinterpret_cast<float4*>(static_cast<float*>(p.y) + to) = make_float4(v[0], v[1], v[2], v[3]);
         } else {
-            *reinterpret_cast<uint2*>(static_cast<uint16_t*>(p.y) + at) = make_uint2(pack16(v[0], v[1], p.yType), pack16(v[2], v[3], p.yType));
+            *reinterpret_cast<uint2*>(static_cast<uint16_t*>(p.y) + to) = make_uint2(pack16(v[0], v[1], p.yType), pack16(v[2], v[3], p.yType));
         }
     }
 }

@@ -1,8 +1,8 @@
 // FP8 products on Hopper for many rows of x: y = (x · wᵀ) with scales.
 //
-// A persistent grid. Each block has a producer warpgroup, of which one thread loads boxes of x and w, one stores boxes of y and one
-// warp loads scales that change along K, and two consumer warpgroups that multiply. Both operands of a tile lie in shared memory in
-// STAGES stages of 128 along K, handed over by barriers: full (bytes have arrived) and empty (all consumers are done).
+// A persistent grid. Each block has a producer warpgroup, of which one thread loads boxes of x and w and scales of x, one stores boxes
+// of y and a warp fetches scales of w that change along K, and two consumer warpgroups that multiply. Both operands of a tile, and scales that change along K, lie in shared memory in STAGES
+// stages of 128 along K, handed over by barriers: full (bytes have arrived) and empty (all consumers are done).
 //
 //   tile of y: 128·MR rows × TILE_N columns; consumer c makes rows [64·MR·c, 64·MR·(c+1)), as MR blocks of 64
 //
@@ -108,15 +108,27 @@ struct GemmShape {
     static constexpr int ALONG_M = SHARE_X ? 1 : CLUSTER, ALONG_N = SHARE_X ? CLUSTER : 1;
     static constexpr int X_BYTES = TILE_M * STEP_K, W_BYTES = TILE_N * STEP_K, STAGE_BYTES = X_BYTES + W_BYTES;
     static constexpr int PANELS = (TILE_N + 63) / 64;  // of 64 columns; the last one overlaps its neighbour where 64 does not divide TILE_N
-    static constexpr int STAGING_BYTES = MR * PANELS * 8192;
+    // Blocks of 64 rows that a consumer stages at a time; in BLOCK mode the scales need the room.
+    static constexpr int STAGED = MODE == BLOCK ? 1 : MR;
+    static constexpr int STAGING_BYTES = STAGED * PANELS * 8192;
     static constexpr int STAGING = STAGES * STAGE_BYTES;
     static constexpr int SCALES = STAGING + STAGING_BYTES;
-    // BLOCK: the scales of a few steps, those of x, then that of w. Else the scales of w, for each consumer.
-    static constexpr int SLOTS = MR == 2 ? 2 : 4, SLOT_BYTES = TILE_M * 4 + 16;
-    static constexpr int BARRIERS = SCALES + (MODE == BLOCK ? SLOTS * SLOT_BYTES : 2 * TILE_N * 4);
-    static constexpr int BYTES = BARRIERS + (2 * STAGES + 4 + (MODE == BLOCK ? SLOTS : 0)) * 8;
+    // BLOCK: the scales of each stage, those of x, then that of w. Else the scales of w, for each consumer.
+    static constexpr int SLOT_BYTES = TILE_M * 4 + 16;
+    static constexpr int BARRIERS = SCALES + (MODE == BLOCK ? STAGES * SLOT_BYTES : 2 * TILE_N * 4);
+    static constexpr int BYTES = BARRIERS + (2 * STAGES + 4) * 8;
     static_assert(BYTES <= 232448, "shared memory of a block");
     static_assert(MODE != BLOCK || 128 % TILE_N == 0, "one scale of w for the columns of a tile");
+    static_assert(MODE != BLOCK || CLUSTER == 1, "each block loads scales of its own");
+};
+
+// Where things lie in shared memory.
+template <typename S, int STAGES>
+struct Places {
+    uint32_t base, full, empty, staged, turn;
+
+    explicit __device__ __forceinline__ Places(uint32_t base)
+        : base(base), full(base + S::BARRIERS), empty(full + 8 * STAGES), staged(empty + 8 * STAGES), turn(staged + 16) {}
 };
 
 template <int N>
@@ -125,11 +137,11 @@ struct Rows {
 };
 
 template <Fp8Types T, int MR, int TILE_N, int STAGES, int CLUSTER, Fp8Mode MODE>
-__device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap& wMap, const TensorMap& yMap, const Fp8Product& p, bool copyOut, uint32_t raster) {
+__device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap& wMap, const TensorMap& yMap, const Fp8Product& p, uint32_t copyOut, uint32_t raster) {
     using S = GemmShape<MR, TILE_N, STAGES, CLUSTER, MODE>;
     extern __shared__ __align__(1024) uint8_t smem[];
-    const uint32_t base = shared_address(smem);
-    const uint32_t full = base + S::BARRIERS, empty = full + 8 * STAGES, staged = empty + 8 * STAGES, turn = staged + 16, scaled = turn + 16;
+    const Places<S, STAGES> places(shared_address(smem));
+    const uint32_t base = places.base, full = places.full, empty = places.empty, staged = places.staged, turn = places.turn;
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     const uint32_t rank = CLUSTER > 1 ? cluster_rank() : 0;
 
@@ -165,17 +177,12 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
         prefetch_tensor_map(&xMap);
         prefetch_tensor_map(&wMap);
         for (int i = 0; i < STAGES; i++) {
-            mbarrier_init(full + 8 * i, 1);
-            mbarrier_init(empty + 8 * i, 8 * CLUSTER);
+            mbarrier_init(full + 8 * i, MODE == BLOCK ? 2 : 1);
+            mbarrier_init(empty + 8 * i, 8 * CLUSTER * WARP_ARRIVALS);
         }
         for (int i = 0; i < 2; i++) {
             mbarrier_init(staged + 8 * i, 4);
             mbarrier_init(turn + 8 * i, 1);
-        }
-        if (MODE == BLOCK) {
-            for (int i = 0; i < S::SLOTS; i++) {
-                mbarrier_init(scaled + 8 * i, 32);
-            }
         }
         fence_mbarrier_init();
     }
@@ -200,15 +207,20 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                 load(base + stage * S::STAGE_BYTES, &xMap, s * STEP_K, m0, full + 8 * stage, Rows<S::ALONG_N == 1 ? 0 : S::TILE_M / CLUSTER>());
             };
             const auto load_w = [&](uint32_t stage, uint32_t s, int32_t n0) {
-                mbarrier_arrive_expect(full + 8 * stage, S::STAGE_BYTES);
                 load(base + stage * S::STAGE_BYTES + S::X_BYTES, &wMap, s * STEP_K, n0, full + 8 * stage, Rows<S::ALONG_M == 1 ? 0 : TILE_N / CLUSTER>());
             };
+            // BLOCK: the bytes of scales of x that are copied for a stage.
+            const auto scale_bytes = [&](uint32_t m0) {
+                return MODE != BLOCK || p.xScaleRow == 0 ? 0 : min(uint32_t(S::TILE_M), (p.m + 3) / 4 * 4 - m0) * 4;
+            };
+            const auto expect = [&](uint32_t stage, uint32_t m0) { mbarrier_arrive_expect(full + 8 * stage, S::STAGE_BYTES + scale_bytes(m0)); };
             const uint32_t early = walk.more() ? min(steps, uint32_t(STAGES)) : 0;
             uint32_t m0 = 0, n0 = 0;
             if (walk.more()) {
                 tile_at(m0, n0);
             }
             for (uint32_t s = 0; s < early; s++) {
+                expect(s, m0);
                 load_w(s, s, n0);
             }
             griddepcontrol_wait();
@@ -218,9 +230,14 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                 for (uint32_t s = 0; s < steps; s++, it++) {
                     if (it >= early) {
                         barrier_wait(empty + 8 * stage, parity ^ 1);
+                        expect(stage, m0);
                         load_w(stage, s, n0);
                     }
                     load_x(stage, s, m0);
+                    if (MODE == BLOCK && p.xScaleRow != 0) {
+                        copy_bulk(base + S::SCALES + stage * S::SLOT_BYTES, p.xScales + m0 + uint64_t(s) * p.xScaleCol,
+                                  scale_bytes(m0), full + 8 * stage);
+                    }
                     if (++stage == STAGES) {
                         stage = 0;
                         parity ^= 1;
@@ -228,62 +245,58 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                 }
             }
             griddepcontrol_launch_dependents();
+        } else if (MODE == BLOCK && warp == 2) {
+            // The scale of w for each stage: 32 of them at once in the lanes, loaded 32 steps before they are wanted.
+            uint32_t stage = 0, parity = 0;
+            for (; walk.more(); walk.unit += walk.step) {
+                uint32_t m0, n0;
+                tile_at(m0, n0);
+                const auto scales_from = [&](uint32_t s) {
+                    return __ldg(p.wScales + uint64_t(min(n0, p.n - 1) / 128) * p.wScaleRow + uint64_t(min(s + lane, steps - 1)) * p.wScaleCol);
+                };
+                float w = scales_from(0), next = scales_from(32);
+                for (uint32_t s = 0; s < steps; s++) {
+                    barrier_wait(empty + 8 * stage, parity ^ 1);
+                    if (lane == s % 32) {
+                        store_shared(base + S::SCALES + stage * S::SLOT_BYTES + S::TILE_M * 4, w);
+                        barrier_arrive(full + 8 * stage);
+                    }
+                    if (s % 32 == 31) {
+                        w = next;
+                        next = scales_from(s + 33);
+                    }
+                    if (++stage == STAGES) {
+                        stage = 0;
+                        parity ^= 1;
+                    }
+                }
+            }
         } else if (warp == 1 && lane == 0 && copyOut) {
             uint32_t parity = 0;
             for (; walk.more(); walk.unit += walk.step, parity ^= 1) {
                 uint32_t m0, n0;
                 tile_at(m0, n0);
                 for (int c = 0; c < 2; c++) {
-                    barrier_wait(staged + 8 * c, parity);
-                    for (int mr = 0; mr < MR; mr++) {
-                        for (int panel = 0; panel < S::PANELS; panel++) {
-                            store_box(&yMap, n0 + min(panel * 64, TILE_N - 64), m0 + (c * MR + mr) * 64,
-                                      base + S::STAGING + (mr * S::PANELS + panel) * 8192);
-                        }
-                    }
-                    store_commit();
-                    store_wait_read();
-                    barrier_arrive(turn + 8 * (1 - c));
-                }
-            }
-        } else if (MODE == BLOCK && warp == 2) {
-            // Loads of the consumers' own would have to be there before they could multiply.
-            griddepcontrol_wait();
-            uint32_t it = 0;
-            for (; walk.more(); walk.unit += walk.step) {
-                uint32_t m0, n0;
-                tile_at(m0, n0);
-                const float *x = p.xScales + uint64_t(m0 + lane) * p.xScaleRow, *w = p.wScales + uint64_t(min(n0, p.n - 1) / 128) * p.wScaleRow;
-                for (uint32_t s = 0; s < steps; s++, it++) {
-                    const uint32_t to = base + S::SCALES + it % S::SLOTS * S::SLOT_BYTES;
-                    if (it >= S::SLOTS) {
-                        const uint32_t last = it - S::SLOTS;
-                        barrier_wait(empty + 8 * (last % STAGES), last / STAGES & 1);
-                    }
-                    if (p.xScaleRow == 1) {
-#pragma unroll
-                        for (int i = 0; i < S::TILE_M / 32; i++) {
-                            if (m0 + lane + 32 * i < p.m) {
-                                copy_float(to + (lane + 32 * i) * 4, x + 32 * i);
+                    for (int first = 0; first < MR; first += S::STAGED) {
+                        barrier_wait(staged + 8 * c, S::STAGED == MR ? parity : first);
+                        for (int mr = 0; mr < S::STAGED; mr++) {
+                            for (int panel = 0; panel < S::PANELS; panel++) {
+                                store_box(&yMap, n0 + min(panel * 64, TILE_N - 64), m0 + (c * MR + first + mr) * 64,
+                                          base + S::STAGING + (mr * S::PANELS + panel) * 8192);
                             }
                         }
-                    } else {  // one for all rows
-#pragma unroll 1
-                        for (int i = lane; i < S::TILE_M; i += 32) {
-                            copy_float(to + i * 4, x);
-                        }
+                        store_commit();
+                        store_wait_read();
+                        barrier_arrive(turn + 8 * (first + S::STAGED < MR ? c : 1 - c));
                     }
-                    if (lane == 0) {
-                        copy_float(to + S::TILE_M * 4, w);
-                    }
-                    copies_arrive(scaled + 8 * (it % S::SLOTS));
-                    x += p.xScaleCol;
-                    w += p.wScaleCol;
                 }
             }
         }
     } else {
         setmaxnreg_inc<MODE == BLOCK ? 232 : 240>();
+        // Through a shuffle, since ptxas would work the address of shared memory out again in every step.
+        const Places<S, STAGES> places(__shfl_sync(0xffffffff, shared_address(smem), 0));
+        const uint32_t base = places.base, full = places.full, empty = places.empty, staged = places.staged, turn = places.turn;
         const int consumer = __shfl_sync(0xffffffff, warp / 4 - 1, 0), row = warp % 4 * 16, g = lane / 4, t = lane % 4;
         const uint32_t staging = base + S::STAGING;
         float* const wScales = reinterpret_cast<float*>(smem + S::SCALES) + consumer * TILE_N;
@@ -293,8 +306,19 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
         for (int i = 0; i < TILE_N / 2; i++) {
             part[i] = 0.f;
         }
+        const uint32_t zero = uint32_t(copyOut) >> 1;  // which no compiler knows
+        // BLOCK: where this thread's first row has its scale among a stage's.
+        const uint32_t scaleAt = base + S::SCALES + (consumer * 64 * MR + row + g) * 4;
         griddepcontrol_wait();
-        uint32_t tile = 0, stage = 0, parity = 0, it = 0;
+        if (MODE == BLOCK && p.xScaleRow == 0) {  // one scale for all of x: there once and for all
+            for (int i = threadIdx.x % 128; i < STAGES * 64 * MR; i += 128) {
+                store_shared(base + S::SCALES + i / (64 * MR) * S::SLOT_BYTES + (consumer * 64 * MR + i % (64 * MR)) * 4, *p.xScales);
+            }
+            named_barrier(1 + consumer, 128);
+        }
+        // The operands of a stage: those of the first, and how far a stage lies from it.
+        const uint64_t firstA = descriptor(base + consumer * 64 * MR * STEP_K), firstB = descriptor(base + S::X_BYTES);
+        uint32_t tile = 0, stage = 0, parity = 0, stageAt = 0;
         for (; walk.more(); walk.unit += walk.step, tile ^= 1) {
             uint32_t tileM, tileN;
             tile_at(tileM, tileN);
@@ -310,13 +334,13 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                 }
             }
             const auto operands = [&](uint64_t& a, uint64_t& b) {
-                const uint32_t x = base + stage * S::STAGE_BYTES;
-                a = descriptor(x + consumer * 64 * MR * STEP_K);
-                b = descriptor(x + S::X_BYTES);
+                a = descriptor_at(firstA, stageAt);
+                b = descriptor_at(firstB, stageAt);
             };
             const auto next_stage = [&]() {
+                stageAt += S::STAGE_BYTES;
                 if (++stage == STAGES) {
-                    stage = 0;
+                    stage = stageAt = 0;
                     parity ^= 1;
                 }
             };
@@ -344,15 +368,13 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                     }
                     wgmma_commit();
                     wgmma_wait<1>();
-                    if (s > 0) {
-                        release<CLUSTER>(before, lane);
-                    }
+                    release<CLUSTER>(before, lane, s > 0);
                     before = empty + 8 * stage;
                     next_stage();
                 }
                 wgmma_wait<0>();
                 release<CLUSTER>(before, lane);
-            } else if (MODE == PRECISE) {
+            } else {
                 // What a consumer does between the end of a multiplication and the start of its next one is time lost, so everything but
                 // the additions stands between the instructions of a multiplication, which wait for the tensor cores anyway.
                 barrier_wait(full + 8 * stage, parity);
@@ -362,14 +384,24 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
 #pragma unroll 1
                 for (uint32_t s = 0; s < steps; s++) {
                     uint64_t nextA = a, nextB = b;
+                    float scale[2 * MR], wScale;  // BLOCK
 #pragma unroll
                     for (int mr = 0; mr < MR; mr++) {
                         wgmma_fence();
 #pragma unroll
                         for (int i = 0; i < STEP_K / 32; i++) {
                             Wgmma<TILE_N>::template add<T>(part, a + 2 * i + 512 * mr, b + 2 * i, i);
-                            if (i == 0 && mr == 0 && s > 0) {
-                                release<CLUSTER>(before, lane);
+                            if (i == 0 && mr == 0) {
+                                if (MODE == BLOCK) {
+                                    // A load from shared memory takes long while the tensor cores read there: nothing waits for these.
+                                    const uint32_t slot = stage * S::SLOT_BYTES;
+#pragma unroll
+                                    for (int j = 0; j < 2 * MR; j++) {
+                                        scale[j] = load_shared(scaleAt + slot + (j / 2 * 64 + j % 2 * 8) * 4);
+                                    }
+                                    wScale = load_shared(base + S::SCALES + slot + S::TILE_M * 4);
+                                }
+                                release<CLUSTER>(before, lane, s > 0);
                             }
                             if (i == 1 && mr == MR - 1) {
                                 before = empty + 8 * stage;
@@ -382,51 +414,22 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                         }
                         wgmma_commit();
                         wgmma_wait<0>();
+                        if (MODE == BLOCK) {
+                            const float w = after(wScale, part[0], zero);
+#pragma unroll
+                            for (int j = 2 * mr; j < 2 * mr + 2; j++) {
+                                scale[j] = __fmul_rn(scale[j], w);
+                            }
+                        }
 #pragma unroll
                         for (int i = 0; i < TILE_N / 2; i++) {
-                            sum[mr][i] = __fadd_rn(part[i], sum[mr][i]);
+                            sum[mr][i] = MODE == BLOCK ? __fmaf_rn(part[i], scale[2 * mr + i / 2 % 2], sum[mr][i]) : __fadd_rn(part[i], sum[mr][i]);
                         }
                     }
                     a = nextA;
                     b = nextB;
                 }
                 release<CLUSTER>(before, lane);
-            } else {
-                // Here the waits as above, and scales read between the instructions or one step ahead, made it slower.
-#pragma unroll 1
-                for (uint32_t s = 0; s < steps; s++, it++) {
-                    barrier_wait(full + 8 * stage, parity);
-                    uint64_t a, b;
-                    operands(a, b);
-                    float scale[2 * MR];
-#pragma unroll
-                    for (int mr = 0; mr < MR; mr++) {
-                        wgmma_fence();
-#pragma unroll
-                        for (int i = 0; i < STEP_K / 32; i++) {
-                            Wgmma<TILE_N>::template add<T>(part, a + 2 * i + 512 * mr, b + 2 * i, i);
-                        }
-                        wgmma_commit();
-                        if (mr == 0) {
-                            const uint32_t slot = base + S::SCALES + it % S::SLOTS * S::SLOT_BYTES;
-                            barrier_wait(scaled + 8 * (it % S::SLOTS), it / S::SLOTS & 1);
-                            const float w = load_shared(slot + S::TILE_M * 4);
-#pragma unroll
-                            for (int i = 0; i < 2 * MR; i++) {
-                                scale[i] = __fmul_rn(load_shared(slot + (consumer * 64 * MR + i / 2 * 64 + i % 2 * 8 + row + g) * 4), w);
-                            }
-                        }
-                        wgmma_wait<0>();
-                        if (mr == MR - 1) {
-                            release<CLUSTER>(empty + 8 * stage, lane);
-                        }
-#pragma unroll
-                        for (int i = 0; i < TILE_N / 2; i++) {
-                            sum[mr][i] = __fmaf_rn(part[i], scale[2 * mr + i / 2 % 2], sum[mr][i]);
-                        }
-                    }
-                    next_stage();
-                }
             }
 
             float xs[MR][2];
@@ -467,9 +470,11 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                     pack_sums<MR, TILE_N, F16>(packed, sum);
                 }
                 if (copyOut) {
-                    barrier_wait(turn + 8 * consumer, tile ^ 1 ^ consumer);
 #pragma unroll
                     for (int mr = 0; mr < MR; mr++) {
+                        if (mr % S::STAGED == 0) {
+                            barrier_wait(turn + 8 * consumer, (S::STAGED == MR ? tile : mr) ^ 1 ^ consumer);
+                        }
 #pragma unroll
                         for (int panel = 0; panel < S::PANELS; panel++) {
                             const int at = panel * 64 < TILE_N - 64 ? panel * 64 : TILE_N - 64;
@@ -477,14 +482,16 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                             for (int i = 0; i < 4; i++) {
                                 const uint32_t sr = row + lane % 16, piece = i * 2 + lane / 16;
                                 const uint32_t* r = &packed[mr][(at + i * 16) / 4];
-                                store_matrices(staging + (mr * S::PANELS + panel) * 8192 + sr * 128 + ((piece ^ (sr & 7)) << 4), r[0], r[1], r[2], r[3]);
+                                store_matrices(staging + (mr % S::STAGED * S::PANELS + panel) * 8192 + sr * 128 + ((piece ^ (sr & 7)) << 4), r[0], r[1], r[2], r[3]);
                             }
                         }
-                    }
-                    fence_async_shared();
-                    __syncwarp();
-                    if (lane == 0) {
-                        barrier_arrive(staged + 8 * consumer);
+                        if ((mr + 1) % S::STAGED == 0) {
+                            fence_async_shared();
+                            __syncwarp();
+                            if (lane == 0) {
+                                barrier_arrive(staged + 8 * consumer);
+                            }
+                        }
                     }
                 } else {
                     rows([&](int i, uint64_t at, int32_t left) {

@@ -16,13 +16,6 @@ __device__ __forceinline__ void barrier_arrive(uint32_t barrier) {
     asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
 }
 
-// The barrier at the same place in block `rank` of the cluster. No fence at cluster scope (release.cluster costs more than a
-// stage): what the barriers of a pipeline hand over is written by the copy engine and read by the tensor cores.
-__device__ __forceinline__ void barrier_arrive_remote(uint32_t barrier, uint32_t rank) {
-    asm volatile("{ .reg .b32 a; mapa.shared::cluster.u32 a, %0, %1; mbarrier.arrive.shared::cluster.b64 _, [a]; }" ::"r"(barrier), "r"(rank)
-                 : "memory");
-}
-
 // Waits until the phase of this parity is over.
 __device__ __forceinline__ void barrier_wait(uint32_t barrier, uint32_t parity) {
     uint32_t done;
@@ -106,12 +99,33 @@ __device__ __forceinline__ void store_remote(uint32_t address, float v) {
     asm volatile("st.shared::cluster.f32 [%0], %1;" ::"r"(address), "f"(v) : "memory");
 }
 
+__device__ __forceinline__ void store_remote2(uint32_t address, float v0, float v1) {
+    asm volatile("st.shared::cluster.v2.f32 [%0], {%1, %2};" ::"r"(address), "f"(v0), "f"(v1) : "memory");
+}
+
+__device__ __forceinline__ void store_remote4(uint32_t address, float v0, float v1, float v2, float v3) {
+    asm volatile("st.shared::cluster.v4.f32 [%0], {%1, %2, %3, %4};" ::"r"(address), "f"(v0), "f"(v1), "f"(v2), "f"(v3) : "memory");
+}
+
+__device__ __forceinline__ void load_shared_floats(float (&v)[2], uint32_t address) {
+    asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];" : "=f"(v[0]), "=f"(v[1]) : "r"(address) : "memory");
+}
+
+__device__ __forceinline__ void load_shared_floats(float (&v)[4], uint32_t address) {
+    asm volatile("ld.shared.v4.f32 {%0, %1, %2, %3}, [%4];" : "=f"(v[0]), "=f"(v[1]), "=f"(v[2]), "=f"(v[3]) : "r"(address) : "memory");
+}
+
 // ---- warpgroups
 
 // Matrix in shared memory at `address` (a multiple of 1024): rows of 128 bytes along K, the 16-byte pieces of row r at piece
 // index XOR r%8, 8 rows in 1024 bytes. A step of b bytes (b < 128) along K adds b/16 to it; r rows (8 | r) add 8·r.
 __device__ __forceinline__ uint64_t descriptor(uint32_t address) {
     return uint64_t(address & 0x3ffff) >> 4 | uint64_t(1) << 16 | uint64_t(1024 >> 4) << 32 | uint64_t(1) << 62;
+}
+
+// The same matrix `bytes` (a multiple of 16) further on.
+__device__ __forceinline__ uint64_t descriptor_at(uint64_t matrix, uint32_t bytes) {
+    return matrix & 0xffffffff00000000 | uint32_t(matrix) + (bytes >> 4);
 }
 
 // Four 8×8 matrices of 16-bit elements; lane l gives the address of row l%8 of matrix l/8 and holds, of matrix i, elements

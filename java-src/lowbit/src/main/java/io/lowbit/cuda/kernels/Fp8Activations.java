@@ -11,7 +11,7 @@ import io.lowbit.quant.ActivationScaling;
  * magnitudes. For weights whose layout is {@link WeightLayout#interleaved}, the codes of every 16 columns lie as 0 8 1 9 … 7 15.
  *
  * <p>Scales: one for all, {@code [M]} for rows, or {@code [K/128, M]} (BLOCK128 and BLOCK128_UE8M0), so that neighbours in
- * memory are rows.
+ * memory are rows, each line of M rounded up to 4, so that the copy engine takes any 16 bytes of it.
  */
 public final class Fp8Activations {
     static final String FILE = "fp8_quantize";
@@ -63,7 +63,7 @@ public final class Fp8Activations {
     }
 
     private static long partsOffset(long m, long k) {
-        return scalesOffset(m, k) + Math.ceilDiv(4 * m * (pitch(k) / 128), ALIGNMENT) * ALIGNMENT;
+        return scalesOffset(m, k) + Math.ceilDiv(4 * line(m) * (pitch(k) / 128), ALIGNMENT) * ALIGNMENT;
     }
 
     /** Scales from row to row. */
@@ -73,7 +73,11 @@ public final class Fp8Activations {
 
     /** Scales from one 128 along K to the next. */
     public static int scaleCol(ActivationScaling scaling, long m) {
-        return scaling.blocks() ? Math.toIntExact(m) : 0;
+        return scaling.blocks() ? Math.toIntExact(line(m)) : 0;
+    }
+
+    private static long line(long m) {
+        return Math.ceilDiv(m, 4L) * 4;
     }
 
     /**

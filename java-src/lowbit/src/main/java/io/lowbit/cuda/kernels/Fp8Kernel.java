@@ -133,10 +133,9 @@ final class Fp8Kernel implements ProductKernel {
      * @param cluster blocks that load together what they share: w along M, or x along N for tiles of 256 rows
      */
     static Fp8Kernel gemm(Accumulation accumulation, Scales scales, int rows, int columns, int stages, int cluster) {
-        int slots = rows == 256 ? 2 : 4;
         boolean blocks = scales == Scales.BLOCKS;
-        int shared = stages * (rows + columns) * STEP_K + rows / 128 * Math.ceilDiv(columns, 64) * 8192
-                + (blocks ? slots * (4 * rows + 16) : 8 * columns) + 8 * (2 * stages + 4 + (blocks ? slots : 0));
+        int shared = stages * (rows + columns) * STEP_K + (blocks ? 1 : rows / 128) * Math.ceilDiv(columns, 64) * 8192
+                + (blocks ? stages * (4 * rows + 16) : 8 * columns) + 8 * (2 * stages + 4);
         return new Fp8Kernel(Family.GEMM, accumulation, scales, rows, columns, stages, cluster, 1, shared, GEMM_THREADS);
     }
 
@@ -150,8 +149,8 @@ final class Fp8Kernel implements ProductKernel {
     static Fp8Kernel few(Scales scales, int rows, int warpgroups, int stages, int split) {
         int columns = 64 * warpgroups;
         boolean blocks = scales == Scales.BLOCKS;
-        int shared = stages * (rows + columns) * STEP_K + split * rows * (columns / split + 4) * 4
-                + 4 * (blocks ? 16 * (rows + 4) : rows) + 8 * (2 * stages + (blocks ? 4 : 0));
+        int shared = stages * (rows + columns) * STEP_K + (split - 1) * rows * columns / split * 4
+                + 4 * (blocks ? 16 * (rows + 1) : rows) + 8 * (2 * stages + (blocks ? 4 : 0));
         return new Fp8Kernel(Family.FEW, Accumulation.PRECISE, scales, rows, columns, stages, 1, split, shared,
                 128 * warpgroups + (blocks ? 64 : 32));
     }
