@@ -14,6 +14,8 @@ FP8_FEW(fp8_e4m3_e4m3_few_precise_32x64_s8_k2, E4M3_E4M3, 1, 32, 8, 1, 2, PRECIS
 FP8_FEW(fp8_e4m3_e4m3_few_precise_64x64_s5_k1, E4M3_E4M3, 1, 64, 5, 1, 1, PRECISE)
 FP8_FEW(fp8_e4m3_e4m3_few_precise_64x64_s13_k1, E4M3_E4M3, 1, 64, 13, 1, 1, PRECISE)
 FP8_FEW(fp8_e4m3_e4m3_few_precise_64x64_s5_k2, E4M3_E4M3, 1, 64, 5, 1, 2, PRECISE)
+FP8_FEW(fp8_e4m3_e4m3_few_precise_64x64_s7_k1, E4M3_E4M3, 1, 64, 7, 1, 1, PRECISE)
+FP8_FEW(fp8_e4m3_e4m3_few_precise_64x64_s6_k2, E4M3_E4M3, 1, 64, 6, 1, 2, PRECISE)
 FP8_FEW(fp8_e4m3_e4m3_few_precise_128x64_s7_k1, E4M3_E4M3, 1, 128, 7, 1, 1, PRECISE)
 FP8_FEW(fp8_e4m3_e4m3_few_precise_128x64_s7_k2, E4M3_E4M3, 1, 128, 7, 1, 2, PRECISE)
 FP8_FEW(fp8_e4m3_e4m3_few_precise_128x128_s4_k1, E4M3_E4M3, 2, 128, 4, 1, 1, PRECISE)

@@ -38,7 +38,7 @@ final class Fp8Kernel implements ProductKernel {
 
     private static final int STEP_K = 128;
     private static final int SWIZZLE_ROWS = 64;
-    private static final int RASTER = 8;
+    private static final int RASTER = 4;
     private static final int GEMM_THREADS = 384;
     private static final String E5M2_FILE = "fp8_e5m2";
     private static final String X_E5M2_FILE = "fp8_x_e5m2";
@@ -74,6 +74,8 @@ final class Fp8Kernel implements ProductKernel {
             few(Scales.ROWS, 64, 1, 5, 1),
             few(Scales.ROWS, 64, 1, 13, 1),
             few(Scales.ROWS, 64, 1, 5, 2),
+            few(Scales.ROWS, 64, 1, 7, 1),
+            few(Scales.ROWS, 64, 1, 6, 2),
             few(Scales.ROWS, 128, 1, 7, 1),
             few(Scales.ROWS, 128, 1, 7, 2),
             few(Scales.ROWS, 128, 2, 4, 1),
