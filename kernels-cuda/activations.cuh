@@ -1,5 +1,5 @@
 // What the quantizers of activations share. Codes [M, pitch] and scales s, 1 where amax is 0 and never below 2⁻¹²⁶, over the whole
-// matrix, a row, or 128 neighbours of a row. E4M3: s = amax/448, x_q = E4M3(x / s); E5M2 the same with 57344: the quotient rounded
+// matrix, a row, or 128 or 32 neighbours of a row. E4M3: s = amax/448, x_q = E4M3(x / s); E5M2 the same with 57344: the quotient rounded
 // as IEEE division does, then to the code's nearest, ties to even, saturating; a NaN stays NaN and does not enter amax. INT8:
 // s = amax/127, x_q = x / s to the nearest, ties to even, within ±127; a NaN becomes 0. Codes are zero beyond K. Interleaved, the columns of every 16 lie as
 // 0 8 1 9 … 7 15: what w4a8.cuh wants.

@@ -101,10 +101,10 @@ extern "C" __global__ void __launch_bounds__(256) LOWBIT_NAME(ARCH, bench_amax)(
 }
 
 // x [m, k] in E4M3 or INT8: s = amax/448 or amax/127 (1 where amax is 0) over the whole matrix (width 0, from *amax), or over
-// each `width` neighbours of a row; codes [m, k] = E4M3(x / s) or INT8(x / s), scales [1] or [m, ceil(k/width)]. One block a row.
+// each `width` neighbours of a row; with `power` the next power of two from 2^-126 on; codes [m, k] = E4M3(x / s) or INT8(x / s), scales [1] or [m, ceil(k/width)]. One block a row.
 extern "C" __global__ void __launch_bounds__(256) LOWBIT_NAME(ARCH, bench_quantize)(const void* x, uint32_t type, int64_t m, int64_t k,
                                                                                   int64_t width, uint32_t int8, const uint32_t* amax,
-                                                                                  uint8_t* codes, float* scales) {
+                                                                                  uint8_t* codes, float* scales, uint32_t power) {
     using namespace lowbit;
     const int64_t span = width == 0 ? k : width, spans = (k + span - 1) / span;
     for (int64_t row = blockIdx.x; row < m; row += gridDim.x) {
@@ -119,6 +119,9 @@ extern "C" __global__ void __launch_bounds__(256) LOWBIT_NAME(ARCH, bench_quanti
                     v = fmaxf(v, fabsf(load(x, type, row * k + i)));
                 }
                 s = scale_of(block_max(v), int8);
+            }
+            if (power) {
+                s = __uint_as_float(max((__float_as_uint(s) + 0x7fffff) & 0x7f800000, 0x800000u));
             }
             for (int64_t i = from + threadIdx.x; i < to; i += blockDim.x) {
                 const float q = __fdiv_rn(load(x, type, row * k + i), s);

@@ -59,3 +59,25 @@ extern "C" __global__ void __launch_bounds__(256) LOWBIT_NAME(ARCH, fp8_quantize
     LOWBIT_DEPENDENT();
     quantize_blocks(Plain(x, xType, k), m, pitch, codes, scales, interleaved, scaleStep, ue8m0);
 }
+
+// MXFP8: half a warp for 128 neighbours of a row, whose four blocks of 32 have a power of two each. The scale of row r, block b is the
+// bf16 scales[(b/4·scaleStep + r)·4 + b%4].
+extern "C" __global__ void __launch_bounds__(256) LOWBIT_NAME(ARCH, fp8_quantize_block32)(
+    const void* x, uint32_t xType, int64_t m, int64_t k, int64_t pitch, uint8_t* codes, uint16_t* scales, int64_t scaleStep) {
+    using namespace lowbit;
+    LOWBIT_DEPENDENT();
+    const Plain source(x, xType, k);
+    const int64_t spans = pitch / 128, all = m * spans;
+    const int half = threadIdx.x / 16, lane = threadIdx.x % 16;
+    for (int64_t first = int64_t(blockIdx.x) * (THREADS / 16); first < all; first += int64_t(gridDim.x) * (THREADS / 16)) {
+        const int64_t j = min(first + half, all - 1);  // a warp's halves shuffle together; the last one may be done twice
+        const int64_t row = j / spans, span = j - row * spans, i = span * 128 + lane * VECTOR;
+        float v[VECTOR];
+        source.load(v, row, i);
+        const float s = up_to_power(scale_of(lanes_max<4>(largest(v, 0.f)), CODE_E4M3));
+        store_vector(codes + row * pitch, i, v, Scale(s), CODE_E4M3, 0);
+        if (lane % 4 == 0) {
+            scales[(span * scaleStep + row) * 4 + lane / 4] = uint16_t(__float_as_uint(s) >> 16);
+        }
+    }
+}

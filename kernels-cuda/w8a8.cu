@@ -1,7 +1,8 @@
 // FP8 weights with FP8 activations, quantized as fp8_quantize.cu says: y = Σ s_x·s_w·(x_q·w_q).
 //
 // The product: 4 warps make 64 × 64 of y in steps of 128 along K. The sum of each step is scaled and added in f32 outside
-// of the tensor core, whose own accumulator keeps fewer bits on some chips. Rows in shared memory are 144 bytes
+// of the tensor core, whose own accumulator keeps fewer bits on some chips; with MXFP8, where both have a power of two for every 32 of
+// a row, the sum of each 32. Rows in shared memory are 144 bytes
 // (36 words) apart: the 8 rows × 4 words of a fragment fall in 32 different banks.
 #include "weights.cuh"
 
@@ -28,8 +29,49 @@ __device__ __forceinline__ void clear_beyond(uint4& v, int count) {
 
 enum Operands { E4M3_E4M3, E5M2_E4M3, E4M3_E5M2 };  // types of w and x
 
-template <Operands T>
-__device__ __forceinline__ void w8a8(const Matrix& w, const uint8_t* x, int64_t pitch, const float* xScales, int64_t scaleRowStep,
+// The scales of this thread's rows of x and w for the products that begin at column k0.
+template <bool Mx>
+struct Scales {
+    float x[2][2], w[4][2];
+
+    __device__ __forceinline__ Scales(const Matrix& m, const void* xScales, int64_t xRowStep, int64_t xColStep, int64_t rows, int64_t row,
+                                      int64_t col, int64_t k0) {
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            const int64_t gm = row + i / 2 * 16 + i % 2 * 8;
+            x[i / 2][i % 2] = gm >= rows ? 0.f
+                : Mx ? bf16_to_f32(static_cast<const uint16_t*>(xScales)[(k0 / STEP * xColStep + gm) * 4 + k0 / 32 % 4])
+                     : static_cast<const float*>(xScales)[gm * xRowStep + k0 / STEP * xColStep];
+        }
+#pragma unroll
+        for (int j = 0; j < 8; j++) {
+            const int64_t gn = col + j / 2 * 8 + j % 2;
+            w[j / 2][j % 2] = gn >= m.n || k0 >= m.k ? 0.f
+                : Mx ? decode_e8m0(static_cast<const uint8_t*>(m.scales)[gn * m.scaleCols + k0 / 32])
+                     : static_cast<const float*>(m.scales)[int64_t(uint32_t(gn) / m.groupRows) * m.scaleCols + uint32_t(k0) / m.groupCols];
+        }
+    }
+
+    // sum += scaled part, part = 0
+    __device__ __forceinline__ void add(float (&sum)[2][4][4], float (&part)[2][4][4]) const {
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
+#pragma unroll
+            for (int j = 0; j < 4; j++) {
+#pragma unroll
+                for (int r = 0; r < 4; r++) {
+                    sum[i][j][r] = __fmaf_rn(__fmul_rn(x[i][r / 2], w[j][r % 2]), part[i][j][r], sum[i][j][r]);
+                    part[i][j][r] = 0.f;
+                }
+            }
+        }
+    }
+};
+
+// xScales: f32, of x[row, col] xScales[row·scaleRowStep + col/128·scaleColStep]; with MXFP8 bf16,
+// xScales[(col/128·scaleColStep + row)·4 + col/32%4].
+template <Operands T, bool Mx>
+__device__ __forceinline__ void w8a8(const Matrix& w, const uint8_t* x, int64_t pitch, const void* xScales, int64_t scaleRowStep,
                                      int64_t scaleColStep, void* y, uint32_t yType, const void* bias, uint32_t biasType, int64_t m,
                                      int64_t yPitch, float yScale, float* yScaleTo) {
     __shared__ __align__(16) Shared shared;
@@ -106,29 +148,8 @@ __device__ __forceinline__ void w8a8(const Matrix& w, const uint8_t* x, int64_t 
                         }
                     }
                 }
-            }
-            float sx[2][2], sw[4][2];
-            const int64_t block = k0 / STEP;
-#pragma unroll
-            for (int i = 0; i < 4; i++) {
-                int64_t gm = m0 + warpM + i / 2 * 16 + i % 2 * 8 + g;
-                sx[i / 2][i % 2] = gm < m ? xScales[gm * scaleRowStep + block * scaleColStep] : 0.f;
-            }
-#pragma unroll
-            for (int j = 0; j < 8; j++) {
-                int64_t gn = n0 + warpN + j / 2 * 8 + 2 * t + j % 2;
-                sw[j / 2][j % 2] = gn < w.n ? static_cast<const float*>(w.scales)[int64_t(uint32_t(gn) / w.groupRows) * w.scaleCols +
-                                                                                 uint32_t(k0) / w.groupCols]
-                                            : 0.f;
-            }
-#pragma unroll
-            for (int i = 0; i < 2; i++) {
-#pragma unroll
-                for (int j = 0; j < 4; j++) {
-#pragma unroll
-                    for (int r = 0; r < 4; r++) {
-                        sum[i][j][r] = __fmaf_rn(__fmul_rn(sx[i][r / 2], sw[j][r % 2]), part[i][j][r], sum[i][j][r]);
-                    }
+                if (Mx || ks == STEP - 32) {
+                    Scales<Mx>(w, xScales, scaleRowStep, scaleColStep, m, m0 + warpM + g, n0 + warpN + 2 * t, Mx ? k0 + ks : k0).add(sum, part);
                 }
             }
             __syncthreads();
@@ -165,14 +186,16 @@ __device__ __forceinline__ void w8a8(const Matrix& w, const uint8_t* x, int64_t 
 }  // namespace lowbit
 
 // y in 8 bits, E4M3 or E5M2: code(y · (1 / yScale)), saturating, rows yPitch bytes apart; yScale is put to *yScaleTo too.
-#define W8A8(suffix, T)                                                                                                     \
+#define W8A8(suffix, T, MX)                                                                                                 \
     extern "C" __global__ void __launch_bounds__(lowbit::THREADS) LOWBIT_NAME(ARCH, linear_##suffix)(                       \
-        const __grid_constant__ lowbit::Matrix w, const uint8_t* x, int64_t pitch, const float* xScales,                    \
+        const __grid_constant__ lowbit::Matrix w, const uint8_t* x, int64_t pitch, const void* xScales,                     \
         int64_t scaleRowStep, int64_t scaleColStep, void* y, uint32_t yType, const void* bias, uint32_t biasType,           \
         int64_t m, int64_t yPitch, float yScale, float* yScaleTo) {                                                         \
-        lowbit::w8a8<lowbit::T>(w, x, pitch, xScales, scaleRowStep, scaleColStep, y, yType, bias, biasType, m, yPitch,      \
+        lowbit::w8a8<lowbit::T, MX>(w, x, pitch, xScales, scaleRowStep, scaleColStep, y, yType, bias, biasType, m, yPitch,      \
                                 yScale, yScaleTo);                                                                          \
     }
-W8A8(e4m3_e4m3_block, E4M3_E4M3)
-W8A8(e5m2_e4m3_block, E5M2_E4M3)
-W8A8(e4m3_e5m2_block, E4M3_E5M2)
+W8A8(e4m3_e4m3_block, E4M3_E4M3, false)
+W8A8(e5m2_e4m3_block, E5M2_E4M3, false)
+W8A8(e4m3_e5m2_block, E4M3_E5M2, false)
+W8A8(e4m3_e4m3_block32, E4M3_E4M3, true)
+W8A8(e5m2_e4m3_block32, E5M2_E4M3, true)

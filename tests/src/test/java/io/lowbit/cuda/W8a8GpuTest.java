@@ -21,6 +21,7 @@ import io.lowbit.tensor.Tensor;
 import java.lang.foreign.Arena;
 import java.util.Arrays;
 import java.util.List;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -32,10 +33,11 @@ import org.junit.jupiter.params.provider.MethodSource;
 class W8a8GpuTest {
     private static final long[][] SHAPES = {{1, 1}, {65, 127}, {130, 260}, {129, 513}, {128, 256}, {256, 1024}};
     private static final long[] ROWS = {1, 3, 16, 70, 130};
-    private static final List<Scheme.Fp8> HOPPER_SCHEMES = List.of(
+    private static final List<Scheme> HOPPER_SCHEMES = List.of(
             new Scheme.Fp8(Scheme.Fp8Format.E4M3, Grouping.TENSOR), new Scheme.Fp8(Scheme.Fp8Format.E4M3, Grouping.CHANNEL),
             new Scheme.Fp8(Scheme.Fp8Format.E4M3, Grouping.block(128, 128)), new Scheme.Fp8(Scheme.Fp8Format.E5M2, Grouping.CHANNEL),
-            new Scheme.Fp8(Scheme.Fp8Format.E5M2, Grouping.block(128, 128)));
+            new Scheme.Fp8(Scheme.Fp8Format.E5M2, Grouping.block(128, 128)),
+            new Scheme.Mxfp8(Scheme.Fp8Format.E4M3), new Scheme.Mxfp8(Scheme.Fp8Format.E5M2));
     private static final DType[] TYPES = {DType.F32, DType.F16, DType.BF16};
 
     /** Every kernel that sums exactly forced in turn, over all that it supports. */
@@ -53,6 +55,7 @@ class W8a8GpuTest {
                     for (Grouping grouping : new Grouping[] {Grouping.TENSOR, Grouping.CHANNEL, Grouping.block(128, 128), Grouping.block(64, 256)}) {
                         cases += bound(backend, kernel, new Scheme.Fp8(format, grouping));
                     }
+                    cases += bound(backend, kernel, new Scheme.Mxfp8(format));
                 }
                 System.out.println(architecture + " " + kernel.name() + ": " + cases + " products of quantized activations within the bound");
                 assertTrue(cases > 0, kernel.name() + " supports no case of the table: add one");
@@ -74,17 +77,19 @@ class W8a8GpuTest {
         StringBuilder table = new StringBuilder();
         for (int i = 0; i < kernels.size(); i++) {
             for (int m : rows(i)) {
-                table.append("* fp8_* e4m3-*|e5m2-* ").append(m).append(" * * ").append(kernels.get(i).name()).append('\n');
+                table.append("* *fp8_* e4m3-*|e5m2-* ").append(m).append(" * * ").append(kernels.get(i).name()).append('\n');
             }
         }
-        table.append("* fp8_* e4m3-*|e5m2-* * * * w8a8\n");
+        table.append("* *fp8_* e4m3-*|e5m2-* * * * w8a8\n");
         int[] cases = new int[kernels.size()];
         int most = rows(kernels.size() - 1)[1];
         try (CudaBackend backend = Gpu.open(Architecture.SM90, KernelChoice.byTable(table.toString()))) {
             int turn = 0;
-            for (Scheme.Fp8 scheme : HOPPER_SCHEMES) {
-                // E5M2 has kernels of its own, but they differ in one instruction.
-                long[][] shapes = scheme.format() == Scheme.Fp8Format.E4M3 ? new long[][] {{131, 272}, {264, 400}} : new long[][] {{131, 272}};
+            for (Scheme scheme : HOPPER_SCHEMES) {
+                // E5M2 has kernels of its own, but they differ in one instruction. MXFP8 has one scaling only.
+                boolean e4m3 = scheme.label().contains("e4m3");
+                long[][] shapes = !e4m3 ? new long[][] {{131, 272}} : scheme instanceof Scheme.Mxfp8
+                        ? new long[][] {{131, 272}, {264, 400}, {200, 1024}, {77, 2064}} : new long[][] {{131, 272}, {264, 400}};
                 for (long[] shape : shapes) {
                     for (ActivationScaling scaling : ActivationScaling.values()) {
                         DType xType = TYPES[turn % 3];
@@ -132,7 +137,7 @@ class W8a8GpuTest {
         return new int[] {1 + i, 101 + i};
     }
 
-    private static int bound(CudaBackend backend, ProductKernel kernel, Scheme.Fp8 scheme) {
+    private static int bound(CudaBackend backend, ProductKernel kernel, Scheme scheme) {
         int cases = 0;
         int turn = 0;
         for (long[] shape : SHAPES) {
@@ -167,7 +172,8 @@ class W8a8GpuTest {
     }
 
     private static boolean takesFp8(ProductKernel kernel) {
-        return Products.takes(kernel, ActivationScaling.values()) && !kernel.entries(new Scheme.Fp8(Scheme.Fp8Format.E4M3, Grouping.TENSOR)).isEmpty();
+        return Products.takes(kernel, ActivationScaling.values()) && Stream.of(new Scheme.Fp8(Scheme.Fp8Format.E4M3, Grouping.TENSOR),
+                new Scheme.Mxfp8(Scheme.Fp8Format.E4M3)).anyMatch(scheme -> !kernel.entries(scheme).isEmpty());
     }
 
     /** What the card's activations should count as: E4M3(x / s) · s, or round(x / s) · s in INT8. */
@@ -179,8 +185,9 @@ class W8a8GpuTest {
             for (int col = 0; col < k; col++) {
                 int firstRow = scaling.tensor() ? 0 : row;
                 int lastRow = scaling.tensor() ? m : row + 1;
-                int firstCol = scaling.blocks() ? col / 128 * 128 : 0;
-                int lastCol = scaling.blocks() ? Math.min(k, firstCol + 128) : k;
+                int width = scaling.blocks() ? 128 : scaling.mx() ? 32 : Math.max(1, k);
+                int firstCol = col / width * width;
+                int lastCol = Math.min(k, firstCol + width);
                 // Only at the start of what shares a scale: the value before holds for the rest.
                 if (col != firstCol) {
                     continue;
@@ -193,7 +200,7 @@ class W8a8GpuTest {
                 }
                 Float8 format = scaling.e5m2() ? Float8.E5M2 : Float8.E4M3;
                 float s = amax == 0 ? 1 : Math.max(amax / (scaling.fp8() ? format.max() : 127f), Float.MIN_NORMAL);
-                if (scaling == ActivationScaling.BLOCK128_UE8M0) {
+                if (scaling == ActivationScaling.BLOCK128_UE8M0 || scaling.mx()) {
                     s = E8M0.decode(E8M0.encode(s, E8M0.Rounding.TOWARD_POSITIVE, Overflow.NONSATURATING));
                 }
                 for (int c = firstCol; c < lastCol; c++) {

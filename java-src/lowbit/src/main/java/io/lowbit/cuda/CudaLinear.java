@@ -430,6 +430,9 @@ public final class CudaLinear extends Owner implements Linear {
             throw new IllegalArgumentException("one scale for all of x needs all of x first: quantize it after the step before, or take "
                     + (scaling.e5m2() ? ActivationScaling.ROW_E5M2 : ActivationScaling.ROW).label());
         }
+        if (scaling.mx()) {
+            throw new IllegalArgumentException("the fused kernels do not make " + scaling.label() + ": quantize it after the step before");
+        }
         if (values != null && (values.dtype() != DType.F32 || !values.shape().equals(x.shape()))) {
             throw new IllegalArgumentException(label() + ": expected values F32 " + x.shape() + ", got " + values.dtype() + " " + values.shape());
         }

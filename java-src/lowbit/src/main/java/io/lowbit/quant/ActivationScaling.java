@@ -24,7 +24,12 @@ public enum ActivationScaling {
      */
     TENSOR_E5M2("e5m2-tensor"),
     /** E5M2, a row: one token; s = amax/57344. Multiplied with E4M3 weights only. */
-    ROW_E5M2("e5m2-row");
+    ROW_E5M2("e5m2-row"),
+    /**
+     * E4M3, 32 neighbours of a row; s = amax/448 rounded up to a power of two from 2⁻¹²⁶ on: MXFP8 by the rule RCEIL. Multiplied with
+     * MXFP8 weights only.
+     */
+    BLOCK32_E8M0("e4m3-block32_e8m0");
 
     private final String label;
 
@@ -55,5 +60,10 @@ public enum ActivationScaling {
     /** True where 128 neighbours of a row share a scale. */
     public boolean blocks() {
         return this == BLOCK128 || this == BLOCK128_UE8M0;
+    }
+
+    /** True for MXFP8: 32 neighbours of a row share a power of two. */
+    public boolean mx() {
+        return this == BLOCK32_E8M0;
     }
 }

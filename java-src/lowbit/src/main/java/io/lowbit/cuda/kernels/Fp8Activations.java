@@ -10,8 +10,9 @@ import io.lowbit.quant.ActivationScaling;
  * {@code [M, pitch]} with {@link #pitch} = K rounded up to 128 and zero beyond K, then f32 scales, then a scratch of largest
  * magnitudes. For weights whose layout is {@link WeightLayout#interleaved}, the codes of every 16 columns lie as 0 8 1 9 … 7 15.
  *
- * <p>Scales: one for all, {@code [M]} for rows, or {@code [K/128, M]} (BLOCK128 and BLOCK128_UE8M0), so that neighbours in
- * memory are rows, each line of M rounded up to 4, so that the copy engine takes any 16 bytes of it.
+ * <p>Scales: f32, one for all, {@code [M]} for rows, or {@code [K/128, M]} (BLOCK128 and BLOCK128_UE8M0), so that neighbours in
+ * memory are rows, each line of M rounded up to 4, so that the copy engine takes any 16 bytes of it. BLOCK32_E8M0: in the place of
+ * each f32 four bf16, of the four blocks of those 128 columns.
  */
 public final class Fp8Activations {
     static final String FILE = "fp8_quantize";
@@ -26,6 +27,7 @@ public final class Fp8Activations {
     private final Function tensor;
     private final Function row;
     private final Function block128;
+    private final Function block32;
     private final LaunchConfig config;
 
     /** Loads the quantizers. */
@@ -34,6 +36,7 @@ public final class Fp8Activations {
         tensor = kernels.function(FILE, "fp8_quantize_tensor");
         row = kernels.function(FILE, "fp8_quantize_row");
         block128 = kernels.function(FILE, "fp8_quantize_block128");
+        block32 = kernels.function(FILE, "fp8_quantize_block32");
         config = config(kernels);
     }
 
@@ -63,7 +66,7 @@ public final class Fp8Activations {
     }
 
     private static long partsOffset(long m, long k) {
-        return scalesOffset(m, k) + Math.ceilDiv(4 * line(m) * (pitch(k) / 128), ALIGNMENT) * ALIGNMENT;
+        return scalesOffset(m, k) + Math.ceilDiv(8 * line(m) * (pitch(k) / 128), ALIGNMENT) * ALIGNMENT;
     }
 
     /** Scales from row to row. */
@@ -71,9 +74,9 @@ public final class Fp8Activations {
         return scaling.tensor() ? 0 : 1;
     }
 
-    /** Scales from one 128 along K to the next. */
+    /** Scales, for BLOCK32_E8M0 fours of them, from one 128 along K to the next. */
     public static int scaleCol(ActivationScaling scaling, long m) {
-        return scaling.blocks() ? Math.toIntExact(line(m)) : 0;
+        return scaling.blocks() || scaling.mx() ? Math.toIntExact(line(m)) : 0;
     }
 
     private static long line(long m) {
@@ -108,6 +111,10 @@ public final class Fp8Activations {
                 stream.arguments().int64(x).int32(xType).int64(m).int64(k).int64(pitch).int64(to).int64(scales).int64(scaleCol(scaling, m))
                         .int32(ue8m0(scaling)).int32(order);
                 stream.launch(block128, config, blockBlocks(m, k), 1, 1);
+            }
+            case BLOCK32_E8M0 -> {
+                stream.arguments().int64(x).int32(xType).int64(m).int64(k).int64(pitch).int64(to).int64(scales).int64(scaleCol(scaling, m));
+                stream.launch(block32, config, blockBlocks(m, k), 1, 1);
             }
         }
     }

@@ -63,9 +63,9 @@ public final class Selection {
             }
         }
 
-        /** FP8 weights are there to be multiplied in FP8; other quantized activations are rare, and not worth compiling for until asked. */
+        /** FP8 and MXFP8 weights are there to be multiplied in FP8; other quantized activations are rare, and not worth compiling for until asked. */
         private Product prepare(ProductKernel kernel, ActivationScaling scaling) {
-            if (scaling != null && (!(weights.shape().scheme() instanceof Scheme.Fp8) || scaling.e5m2())) {
+            if (scaling != null && (!(weights.shape().scheme() instanceof Scheme.Fp8 || weights.shape().scheme() instanceof Scheme.Mxfp8) || scaling.e5m2())) {
                 return new LazyProduct(kernels, weights, kernel, scaling);
             }
             Product product = kernel.prepare(kernels, weights, scaling);

@@ -156,7 +156,7 @@ final class W4a8Kernel implements ProductKernel {
 
     /** True for INT4 in groups of a multiple of 128, or rows, without act-order, and activations with a scale a row or one for all. */
     static boolean takes(MatrixShape w, ActivationScaling scaling) {
-        if (scaling == null || scaling.blocks() || scaling.e5m2() || !(w.scheme() instanceof Scheme.Int4) || w.actOrder() || !RecordLayout.INSTANCE.fits(w)) {
+        if (scaling == null || scaling.blocks() || scaling.e5m2() || scaling.mx() || !(w.scheme() instanceof Scheme.Int4) || w.actOrder() || !RecordLayout.INSTANCE.fits(w)) {
             return false;
         }
         RecordLayout.Sizes sizes = RecordLayout.Sizes.of(w);

@@ -9,7 +9,7 @@ import java.util.List;
 
 /**
  * FP8 weights with activations quantized to E4M3, or E4M3 weights with E5M2 activations, for every shape: {@code mma.sync}, 64 × 64 tiles, the
- * sums of each 128 along K scaled and added in f32. On Hopper, which computes it in f16 with f32 sums, this is the one that
+ * sums of each 128 along K (MXFP8: 32) scaled and added in f32. On Hopper, which computes it in f16 with f32 sums, this is the one that
  * sums exactly.
  */
 final class W8a8Product implements ProductKernel {
@@ -39,15 +39,20 @@ final class W8a8Product implements ProductKernel {
 
     @Override
     public List<String> entries(Scheme scheme) {
-        if (!(scheme instanceof Scheme.Fp8 f)) {
-            return List.of();
-        }
-        return f.format() == Scheme.Fp8Format.E4M3 ? List.of(product(f, false), product(f, true)) : List.of(product(f, false));
+        return switch (scheme) {
+            case Scheme.Fp8 s when s.format() == Scheme.Fp8Format.E4M3 -> List.of(product(s, false), product(s, true));
+            case Scheme.Fp8 _, Scheme.Mxfp8 _ -> List.of(product(scheme, false));
+            default -> List.of();
+        };
     }
 
     /** Named by the types of w and x. */
-    private static String product(Scheme.Fp8 scheme, boolean xE5m2) {
-        return scheme.format() == Scheme.Fp8Format.E5M2 ? "linear_e5m2_e4m3_block" : xE5m2 ? "linear_e4m3_e5m2_block" : "linear_e4m3_e4m3_block";
+    private static String product(Scheme scheme, boolean xE5m2) {
+        return switch (scheme) {
+            case Scheme.Fp8 s -> s.format() == Scheme.Fp8Format.E5M2 ? "linear_e5m2_e4m3_block" : xE5m2 ? "linear_e4m3_e5m2_block" : "linear_e4m3_e4m3_block";
+            case Scheme.Mxfp8 s -> s.format() == Scheme.Fp8Format.E5M2 ? "linear_e5m2_e4m3_block32" : "linear_e4m3_e4m3_block32";
+            default -> throw new IllegalArgumentException(scheme.label() + ": expected FP8 or MXFP8");
+        };
     }
 
     @Override
@@ -62,7 +67,8 @@ final class W8a8Product implements ProductKernel {
 
     @Override
     public boolean supports(MatrixShape w, DType x, DType y, ActivationScaling scaling) {
-        return scaling != null && scaling.fp8() && SchemeKernels.takesFp8Activations(w.scheme(), scaling);
+        return w.scheme() instanceof Scheme.Mxfp8 ? scaling != null && scaling.mx()
+                : scaling != null && scaling.fp8() && !scaling.mx() && SchemeKernels.takesFp8Activations(w.scheme(), scaling);
     }
 
     @Override
@@ -72,7 +78,7 @@ final class W8a8Product implements ProductKernel {
 
     @Override
     public Product prepare(Kernels kernels, LayerWeights weights, ActivationScaling scaling) {
-        return new Prepared(weights, scaling, kernels.function(FILE, product((Scheme.Fp8) weights.shape().scheme(), scaling.e5m2())));
+        return new Prepared(weights, scaling, kernels.function(FILE, product(weights.shape().scheme(), scaling.e5m2())));
     }
 
     private record Prepared(LayerWeights weights, ActivationScaling scaling, Function product) implements Product {

@@ -62,7 +62,8 @@ final class Activations implements AutoCloseable {
             codes.reserve((everyCopy ? copies : 1) * codeStep());
             scales.reserve((everyCopy ? copies : 1) * scaleStep() + ALIGNMENT);
             for (int i = 0; i < (everyCopy ? copies : 1); i++) {
-                kernels.quantize(stream, x(i), width, int8, word(), codes(i), scales(i));
+                kernels.quantize(stream, x(i), width, int8, scaling == ActivationScaling.BLOCK32_E8M0 || scaling == ActivationScaling.BLOCK128_UE8M0, word(),
+                        codes(i), scales(i));
             }
         }
         poison(stream);
@@ -73,6 +74,7 @@ final class Activations implements AutoCloseable {
             case TENSOR, TENSOR_E5M2 -> 0;
             case ROW, ROW_INT8, ROW_E5M2 -> k;
             case BLOCK128, BLOCK128_UE8M0 -> 128;
+            case BLOCK32_E8M0 -> 32;
         };
     }
 

@@ -81,11 +81,12 @@ final class BenchKernels implements AutoCloseable {
      *
      * @param width neighbours of a row that share a scale: K for a scale a row; 0 for one scale in all
      * @param int8 true for INT8, false for E4M3
+     * @param power true to round scales up to powers of two
      * @param word 4 bytes of scratch
      * @param codes M·K bytes
      * @param scales 4 bytes for each scale
      */
-    void quantize(Stream stream, DeviceTensor x, long width, boolean int8, long word, long codes, long scales) {
+    void quantize(Stream stream, DeviceTensor x, long width, boolean int8, boolean power, long word, long codes, long scales) {
         long m = x.shape().dim(0);
         long k = x.shape().dim(1);
         int type = ElementTypes.of(x.dtype());
@@ -94,7 +95,8 @@ final class BenchKernels implements AutoCloseable {
             stream.arguments().int64(x.address()).int32(type).int64(m * k).int64(word);
             stream.launch(amax, blocks, 1, THREADS, 0);
         }
-        stream.arguments().int64(x.address()).int32(type).int64(m).int64(k).int64(width).int32(int8 ? 1 : 0).int64(word).int64(codes).int64(scales);
+        stream.arguments().int64(x.address()).int32(type).int64(m).int64(k).int64(width).int32(int8 ? 1 : 0).int64(word).int64(codes).int64(scales)
+                .int32(power ? 1 : 0);
         stream.launch(quantize, Math.min(m, 1 << 16), 1, THREADS, 0);
     }
 

@@ -75,7 +75,7 @@ public record GpuPlan(
 
     /** True where the weights are timed on activations as they come. */
     boolean onPlain(Scheme scheme) {
-        return inputs == Inputs.NATIVE || inputs == Inputs.BOTH || !(scheme instanceof Scheme.Fp8) || inEightBits(scheme).isEmpty();
+        return inputs == Inputs.NATIVE || inputs == Inputs.BOTH || !(scheme instanceof Scheme.Fp8 || scheme instanceof Scheme.Mxfp8) || inEightBits(scheme).isEmpty();
     }
 
     /** How the weights are timed on activations of 8 bits. */
