@@ -23,6 +23,9 @@ import io.lowbit.quant.Grouping;
 import io.lowbit.quant.QuantizeOptions;
 import io.lowbit.quant.Scheme;
 import io.lowbit.tensor.DType;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -126,6 +129,27 @@ class GpuBenchGpuTest {
             assertTrue(launched.stream().filter(name -> name.contains("_int4")).count() >= 3, kernel + " in " + launched);
             if (kernel.startsWith("w4")) {
                 assertTrue(events.stream().anyMatch(e -> e.getEventType().getName().equals("io.lowbit.Repack")), events::toString);
+            }
+        }
+    }
+
+    /** Replays that must be short launch on the copies in turn: each copy is written all the same, and counted. */
+    @Test
+    void everyCopyHasItsTurnInShortReplays() {
+        int copies = 7;
+        TimingRule rule = new TimingRule(10, 1e5, 0, 1e5, false, 1e9, 1);
+        try (CudaBackend backend = Gpu.open(); GraphTimer timer = new GraphTimer(backend.context()); DeviceMemory memory = backend.context().allocate(4 * copies);
+                Arena arena = Arena.ofConfined()) {
+            timer.stream().fill(memory.address(), (byte) 0, 4 * copies);
+            Timing timing = timer.time(rule, 1e3, copies, copy -> timer.stream().fill(memory.address() + 4L * copy, (byte) (copy + 1), 4),
+                    new PhaseClock(System::nanoTime));
+            assertEquals(2, timing.launches());
+            assertEquals(copies, timing.copies());
+            MemorySegment host = arena.allocate(4 * copies, 8);
+            timer.stream().download(host, memory.address(), 4 * copies);
+            timer.stream().synchronize();
+            for (int copy = 0; copy < copies; copy++) {
+                assertEquals((copy + 1) * 0x01010101, host.getAtIndex(ValueLayout.JAVA_INT, copy));
             }
         }
     }
