@@ -110,9 +110,14 @@ struct NestedAbsmax {
     int64_t until = -1;  // the column before which value holds
 
     __device__ __forceinline__ void move(const W4& w, int64_t row, int64_t column) {
-        if (column < until) {
-            return;
+        if (column >= until) {
+            until = column + load(w, row, column);
         }
+    }
+
+    // Returns for how many columns it holds. Loops that count records ask only when those are over: 64-bit comparisons for
+    // each record cost more than its scales.
+    __device__ __forceinline__ int64_t load(const W4& w, int64_t row, int64_t column) {
         const int shift = w.blockShift + 8;
         int64_t left = w.k - column;
 #pragma unroll
@@ -126,7 +131,7 @@ struct NestedAbsmax {
                 left = rest < left ? rest : left;
             }
         }
-        until = column + left;
+        return left;
     }
 };
 

@@ -42,7 +42,7 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
     constexpr bool NESTED = (MODE & SCALE_NESTED) != 0, MOVE_REGISTERS = FEW_MOVES_REGISTERS<TOKENS, BANDS * PARTS>;
     constexpr int CONSUMERS = BANDS * PARTS * 128, X_BYTES = TOKENS * SPAN * 2, ROWS = BANDS * BAND, PAIR_PITCH = ROWS + 8;
     extern __shared__ __align__(1024) uint8_t shared[];
-    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    const int warp = __shfl_sync(0xffffffffu, threadIdx.x / 32, 0), lane = threadIdx.x % 32;  // known to be the same in a warp: descriptors stay in uniform registers
     const uint32_t rank = blockIdx.x % shape.split;
     const int64_t m0 = int64_t(blockIdx.x / shape.split) * TOKENS;
     const int64_t firstBand = int64_t(blockIdx.y) * BANDS, bands = (w.n + BAND - 1) / BAND;
@@ -160,6 +160,7 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
     const uint32_t scaleAt = __shfl_sync(0xffffffffu, recordAt + (scales ? CODE_BYTES + lanePair * (MODE == SCALE_F32 ? 4 : 2) : 0), lane);
     const uint32_t zeroAt = ZEROS ? __shfl_sync(0xffffffffu, recordAt + w.zeroOffset + lanePair, lane) : 0;
     NestedAbsmax<1> absmax;
+    int absmaxUntil = 0;
 
     float acc[TOKENS / 2];
 #pragma unroll
@@ -171,8 +172,8 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
     for (int i = 0; i < mine; i++) {
         const uint8_t* const record = shared + stage * stageBytes + part * shape.partBytes + recordAt;
         const uint64_t b = wgmma_descriptor(at);
-        if (NESTED && (MODE == SCALE_NESTED || w.scaleMode & SCALE_NESTED)) {
-            absmax.move(w, row, (int64_t(firstSpan) + i * PARTS + part) * SPAN);
+        if (NESTED && i >= absmaxUntil && (MODE == SCALE_NESTED || w.scaleMode & SCALE_NESTED)) {
+            absmaxUntil = i + int((absmax.load(w, row, (int64_t(firstSpan) + i * PARTS + part) * SPAN) + PARTS * SPAN - 1) / (PARTS * SPAN));
         }
         mbarrier_wait(full + stage * 8, parity);
         const uint4 codes[2] = {load_shared4(at + codeAt), load_shared4(at + codeAt + CODE_BYTES / 2)};

@@ -29,7 +29,7 @@ __device__ __forceinline__ void gemm(const Matrix& matrix, const GemmShape& shap
     constexpr bool NESTED = (MODE & SCALE_NESTED) != 0, BY_STEP = (MODE & SCALE_E4M3) != 0;  // NVFP4 has a scale for each 16 columns
     constexpr int CONSUMERS = BANDS * 128, UNIT_BYTES = TOKENS * 128, CHUNK = 64, PITCH = BAND + 4;
     extern __shared__ __align__(1024) uint8_t shared[];
-    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    const int warp = __shfl_sync(0xffffffffu, threadIdx.x / 32, 0), lane = threadIdx.x % 32;
     const int64_t bands = (w.n + BAND - 1) / BAND;
     // Of a cluster; tiles of the same weights follow each other.
     const uint32_t rank = CLUSTER == 1 ? 0 : blockIdx.x % CLUSTER;
@@ -155,10 +155,11 @@ __device__ __forceinline__ void gemm(const Matrix& matrix, const GemmShape& shap
     for (uint32_t tile = blockIdx.x / CLUSTER; tile < tiles; tile += gridDim.x / CLUSTER) {
         const int64_t n0 = (firstBandOf(tile) + group) * BAND;
         NestedAbsmax<1> absmax;
+        int absmaxUntil = 0;
 #pragma unroll 1
         for (int i = 0; i < int(w.spans); i++) {
-            if (NESTED) {
-                absmax.move(w, n0 + quarter * 16 + g, int64_t(i) * SPAN);
+            if (NESTED && i >= absmaxUntil) {
+                absmaxUntil = i + int(absmax.load(w, n0 + quarter * 16 + g, int64_t(i) * SPAN) / SPAN);
             }
             const uint8_t* const record = wRing + stage * stageBytes + group * w.recordBytes;
             mbarrier_wait(wFull + stage * 8, wParity);
