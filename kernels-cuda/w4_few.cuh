@@ -17,7 +17,8 @@
 // 1 (a scale for each 128 columns or more), 2 (for 64), or 4 (for 32; but for INT4's scales in 16 bits it serves all others too, the
 // scale is looked up for each 32).
 // With 128 tokens there are no registers for two sets of sums: the weight, code − zero, is scaled before it is multiplied, and
-// rounded to the type of x (one scale for each 128 columns or more alone, and it has the type of x or x is BF16).
+// rounded to the type of x (one scale for each 128 columns or more alone, and it has the type of x or x is BF16). With 64 tokens
+// and BF16 that is done where there are several scales for 128 columns: FEW_SCALES.
 #pragma once
 #include "arrive.cuh"
 #include "w4.cuh"
@@ -31,6 +32,11 @@ struct FewShape {
     uint32_t partBytes;  // of a part of a stage, a multiple of 1024
 };
 
+// Where weights are scaled before they are multiplied.
+template <class T, int TOKENS, ScaleMode MODE, int GROUPS, bool TABLE>
+constexpr bool FEW_SCALES = TOKENS >= 128 || (TOKENS == 64 && T::TYPE == BF16 && GROUPS > 1 && !(GROUPS == 4 && TABLE) &&
+                                              (MODE == SCALE_16 || MODE == SCALE_F32 || MODE == SCALE_NESTED));
+
 // Where registers are short, the producer is a warp group too and gives its own away.
 template <int TOKENS, int GROUPS>
 constexpr bool FEW_MOVES_REGISTERS = TOKENS >= 128 || (TOKENS >= 64 && GROUPS == 4);
@@ -40,6 +46,7 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
                                     uint32_t biasType, int64_t m) {
     const W4 w(matrix);
     constexpr bool NESTED = (MODE & SCALE_NESTED) != 0, MOVE_REGISTERS = FEW_MOVES_REGISTERS<TOKENS, BANDS * PARTS>;
+    constexpr bool SCALED = FEW_SCALES<T, TOKENS, MODE, GROUPS, TABLE>;
     constexpr int CONSUMERS = BANDS * PARTS * 128, X_BYTES = TOKENS * SPAN * 2, ROWS = BANDS * BAND, PAIR_PITCH = ROWS + 8;
     extern __shared__ __align__(1024) uint8_t shared[];
     const int warp = __shfl_sync(0xffffffffu, threadIdx.x / 32, 0), lane = threadIdx.x % 32;  // known to be the same in a warp: descriptors stay in uniform registers
@@ -200,18 +207,36 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
             return scale_pair<MODE>(w, record + CODE_BYTES, (GROUPS == 2 ? step / 4 : step >> shift) * BAND + lanePair, absmax.value[0], map);
         };
 
-        if constexpr (TOKENS >= 128) {
-            static_assert(!TABLE && GROUPS == 1 && !ZEROS && MODE == SCALE_16);
-            uint32_t a[4][4];
-            const uint32_t zero[2] = {minus_zero<T>(8), minus_zero<T>(8)};
-            const float2 scale = scaleOf(loadScales(0), 0);
-            const uint32_t low = T::pair(scale.x, scale.x), high = T::pair(scale.y, scale.y);
+        if constexpr (SCALED) {
+            constexpr int STEPS = 8 / GROUPS;  // of a group
+            uint32_t a[4][4], zero[2] = {minus_zero<T>(8), minus_zero<T>(8)}, low, high;
+            uint2 loaded[GROUPS];
+#pragma unroll
+            for (int k = 0; k < GROUPS; k++) {
+                loaded[k] = loadScales(k * STEPS);
+            }
+            const auto begin = [&](int step) {
+                const float2 scale = scaleOf(loaded[step / STEPS], step);
+                low = T::pair(scale.x, scale.x);
+                high = T::pair(scale.y, scale.y);
+                if (ZEROS) {
+                    const uint32_t there = load_shared_u16(at + zeroAt + step / STEPS * BAND);
+                    const uint32_t both = w.zeroOffset ? there : 0x808;
+                    zero[0] = minus_zero<T>(both & 0xff);
+                    zero[1] = minus_zero<T>(both >> 8);
+                }
+            };
+            begin(0);
 #pragma unroll
             for (int step = 0; step < 8; step++) {
                 if (step >= 4) {
                     wgmma_wait<3>();  // the step before the last three has let go of its registers
                 }
-                unpack_int4<T>(a[step % 4], wordOf(step), zero);
+                if (TABLE) {
+                    unpack_table(a[step % 4], wordOf(step), table, lane * 4);
+                } else {
+                    unpack_int4<T>(a[step % 4], wordOf(step), zero);
+                }
 #pragma unroll
                 for (int j = 0; j < 4; j++) {
                     a[step % 4][j] = T::times(a[step % 4][j], j % 2 ? high : low);
@@ -219,6 +244,9 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
                 wgmma_fence();
                 T::template wgmma<TOKENS>(acc, a[step % 4], b + (step / 4 * (X_BYTES / 2) + step % 4 * 32) / 16, 1);
                 wgmma_commit();
+                if (step < 7 && (step + 1) % STEPS == 0) {
+                    begin(step + 1);
+                }
             }
             wgmma_wait<0>();  // meanwhile the other group's products are under way
             warp_arrive(empty + stage * 8, lane);

@@ -5,7 +5,6 @@
 FEW_TYPES(int4_g32, 16, 1, 2, 2, false, SCALE_16, 4, true)
 FEW_TYPES(int4_g32, 16, 2, 1, 2, false, SCALE_16, 4, true)
 FEW_TYPES(int4_g32, 32, 2, 1, 2, false, SCALE_16, 4, true)
-FEW_TYPES(int4_g32, 32, 4, 1, 1, false, SCALE_16, 4, true)
 FEW_TYPES(int4_g32, 64, 2, 1, 1, false, SCALE_16, 4, true)
 FEW_TYPES(int4_g32, 64, 3, 1, 1, false, SCALE_16, 4, true)
 FEW_TYPES(int4_g32, 64, 4, 1, 1, false, SCALE_16, 4, true)

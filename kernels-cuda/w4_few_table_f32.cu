@@ -5,7 +5,6 @@
 FEW_TYPES(table_f32, 16, 1, 2, 2, true, SCALE_F32, 2, false)
 FEW_TYPES(table_f32, 16, 2, 1, 2, true, SCALE_F32, 2, false)
 FEW_TYPES(table_f32, 32, 2, 1, 2, true, SCALE_F32, 2, false)
-FEW_TYPES(table_f32, 32, 4, 1, 1, true, SCALE_F32, 2, false)
 FEW_TYPES(table_f32, 64, 2, 1, 1, true, SCALE_F32, 2, false)
 FEW_TYPES(table_f32, 64, 3, 1, 1, true, SCALE_F32, 2, false)
 FEW_TYPES(table_f32, 64, 4, 1, 1, true, SCALE_F32, 2, false)

@@ -10,7 +10,8 @@
 // registers for two sets of sums, so the scaled weight is rounded once to the type of x, where a scale has to be rounded to
 // it first that too (ProductKernel.operandRounding says so). A tile's sums run over K in order.
 //
-// FINE false: one scale for 128 columns or more, 16 bits, no zero points. FINE true: scales and zero points for each 32 or 16.
+// GROUPS: scales of a row in a record, 1, 2 or 4, in 16 bits; 0: looked up for each 32 or 16 columns. ZEROS: there may be zero
+// points; with GROUPS 1 and none of them the scale has the type of x.
 #pragma once
 #include "arrive.cuh"
 #include "w4.cuh"
@@ -22,7 +23,7 @@ struct GemmShape {
     uint32_t stages;  // of the ring of W
 };
 
-template <class T, int TOKENS, int BANDS, int CLUSTER, bool TABLE, ScaleMode MODE, bool FINE>
+template <class T, int TOKENS, int BANDS, int CLUSTER, bool TABLE, ScaleMode MODE, int GROUPS, bool ZEROS>
 __device__ __forceinline__ void gemm(const Matrix& matrix, const GemmShape& shape, const void* xMap, void* y, uint32_t yType, const void* bias,
                                      uint32_t biasType, int64_t m) {
     const W4 w(matrix);
@@ -166,27 +167,25 @@ __device__ __forceinline__ void gemm(const Matrix& matrix, const GemmShape& shap
             const uint4 codes[2] = {load_shared4(codeAt + stage * stageBytes), load_shared4(codeAt + stage * stageBytes + CODE_BYTES / 2)};
             float2 scale = {1.f, 1.f};
             uint32_t low = 0, high = 0, zero[2] = {minus_zero<T>(8), minus_zero<T>(8)};
-            const auto scaleFor = [&](int step) {
-                if (!FINE) {  // one scale for a row lies behind the records: nothing is read here
-                    const float2 s = scale_pair<MODE>(w, record + (w.groups ? CODE_BYTES : 0), lanePair, absmax.value[0], map);
+            constexpr int STEPS = GROUPS ? 8 / GROUPS : BY_STEP ? 1 : 2;  // that share a scale
+            const auto begin = [&](int step) {
+                const int at = (GROUPS ? step / STEPS : step >> shift) * BAND + lanePair;
+                if (GROUPS != 1 && (TABLE || GROUPS || w.groups)) {
+                    scale = scale_pair<MODE>(w, record + CODE_BYTES, at, absmax.value[0], map);
+                } else if (GROUPS == 1) {  // one scale for a row lies behind the records: nothing is read here
+                    const float2 s = scale_pair<MODE>(w, record + (w.groups ? CODE_BYTES : 0), at, absmax.value[0], map);
                     scale = w.groups ? s : float2{1.f, 1.f};
-                } else if (!TABLE && w.groups == 0) {
-                    scale = float2{1.f, 1.f};
-                } else {
-                    scale = scale_pair<MODE>(w, record + CODE_BYTES, (step >> shift) * BAND + lanePair, absmax.value[0], map);
                 }
                 low = T::pair(scale.x, scale.x);
                 high = T::pair(scale.y, scale.y);
-                if (FINE && !TABLE) {
-                    const uint32_t there = *reinterpret_cast<const uint16_t*>(record + w.zeroOffset + (step >> shift) * BAND + lanePair);
+                if (ZEROS) {
+                    const uint32_t there = *reinterpret_cast<const uint16_t*>(record + w.zeroOffset + at);
                     const uint32_t both = w.zeroOffset ? there : 0x808;
                     zero[0] = minus_zero<T>(both & 0xff);
                     zero[1] = minus_zero<T>(both >> 8);
                 }
             };
-            if (!FINE) {
-                scaleFor(0);
-            }
+            begin(0);
 #pragma unroll
             for (int half = 0; half < 2; half++) {
                 mbarrier_wait(xFull + unit * 8, xParity);
@@ -199,9 +198,6 @@ __device__ __forceinline__ void gemm(const Matrix& matrix, const GemmShape& shap
                     if (half && step == 3) {
                         releaseX(unit == 0 ? shape.units - 1 : unit - 1);  // the half before
                     }
-                    if (FINE && (BY_STEP || step % 2 == 0)) {
-                        scaleFor(half * 4 + step);
-                    }
                     const uint4& c = codes[half];
                     const uint32_t word = step == 0 ? c.x : step == 1 ? c.y : step == 2 ? c.z : c.w;
                     if (TABLE) {
@@ -211,7 +207,7 @@ __device__ __forceinline__ void gemm(const Matrix& matrix, const GemmShape& shap
                     }
 #pragma unroll
                     for (int j = 0; j < 4; j++) {
-                        if (T::TYPE == BF16 || (!FINE && !TABLE)) {
+                        if (T::TYPE == BF16 || (GROUPS == 1 && !ZEROS)) {
                             a[step][j] = T::times(a[step][j], j % 2 ? high : low);
                         } else {  // the range of F16 is too small for scales of every kind
                             const float s = j % 2 ? scale.y : scale.x;
@@ -221,6 +217,10 @@ __device__ __forceinline__ void gemm(const Matrix& matrix, const GemmShape& shap
                     wgmma_fence();
                     T::template wgmma<TOKENS>(acc, a[step], b + step * 2, half == 0 && step == 0 ? i > 0 : 1);
                     wgmma_commit();
+                    const int next = half * 4 + step + 1;
+                    if (next < 8 && next % STEPS == 0) {
+                        begin(next);
+                    }
                 }
                 if (++unit == shape.units) {
                     unit = 0;
@@ -286,12 +286,12 @@ __device__ __forceinline__ void gemm(const Matrix& matrix, const GemmShape& shap
 
 }  // namespace lowbit
 
-#define GEMM(kind, suffix, T, TOKENS, BANDS, CLUSTER, TABLE, MODE, FINE)                                                               \
+#define GEMM(kind, suffix, T, TOKENS, BANDS, CLUSTER, TABLE, MODE, GROUPS, ZEROS)                                                               \
     extern "C" __global__ void __launch_bounds__(BANDS * 128 + 128, 1) LOWBIT_NAME(ARCH, w4gemm##TOKENS##x##BANDS##_##kind##_##suffix)(  \
         const __grid_constant__ lowbit::Matrix w, const __grid_constant__ lowbit::GemmShape shape,                                     \
         const __grid_constant__ lowbit::TensorMap xMap, void* y, uint32_t yType, const void* bias, uint32_t biasType, int64_t m) {      \
-        lowbit::gemm<T, TOKENS, BANDS, CLUSTER, TABLE, lowbit::MODE, FINE>(w, shape, &xMap, y, yType, bias, biasType, m);               \
+        lowbit::gemm<T, TOKENS, BANDS, CLUSTER, TABLE, lowbit::MODE, GROUPS, ZEROS>(w, shape, &xMap, y, yType, bias, biasType, m);               \
     }
-#define GEMM_TYPES(kind, TOKENS, BANDS, CLUSTER, TABLE, MODE, FINE)           \
-    GEMM(kind, bf16, lowbit::Bf16, TOKENS, BANDS, CLUSTER, TABLE, MODE, FINE) \
-    GEMM(kind, f16, lowbit::Half, TOKENS, BANDS, CLUSTER, TABLE, MODE, FINE)
+#define GEMM_TYPES(kind, TOKENS, BANDS, CLUSTER, TABLE, MODE, GROUPS, ZEROS)           \
+    GEMM(kind, bf16, lowbit::Bf16, TOKENS, BANDS, CLUSTER, TABLE, MODE, GROUPS, ZEROS) \
+    GEMM(kind, f16, lowbit::Half, TOKENS, BANDS, CLUSTER, TABLE, MODE, GROUPS, ZEROS)

@@ -2,6 +2,6 @@
 // w4_gemm.cuh for codebooks: NF4 and FP4 with f32 and nested scales, MXFP4 and NVFP4.
 #include "w4_gemm.cuh"
 
-GEMM_TYPES(table_f32, 256, 2, 2, true, SCALE_F32, true)
-GEMM_TYPES(table_nested, 256, 2, 2, true, SCALE_NESTED, true)
-GEMM_TYPES(table_byte, 256, 2, 2, true, SCALE_BYTE, true)
+GEMM_TYPES(table_f32, 256, 2, 2, true, SCALE_F32, 0, false)
+GEMM_TYPES(table_nested, 256, 2, 2, true, SCALE_NESTED, 0, false)
+GEMM_TYPES(table_byte, 256, 2, 2, true, SCALE_BYTE, 0, false)

@@ -18,27 +18,28 @@ import java.util.List;
  * W goes through registers, x through the tensor memory accelerator; warp groups of a block and blocks of a cluster may cut K.
  *
  * <p>Sums are scaled by group in f32: INT4, MXFP4 and NVFP4 round no operand. The values of NF4 and FP4 are rounded to the
- * type of x. With 128 rows a tile the scaled weight is, as in {@link W4GemmProduct}.
+ * type of x. With 128 rows a tile the scaled weight is, as in {@link W4GemmProduct}, and with 64 rows and BF16 where there are
+ * several scales for 128 columns: scaling the sums of each costs more than the products.
  *
  * <p>Where x does not begin at a multiple of 16 bytes, {@link W4DecodeProduct} computes the product instead.
  */
 final class W4FewProduct implements ProductKernel {
     /** By rows of x, bands of 64 rows of W, parts of K of a block; blocks of a multiprocessor. */
-    static final List<W4FewProduct> ALL = List.of(new W4FewProduct(16, 1, 2, 2), new W4FewProduct(16, 2, 1, 2), new W4FewProduct(16, 7, 1, 1),
-            new W4FewProduct(32, 2, 1, 2), new W4FewProduct(32, 4, 1, 1), new W4FewProduct(64, 2, 1, 1), new W4FewProduct(64, 3, 1, 1),
-            new W4FewProduct(64, 4, 1, 1), new W4FewProduct(128, 2, 1, 1));
+    static final List<W4FewProduct> ALL = List.of(new W4FewProduct(16, 1, 2, 2), new W4FewProduct(16, 2, 1, 2), new W4FewProduct(32, 2, 1, 2),
+            new W4FewProduct(64, 2, 1, 1), new W4FewProduct(64, 3, 1, 1), new W4FewProduct(64, 4, 1, 1), new W4FewProduct(128, 2, 1, 1));
 
     /** Tiles of this many rows of x round the scaled weight. */
     private static final int SCALED = 128;
+    /** Tiles of this many rows of BF16 do too, where a record has several scales for a row. */
+    private static final int FINE_SCALED = 64;
     private static final int WARP_GROUP = 128;
     private static final int WARP = 32;
     /** Groups of columns that have kernels of their own; all others go with one scale for a record or for each 32 columns. */
     private static final int HALF_RECORD = 64;
     private static final int QUARTER_RECORD = 32;
     private static final int MOST_SPLIT = 8;
-    /** More only hold up x behind the weights, but where two blocks share a multiprocessor and have long rows to go. */
+    /** More only hold up x behind the weights. */
     private static final int STAGES = 4;
-    private static final int MOST_STAGES = 12;
     /** Of a block where two share a multiprocessor. */
     private static final int HALF_SHARED = 113 << 10;
     private static final int STAGE_ALIGNMENT = 1024;
@@ -89,13 +90,14 @@ final class W4FewProduct implements ProductKernel {
 
     /** Which kernels there are: the general ones need more registers than the largest blocks leave. */
     private boolean takes(Scheme scheme) {
-        if (!W4Functions.takes(scheme) || (bands * parts > 4 || tokens >= SCALED) && !kind(scheme).equals("int4")) {
+        if (!W4Functions.takes(scheme) || tokens >= SCALED && !kind(scheme).equals("int4")) {
             return false;
         }
         return tokens != 64 || bands < 4 || !kind(scheme).equals("table_any");
     }
 
-    private static String kind(Scheme scheme) {
+    /** The kind of kernel for a scheme. */
+    static String kind(Scheme scheme) {
         return switch (scheme) {
             case Scheme.Int4 s -> {
                 int size = s.grouping() instanceof Grouping.PerGroup g ? g.size() : 0;
@@ -113,7 +115,7 @@ final class W4FewProduct implements ProductKernel {
     }
 
     /** False where all of K is less than a group: the matrix then has a scale for each row, for which its kind is not made. */
-    private static boolean asItsKind(MatrixShape w) {
+    static boolean asItsKind(MatrixShape w) {
         int groups = RecordLayout.Sizes.of(w).groups();
         return switch (kind(w.scheme())) {
             case "int4" -> groups <= 1;
@@ -147,7 +149,15 @@ final class W4FewProduct implements ProductKernel {
 
     @Override
     public double operandRounding(Scheme scheme, DType x) {
-        return tokens < SCALED ? W4DecodeProduct.INSTANCE.operandRounding(scheme, x) : W4GemmProduct.rounding(scheme, x);
+        return scales(scheme, x) ? W4GemmProduct.rounding(scheme, x) : W4DecodeProduct.INSTANCE.operandRounding(scheme, x);
+    }
+
+    /** True where weights are scaled before they are multiplied: FEW_SCALES of the kernels. */
+    private boolean scales(Scheme scheme, DType x) {
+        return tokens >= SCALED || tokens == FINE_SCALED && x == DType.BF16 && switch (kind(scheme)) {
+            case "int4_g64", "int4_g32", "table_f32", "table_nested" -> true;
+            default -> false;
+        };
     }
 
     private int partBytes(RecordLayout.Sizes sizes) {
@@ -158,15 +168,14 @@ final class W4FewProduct implements ProductKernel {
     private int besides(MatrixShape w, RecordLayout.Sizes sizes, int split) {
         int table = w.scheme() instanceof Scheme.Int4 ? 0 : W4Functions.TABLE_BYTES;
         int map = sizes.scaleMode() == RecordLayout.SCALE_NESTED || kind(w.scheme()).equals("table_any") ? W4Functions.MAP_BYTES : 0;
-        return table + map + split * parts * Math.ceilDiv(tokens / 2, split) * (rows() + 8) * 8 + MOST_STAGES * 16 + 8;
+        return table + map + split * parts * Math.ceilDiv(tokens / 2, split) * (rows() + 8) * 8 + STAGES * 16 + 8;
     }
 
     /** At least two fit for every split: what a block of the largest records takes is less. */
     private int stages(MatrixShape w, RecordLayout.Sizes sizes, int split) {
         int room = (blocks == 1 ? W4Functions.MOST_SHARED : HALF_SHARED) - besides(w, sizes, split);
         long needed = Math.ceilDiv(Math.ceilDiv(sizes.spans(), (long) split), (long) parts);
-        int most = blocks > 1 && needed > 2 * STAGES ? MOST_STAGES : STAGES;
-        return (int) Math.max(2, Math.min(Math.min(most, needed), room / (partBytes(sizes) * parts)));
+        return (int) Math.max(2, Math.min(Math.min(STAGES, needed), room / (partBytes(sizes) * parts)));
     }
 
     /**

@@ -27,6 +27,8 @@ final class W4GemmProduct implements ProductKernel {
     /** By rows of x and bands of 64 rows of W of a tile, blocks of a cluster, units of 64 columns of x that wait. */
     static final List<W4GemmProduct> ALL = List.of(new W4GemmProduct(128, 3, 1, 6), new W4GemmProduct(232, 2, 1, 4), new W4GemmProduct(256, 2, 2, 4));
 
+    /** The kind of kernel for INT4 of every kind. */
+    private static final String ANY = "int4_fine";
     private static final int WARP_GROUP = 128;
     private static final int MOST_STAGES = 8;
     /** Tokens whose sums pass through shared memory together, and floats of one with its padding. */
@@ -56,7 +58,11 @@ final class W4GemmProduct implements ProductKernel {
 
     @Override
     public String file(Scheme scheme) {
-        return !takes(scheme) ? "w4_gemm_int4" : !(scheme instanceof Scheme.Int4) ? "w4_gemm_table" : "w4_gemm_" + kind(scheme);
+        return takes(scheme) ? file(kind(scheme)) : "w4_gemm_int4";
+    }
+
+    private static String file(String kind) {
+        return "w4_gemm_" + (kind.startsWith("table") ? "table" : kind);
     }
 
     @Override
@@ -67,7 +73,7 @@ final class W4GemmProduct implements ProductKernel {
 
     @Override
     public List<String> entries(Scheme scheme) {
-        return takes(scheme) ? W4Functions.names(kernel(scheme)) : List.of();
+        return takes(scheme) ? W4Functions.names(kernel(kind(scheme))) : List.of();
     }
 
     /** Which kernels there are. */
@@ -78,17 +84,19 @@ final class W4GemmProduct implements ProductKernel {
 
     private static String kind(Scheme scheme) {
         return switch (scheme) {
-            case Scheme.Int4 s -> {
-                boolean fine = s.grouping() instanceof Grouping.PerGroup g && (g.size() < RecordLayout.SPAN || s.scaleType() == DType.F32);
-                yield fine || !s.symmetric() ? "int4_fine" : "int4";
-            }
+            case Scheme.Int4 s -> W4FewProduct.kind(s).equals("int4_any") ? ANY : W4FewProduct.kind(s);
             case Scheme.Bnb4 s -> s.doubleQuant() ? "table_nested" : "table_f32";
             default -> "table_byte";
         };
     }
 
-    private String kernel(Scheme scheme) {
-        return "w4gemm" + tokens + "x" + bands + "_" + kind(scheme);
+    /** The kind for a matrix: the general one where all of K is less than a group, for which its scheme's is not made. */
+    private static String kind(MatrixShape w) {
+        return !(w.scheme() instanceof Scheme.Int4) || W4FewProduct.asItsKind(w) ? kind(w.scheme()) : ANY;
+    }
+
+    private String kernel(String kind) {
+        return "w4gemm" + tokens + "x" + bands + "_" + kind;
     }
 
     @Override
@@ -104,7 +112,7 @@ final class W4GemmProduct implements ProductKernel {
     @Override
     public boolean supports(MatrixShape w, DType x, DType y, ActivationScaling scaling) {
         return scaling == null && takes(w.scheme()) && w.k() % 8 == 0 && W4DecodeProduct.INSTANCE.supports(w, x, y, null)
-                && (!kind(w.scheme()).equals("int4") || scalesInTypeOf(x, w));
+                && (!kind(w).equals("int4") || scalesInTypeOf(x, w));
     }
 
     /**
@@ -148,7 +156,7 @@ final class W4GemmProduct implements ProductKernel {
         shape.setAtIndex(ValueLayout.JAVA_INT, 1, stages);
         int clusters = kernels.context().device().multiprocessors() / cluster;
         return new Prepared(this, kernels.context(), weights, sizes,
-                W4Functions.load(kernels, file(w.scheme()), kernel(w.scheme()), W4Functions.MOST_SHARED), shape, config, clusters,
+                W4Functions.load(kernels, file(kind(w)), kernel(kind(w)), W4Functions.MOST_SHARED), shape, config, clusters,
                 W4DecodeProduct.INSTANCE.prepare(kernels, weights, null));
     }
 
