@@ -17,6 +17,7 @@ import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.regex.Pattern;
 
 /**
  * Forces every kernel of the catalogue over every scheme it takes, in one process: a program for compute-sanitizer. Rows
@@ -25,7 +26,8 @@ import java.util.Map;
  *
  * <p>Arguments: {@code quick}, two products of each kernel and scheme: few rows of x with long rows of W, and many with short
  * ones. {@code fast}, without the exact kernels that read any layout, which {@code lowbit selftest} runs over the same schemes
- * and racecheck makes slow. Names of layouts: those alone, so that several processes share the work.
+ * and racecheck makes slow. So that several processes share the work, names of layouts ({@code records}) and architectures
+ * ({@code SM90}): those alone; {@code kernels=REGEX}: kernels whose whole name matches.
  */
 final class KernelSweep {
     private static final DType[] TYPES = {DType.BF16, DType.F32, DType.F16};
@@ -35,23 +37,28 @@ final class KernelSweep {
     private static final long[][] SHAPES = {{72, 4160}, {72, 4224}, {200, 384}, ODD};
 
     private static final int MOST_ROWS = 512;
+    private static final String KERNELS = "kernels=";
 
     private final boolean quick;
     private final boolean fast;
+    private final Pattern names;
     private final Map<String, Tensor> activations = new HashMap<>();
     private final Map<String, Integer> products = new LinkedHashMap<>();
     private int turn;
 
-    private KernelSweep(boolean quick, boolean fast) {
+    private KernelSweep(boolean quick, boolean fast, Pattern names) {
         this.quick = quick;
         this.fast = fast;
+        this.names = names;
     }
 
     public static void main(String[] args) {
         List<String> words = List.of(args);
-        KernelSweep sweep = new KernelSweep(words.contains("quick"), words.contains("fast"));
+        String names = words.stream().filter(word -> word.startsWith(KERNELS)).map(word -> word.substring(KERNELS.length())).findFirst().orElse(".*");
+        KernelSweep sweep = new KernelSweep(words.contains("quick"), words.contains("fast"), Pattern.compile(names));
+        List<Architecture> architectures = Gpu.architectures().filter(architecture -> words.contains(architecture.name())).toList();
         List<String> layouts = Catalogue.layouts().stream().map(WeightLayout::name).filter(words::contains).toList();
-        for (Architecture architecture : Gpu.architectures().toList()) {
+        for (Architecture architecture : architectures.isEmpty() ? Gpu.architectures().toList() : architectures) {
             for (LayoutChoice choice : LayoutChoice.all(architecture)) {
                 if (!layouts.isEmpty() && !layouts.contains(choice.layout().name())) {
                     continue;
@@ -76,7 +83,8 @@ final class KernelSweep {
     }
 
     private List<ProductKernel> kernels(LayoutChoice choice) {
-        return choice.kernels().stream().filter(kernel -> !fast || kernel.layout(MatrixShape.plain(Schemes.ALL.getFirst(), 64, 64)) != null).toList();
+        return choice.kernels().stream().filter(kernel -> names.matcher(kernel.name()).matches())
+                .filter(kernel -> !fast || kernel.layout(MatrixShape.plain(Schemes.ALL.getFirst(), 64, 64)) != null).toList();
     }
 
     private void products(Architecture architecture, LayoutChoice choice, CudaBackend backend, Scheme scheme) {
