@@ -41,18 +41,22 @@ constexpr bool FEW_SCALES = TOKENS >= 128 || (TOKENS == 64 && T::TYPE == BF16 &&
 template <int TOKENS, int GROUPS>
 constexpr bool FEW_MOVES_REGISTERS = TOKENS >= 128 || (TOKENS >= 64 && GROUPS == 4);
 
-template <class T, int TOKENS, int BANDS, int PARTS, bool TABLE, ScaleMode MODE, int GROUPS, bool ZEROS>
+template <class T, int TOKENS, int BANDS, int PARTS, bool TABLE, ScaleMode MODE, int GROUPS, bool ZEROS, bool SHARED>
 __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape, const void* xMap, void* y, uint32_t yType, const void* bias,
                                     uint32_t biasType, int64_t m) {
     const W4 w(matrix);
     constexpr bool NESTED = (MODE & SCALE_NESTED) != 0, MOVE_REGISTERS = FEW_MOVES_REGISTERS<TOKENS, BANDS * PARTS>;
     constexpr bool SCALED = FEW_SCALES<T, TOKENS, MODE, GROUPS, TABLE>;
-    constexpr int CONSUMERS = BANDS * PARTS * 128, X_BYTES = TOKENS * SPAN * 2, ROWS = BANDS * BAND, PAIR_PITCH = ROWS + 8;
+    static_assert(!SHARED || PARTS == 1);
+    constexpr int OWN = SHARED ? BANDS - 1 : BANDS;  // bands of a block's own
+    constexpr int CONSUMERS = BANDS * PARTS * 128, X_BYTES = TOKENS * SPAN * 2, ROWS = OWN * BAND, PAIR_PITCH = ROWS + 8, SHARED_PITCH = BAND + 8;
     extern __shared__ __align__(1024) uint8_t shared[];
     const int warp = __shfl_sync(0xffffffffu, threadIdx.x / 32, 0), lane = threadIdx.x % 32;  // known to be the same in a warp: descriptors stay in uniform registers
     const uint32_t rank = blockIdx.x % shape.split;
     const int64_t m0 = int64_t(blockIdx.x / shape.split) * TOKENS;
-    const int64_t firstBand = int64_t(blockIdx.y) * BANDS, bands = (w.n + BAND - 1) / BAND;
+    const int64_t bands = (w.n + BAND - 1) / BAND;
+    const int64_t sharedBand = int64_t(blockIdx.y) * (2 * OWN + 1) + 2 * OWN;
+    const int64_t firstBand = SHARED ? sharedBand - (2 - int(rank)) * OWN : int64_t(blockIdx.y) * BANDS;
 
     // Shared memory: stages │ table │ nested map │ sums of the cluster │ barriers
     const uint32_t stageBytes = PARTS * shape.partBytes;
@@ -61,11 +65,13 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
     const int tokens = int(m - m0 < TOKENS ? m - m0 : TOKENS);
     const int pairs = (tokens + 1) / 2, share = (pairs + int(shape.split) - 1) / int(shape.split);  // pairs of tokens that a block finishes
     float2* const gathered = reinterpret_cast<float2*>(map + (NESTED ? 256 : 0));
-    const uint32_t full = shared_address(gathered) + shape.split * PARTS * share * PAIR_PITCH * 8, empty = full + shape.stages * 8;
+    float2* const gatheredShared = gathered + pairs * PAIR_PITCH;  // SHARED: of the block's own bands, then of the shared one
+    const uint32_t full = shared_address(gathered) + (SHARED ? pairs * PAIR_PITCH + 2 * share * SHARED_PITCH : shape.split * PARTS * share * PAIR_PITCH) * 8, empty = full + shape.stages * 8;
     const uint32_t arrived = empty + shape.stages * 8;
 
-    const uint32_t firstSpan = rank * shape.spans;
-    const uint32_t lastSpan = firstSpan + shape.spans < w.spans ? firstSpan + shape.spans : w.spans;
+    const uint32_t firstSpan = SHARED ? 0 : rank * shape.spans;
+    const uint32_t lastSpan = !SHARED && firstSpan + shape.spans < w.spans ? firstSpan + shape.spans : w.spans;
+    const auto sharing = [&](int i) { return (uint32_t(i) >= shape.spans) == (rank == 1); };  // SHARED: this half of K is the block's
     const int count = lastSpan > firstSpan ? lastSpan - firstSpan : 0;
 
     if (threadIdx.x == 0) {
@@ -77,7 +83,7 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
         fence_mbarrier_init();
         if (shape.split > 1) {
             const int mine = pairs - int(rank) * share < share ? pairs - int(rank) * share : share;
-            mbarrier_arrive_expect(arrived, mine > 0 ? shape.split * PARTS * mine * ROWS * 8 : 0);
+            mbarrier_arrive_expect(arrived, mine > 0 ? (SHARED ? 2 * BAND : shape.split * PARTS * ROWS) * mine * 8 : 0);
         }
     }
     if (TABLE) {
@@ -100,7 +106,7 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
         }
         if (warp == CONSUMERS / 32 && lane == 0) {
             prefetch_tensor_map(xMap);
-            const uint8_t* from = w.records + (firstBand * w.spans + firstSpan) * w.recordBytes;
+            const uint8_t* from = w.records + ((firstBand < bands ? firstBand : bands - 1) * w.spans + firstSpan) * w.recordBytes;
             const uint64_t bandBytes = uint64_t(w.spans) * w.recordBytes;
             const int last = int(bands - 1 - firstBand);  // bands beyond are its copies: their sums are not stored
             const int rounds = (count + PARTS - 1) / PARTS, ahead = rounds < int(shape.stages) ? rounds : int(shape.stages);
@@ -113,14 +119,19 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
                 if (i >= ahead) {
                     mbarrier_wait(empty + stage * 8, parity);
                 }
-                mbarrier_arrive_expect(filled, present * (X_BYTES + BANDS * w.recordBytes));
+                const bool all = !SHARED || sharing(i);
+                mbarrier_arrive_expect(filled, present * (X_BYTES + (all ? BANDS : OWN) * w.recordBytes));
 #pragma unroll 1
                 for (int p = 0; p < present; p++) {
                     const uint8_t* record = from;
 #pragma unroll 1
-                    for (int b = 0; b < BANDS; b++) {
+                    for (int b = 0; b < OWN; b++) {
                         copy_bulk_evict_first(at + b * w.recordBytes, record, w.recordBytes, filled);
                         record += b < last ? bandBytes : 0;
+                    }
+                    if (SHARED && all) {
+                        copy_bulk_evict_first(at + OWN * w.recordBytes, w.records + ((sharedBand < bands ? sharedBand : bands - 1) * w.spans + i) * w.recordBytes,
+                                              w.recordBytes, filled);
                     }
                     from += w.recordBytes;
                     at += shape.partBytes;
@@ -158,7 +169,7 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
     const bool scaled = TABLE && GROUPS == 4 && (MODE & SCALE_E4M3) && w.groups == 8;  // NVFP4: the scaled weight has few enough bits to be exact
     const int shift = w.groups == 8 ? 0 : w.groups == 4 ? 1 : w.groups == 2 ? 2 : 3;   // a group is 2^shift steps of 16 columns
     const int lanePair = quarter * 16 + g * 2;
-    const int64_t row = (firstBand + band) * BAND + quarter * 16 + g;
+    const int64_t row = (SHARED && band == OWN ? sharedBand : firstBand + band) * BAND + quarter * 16 + g;
     const uint32_t partAt = shared_address(shared) + part * shape.partBytes, recordAt = X_BYTES + band * w.recordBytes;
     // Through a shuffle, so that the compiler keeps them instead of making them anew for every record. One scale for a row
     // lies behind the records, and a record without zero points has none: then what is read there is not used.
@@ -175,8 +186,22 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
         acc[i] = 0.f;
     }
     uint32_t stage = 0, parity = 0, at = partAt;
+    const auto advance = [&]() {
+        at += stageBytes;
+        if (++stage == shape.stages) {
+            stage = 0;
+            parity ^= 1;
+            at = partAt;
+        }
+    };
 #pragma unroll 1
     for (int i = 0; i < mine; i++) {
+        if (SHARED && band == OWN && !sharing(i)) {
+            mbarrier_wait(full + stage * 8, parity);
+            warp_arrive(empty + stage * 8, lane);
+            advance();
+            continue;
+        }
         const uint8_t* const record = shared + stage * stageBytes + part * shape.partBytes + recordAt;
         const uint64_t b = wgmma_descriptor(at);
         if (NESTED && i >= absmaxUntil && (MODE == SCALE_NESTED || w.scaleMode & SCALE_NESTED)) {
@@ -306,12 +331,7 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
                 }
             }
         }
-        at += stageBytes;
-        if (++stage == shape.stages) {
-            stage = 0;
-            parity ^= 1;
-            at = partAt;
-        }
+        advance();
     }
 
     // Each block finishes a share of the pairs of tokens: [block of the cluster, part][pair][row].
@@ -320,12 +340,15 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
     }
 #pragma unroll
     for (int j = 0; j < TOKENS / 8; j++) {
-        const int pair = j * 4 + t, owner = pair / share, slot = ((int(rank) * PARTS + part) * share + pair - owner * share) * PAIR_PITCH;
+        const bool exchanged = SHARED ? band == OWN : shape.split > 1;
+        const int pair = j * 4 + t, owner = pair / share, slot = (int(rank) * PARTS + part) * share + pair - owner * share;
+        float2* const first = SHARED ? (band == OWN ? gatheredShared + slot * SHARED_PITCH : gathered + pair * PAIR_PITCH + band * BAND)
+                                     : gathered + slot * PAIR_PITCH + band * BAND;
         if (pair < pairs) {
 #pragma unroll
             for (int h = 0; h < 2; h++) {
-                float2* const to = gathered + slot + band * BAND + quarter * 16 + g + h * 8;
-                if (shape.split > 1) {
+                float2* const to = first + quarter * 16 + g + h * 8;
+                if (exchanged) {
                     store_cluster(cluster_address(shared_address(to), owner), acc[j * 4 + h * 2], acc[j * 4 + h * 2 + 1],
                                   cluster_address(arrived, owner));
                 } else {
@@ -336,65 +359,79 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
     }
     if (shape.split > 1) {
         mbarrier_wait(arrived, 0);  // so nobody writes here after this block has gone
-    } else {
+    }
+    if (SHARED || shape.split == 1) {
         named_barrier(1, CONSUMERS);
     }
     griddepcontrol_wait();
     const int firstPair = int(rank) * share, lastPair = firstPair + share < pairs ? firstPair + share : pairs;
     const bool wide = w.n % 4 == 0 && reinterpret_cast<uintptr_t>(y) % 16 == 0;
-    for (int i = threadIdx.x; i < (lastPair - firstPair) * (ROWS / 4); i += CONSUMERS) {
-        const int r = i % (ROWS / 4) * 4, slot = i / (ROWS / 4), token = (firstPair + slot) * 2;
-        const int64_t n = firstBand * BAND + r;
-        if (n >= w.n) {
-            continue;
-        }
-        float v[2][4] = {};  // of two tokens
-        for (int s = 0; s < int(shape.split) * PARTS; s++) {
-            const float4* const from = reinterpret_cast<const float4*>(gathered + (s * share + slot) * PAIR_PITCH + r);
-            const float4 u0 = from[0], u1 = from[1];
-            v[0][0] = __fadd_rn(v[0][0], u0.x);
-            v[1][0] = __fadd_rn(v[1][0], u0.y);
-            v[0][1] = __fadd_rn(v[0][1], u0.z);
-            v[1][1] = __fadd_rn(v[1][1], u0.w);
-            v[0][2] = __fadd_rn(v[0][2], u1.x);
-            v[1][2] = __fadd_rn(v[1][2], u1.y);
-            v[0][3] = __fadd_rn(v[0][3], u1.z);
-            v[1][3] = __fadd_rn(v[1][3], u1.w);
-        }
+    // Pairs of tokens first … last − 1, rows of W from n0 on: `sums` sums of each.
+    const auto finish = [&](const float2* from0, int sums, int first, int last, int rows, int64_t n0) {
+        for (int i = threadIdx.x; i < (last - first) * (rows / 4); i += CONSUMERS) {
+            const int r = i % (rows / 4) * 4, slot = i / (rows / 4), token = (first + slot) * 2;
+            const int64_t n = n0 + r;
+            if (n >= w.n) {
+                continue;
+            }
+            float v[2][4] = {};  // of two tokens
+            for (int s = 0; s < sums; s++) {
+                const float4* const from = reinterpret_cast<const float4*>(from0 + (s * share + slot) * (rows + 8) + r);
+                const float4 u0 = from[0], u1 = from[1];
+                v[0][0] = __fadd_rn(v[0][0], u0.x);
+                v[1][0] = __fadd_rn(v[1][0], u0.y);
+                v[0][1] = __fadd_rn(v[0][1], u0.z);
+                v[1][1] = __fadd_rn(v[1][1], u0.w);
+                v[0][2] = __fadd_rn(v[0][2], u1.x);
+                v[1][2] = __fadd_rn(v[1][2], u1.y);
+                v[0][3] = __fadd_rn(v[0][3], u1.z);
+                v[1][3] = __fadd_rn(v[1][3], u1.w);
+            }
 #pragma unroll
-        for (int e = 0; e < 4; e++) {
-            if (n + e < w.n) {
-                const float scale = w.rowScales ? __fmul_rn(w.rowScales[n + e], w.matrixScale) : w.matrixScale;
-                const float b = bias ? load(bias, biasType, n + e) : 0.f;
-                for (int h = 0; h < 2; h++) {
-                    v[h][e] = __fmul_rn(v[h][e], scale);
-                    v[h][e] = bias ? __fadd_rn(v[h][e], b) : v[h][e];
+            for (int e = 0; e < 4; e++) {
+                if (n + e < w.n) {
+                    const float scale = w.rowScales ? __fmul_rn(w.rowScales[n + e], w.matrixScale) : w.matrixScale;
+                    const float b = bias ? load(bias, biasType, n + e) : 0.f;
+                    for (int h = 0; h < 2; h++) {
+                        v[h][e] = __fmul_rn(v[h][e], scale);
+                        v[h][e] = bias ? __fadd_rn(v[h][e], b) : v[h][e];
+                    }
+                }
+            }
+            for (int h = 0; h < 2 && token + h < tokens; h++) {
+                const int64_t to = (m0 + token + h) * w.n + n;
+                if (wide) {
+                    put_rows(y, yType, to, v[h]);
+                } else {
+                    for (int e = 0; e < 4 && n + e < w.n; e++) {
+                        put(y, yType, to + e, v[h][e]);
+                    }
                 }
             }
         }
-        for (int h = 0; h < 2 && token + h < tokens; h++) {
-            const int64_t to = (m0 + token + h) * w.n + n;
-            if (wide) {
-                put_rows(y, yType, to, v[h]);
-            } else {
-                for (int e = 0; e < 4 && n + e < w.n; e++) {
-                    put(y, yType, to + e, v[h][e]);
-                }
-            }
-        }
+    };
+    if (SHARED) {
+        finish(gathered, 1, 0, pairs, ROWS, firstBand * BAND);
+        finish(gatheredShared, 2, firstPair, lastPair, BAND, sharedBand * BAND);
+    } else {
+        finish(gathered, int(shape.split) * PARTS, firstPair, lastPair, ROWS, firstBand * BAND);
     }
 }
 
 }  // namespace lowbit
 
 // BLOCKS: of a multiprocessor.
-#define FEW(kind, suffix, T, TOKENS, BANDS, PARTS, BLOCKS, TABLE, MODE, GROUPS, ZEROS)                                              \
+#define FEW(name, T, TOKENS, BANDS, PARTS, BLOCKS, TABLE, MODE, GROUPS, ZEROS, SHARED)                                              \
     extern "C" __global__ void __launch_bounds__(BANDS * PARTS * 128 + (lowbit::FEW_MOVES_REGISTERS<TOKENS, BANDS * PARTS> ? 128 : 32), BLOCKS) \
-        LOWBIT_NAME(ARCH, w4few##TOKENS##x##BANDS##x##PARTS##_##kind##_##suffix)(                                                    \
+        LOWBIT_NAME(ARCH, name)(                                                                                                     \
             const __grid_constant__ lowbit::Matrix w, const __grid_constant__ lowbit::FewShape shape,                                 \
             const __grid_constant__ lowbit::TensorMap xMap, void* y, uint32_t yType, const void* bias, uint32_t biasType, int64_t m) { \
-        lowbit::few<T, TOKENS, BANDS, PARTS, TABLE, lowbit::MODE, GROUPS, ZEROS>(w, shape, &xMap, y, yType, bias, biasType, m);         \
+        lowbit::few<T, TOKENS, BANDS, PARTS, TABLE, lowbit::MODE, GROUPS, ZEROS, SHARED>(w, shape, &xMap, y, yType, bias, biasType, m); \
     }
-#define FEW_TYPES(kind, TOKENS, BANDS, PARTS, BLOCKS, TABLE, MODE, GROUPS, ZEROS)                    \
-    FEW(kind, bf16, lowbit::Bf16, TOKENS, BANDS, PARTS, BLOCKS, TABLE, MODE, GROUPS, ZEROS)            \
-    FEW(kind, f16, lowbit::Half, TOKENS, BANDS, PARTS, BLOCKS, TABLE, MODE, GROUPS, ZEROS)
+#define FEW_TYPES(kind, TOKENS, BANDS, PARTS, BLOCKS, TABLE, MODE, GROUPS, ZEROS)                                                                        \
+    FEW(w4few##TOKENS##x##BANDS##x##PARTS##_##kind##_bf16, lowbit::Bf16, TOKENS, BANDS, PARTS, BLOCKS, TABLE, MODE, GROUPS, ZEROS, false) \
+    FEW(w4few##TOKENS##x##BANDS##x##PARTS##_##kind##_f16, lowbit::Half, TOKENS, BANDS, PARTS, BLOCKS, TABLE, MODE, GROUPS, ZEROS, false)
+// The last of the bands is shared by a cluster of two.
+#define FEW_SHARED_TYPES(kind, TOKENS, BANDS, TABLE, MODE, GROUPS, ZEROS)                                                        \
+    FEW(w4few##TOKENS##x##BANDS##shared_##kind##_bf16, lowbit::Bf16, TOKENS, BANDS, 1, 1, TABLE, MODE, GROUPS, ZEROS, true) \
+    FEW(w4few##TOKENS##x##BANDS##shared_##kind##_f16, lowbit::Half, TOKENS, BANDS, 1, 1, TABLE, MODE, GROUPS, ZEROS, true)

@@ -185,7 +185,9 @@ __device__ __forceinline__ void gemm(const Matrix& matrix, const GemmShape& shap
                     zero[1] = minus_zero<T>(both >> 8);
                 }
             };
-            begin(0);
+            if (GROUPS) {
+                begin(0);
+            }
 #pragma unroll
             for (int half = 0; half < 2; half++) {
                 mbarrier_wait(xFull + unit * 8, xParity);
@@ -197,6 +199,9 @@ __device__ __forceinline__ void gemm(const Matrix& matrix, const GemmShape& shap
                     }
                     if (half && step == 3) {
                         releaseX(unit == 0 ? shape.units - 1 : unit - 1);  // the half before
+                    }
+                    if (!GROUPS && step % STEPS == 0) {  // codebooks: the other way round is slower
+                        begin(half * 4 + step);
                     }
                     const uint4& c = codes[half];
                     const uint32_t word = step == 0 ? c.x : step == 1 ? c.y : step == 2 ? c.z : c.w;
@@ -218,7 +223,7 @@ __device__ __forceinline__ void gemm(const Matrix& matrix, const GemmShape& shap
                     T::template wgmma<TOKENS>(acc, a[step], b + step * 2, half == 0 && step == 0 ? i > 0 : 1);
                     wgmma_commit();
                     const int next = half * 4 + step + 1;
-                    if (next < 8 && next % STEPS == 0) {
+                    if (GROUPS && next < 8 && next % STEPS == 0) {
                         begin(next);
                     }
                 }

@@ -24,9 +24,10 @@ import java.util.List;
  * <p>Where x does not begin at a multiple of 16 bytes, {@link W4DecodeProduct} computes the product instead.
  */
 final class W4FewProduct implements ProductKernel {
-    /** By rows of x, bands of 64 rows of W, parts of K of a block; blocks of a multiprocessor. */
-    static final List<W4FewProduct> ALL = List.of(new W4FewProduct(16, 1, 2, 2), new W4FewProduct(16, 2, 1, 2), new W4FewProduct(32, 2, 1, 2),
-            new W4FewProduct(64, 2, 1, 1), new W4FewProduct(64, 3, 1, 1), new W4FewProduct(64, 4, 1, 1), new W4FewProduct(128, 2, 1, 1));
+    /** By rows of x, bands of 64 rows of W, parts of K of a block; blocks of a multiprocessor; whether two blocks share the last band. */
+    static final List<W4FewProduct> ALL = List.of(new W4FewProduct(16, 1, 2, 2, false), new W4FewProduct(16, 2, 1, 2, false),
+            new W4FewProduct(32, 2, 1, 2, false), new W4FewProduct(64, 2, 1, 1, false), new W4FewProduct(64, 3, 1, 1, false),
+            new W4FewProduct(64, 4, 1, 1, false), new W4FewProduct(64, 4, 1, 1, true), new W4FewProduct(128, 2, 1, 1, false));
 
     /** Tiles of this many rows of x round the scaled weight. */
     private static final int SCALED = 128;
@@ -55,17 +56,19 @@ final class W4FewProduct implements ProductKernel {
     private final int bands;
     private final int parts;
     private final int blocks;
+    private final boolean shared;
 
-    private W4FewProduct(int tokens, int bands, int parts, int blocks) {
+    private W4FewProduct(int tokens, int bands, int parts, int blocks, boolean shared) {
         this.tokens = tokens;
         this.bands = bands;
         this.parts = parts;
         this.blocks = blocks;
+        this.shared = shared;
     }
 
     @Override
     public String name() {
-        return "w4-few-" + tokens + "x" + rows() + (parts > 1 ? "-k" + parts : "");
+        return "w4-few-" + tokens + "x" + (shared ? rows() - RecordLayout.BAND / 2 : rows()) + (parts > 1 ? "-k" + parts : "");
     }
 
     private int rows() {
@@ -79,8 +82,9 @@ final class W4FewProduct implements ProductKernel {
 
     @Override
     public String description() {
-        return tokens + " rows of x, " + rows() + " rows of W, K cut over " + parts + " warp groups and up to " + MOST_SPLIT
-                + " blocks, wgmma m64n" + tokens + "k16 with W from registers, f32 sums scaled by group";
+        String cut = shared ? "K of the last 64 cut over two blocks" : "K cut over " + parts + " warp groups and up to " + MOST_SPLIT + " blocks";
+        return tokens + " rows of x, " + rows() + " rows of W, " + cut + ", wgmma m64n" + tokens
+                + "k16 with W from registers, f32 sums scaled by group";
     }
 
     @Override
@@ -128,7 +132,7 @@ final class W4FewProduct implements ProductKernel {
     }
 
     private String kernel(Scheme scheme) {
-        return "w4few" + tokens + "x" + bands + "x" + parts + "_" + kind(scheme);
+        return "w4few" + tokens + "x" + bands + (shared ? "shared" : "x" + parts) + "_" + kind(scheme);
     }
 
     @Override
@@ -168,13 +172,15 @@ final class W4FewProduct implements ProductKernel {
     private int besides(MatrixShape w, RecordLayout.Sizes sizes, int split) {
         int table = w.scheme() instanceof Scheme.Int4 ? 0 : W4Functions.TABLE_BYTES;
         int map = sizes.scaleMode() == RecordLayout.SCALE_NESTED || kind(w.scheme()).equals("table_any") ? W4Functions.MAP_BYTES : 0;
-        return table + map + split * parts * Math.ceilDiv(tokens / 2, split) * (rows() + 8) * 8 + STAGES * 16 + 8;
+        int share = Math.ceilDiv(tokens / 2, split);
+        int sums = shared ? tokens / 2 * (rows() - RecordLayout.BAND + 8) + split * share * (RecordLayout.BAND + 8) : split * parts * share * (rows() + 8);
+        return table + map + sums * 8 + STAGES * 16 + 8;
     }
 
     /** At least two fit for every split: what a block of the largest records takes is less. */
     private int stages(MatrixShape w, RecordLayout.Sizes sizes, int split) {
         int room = (blocks == 1 ? W4Functions.MOST_SHARED : HALF_SHARED) - besides(w, sizes, split);
-        long needed = Math.ceilDiv(Math.ceilDiv(sizes.spans(), (long) split), (long) parts);
+        long needed = shared ? sizes.spans() : Math.ceilDiv(Math.ceilDiv(sizes.spans(), (long) split), (long) parts);
         return (int) Math.max(2, Math.min(Math.min(STAGES, needed), room / (partBytes(sizes) * parts)));
     }
 
@@ -183,6 +189,9 @@ final class W4FewProduct implements ProductKernel {
      * and ends; where that would leave too few of them, twice as many.
      */
     private int split(RecordLayout.Sizes sizes, long m) {
+        if (shared) {
+            return 2;
+        }
         long tiles = Math.ceilDiv(sizes.bands(), (long) bands) * Math.ceilDiv(m, (long) tokens);
         int split = 1;
         while (split < MOST_SPLIT && tiles <= CLUSTERS[blocks - 1][split] && sizes.spans() >= 2L * (split + 1) * parts) {
@@ -231,7 +240,7 @@ final class W4FewProduct implements ProductKernel {
             arguments.struct(weights.matrix()).struct(shapes[split]).struct(map).int64(y).int32(yType).int64(weights.bias())
                     .int32(weights.biasType()).int64(m);
             stream.launch(functions.of(xType), configs[split], Math.ceilDiv(m, (long) kernel.tokens) * split,
-                    Math.ceilDiv(sizes.bands(), (long) kernel.bands), 1);
+                    Math.ceilDiv(sizes.bands(), kernel.shared ? 2L * kernel.bands - 1 : kernel.bands), 1);
         }
     }
 }

@@ -25,7 +25,8 @@ import java.util.List;
  */
 final class W4GemmProduct implements ProductKernel {
     /** By rows of x and bands of 64 rows of W of a tile, blocks of a cluster, units of 64 columns of x that wait. */
-    static final List<W4GemmProduct> ALL = List.of(new W4GemmProduct(128, 3, 1, 6), new W4GemmProduct(232, 2, 1, 4), new W4GemmProduct(256, 2, 2, 4));
+    static final List<W4GemmProduct> ALL = List.of(new W4GemmProduct(128, 2, 2, 6), new W4GemmProduct(128, 3, 1, 6),
+            new W4GemmProduct(232, 2, 1, 4), new W4GemmProduct(256, 2, 2, 4));
 
     /** The kind of kernel for INT4 of every kind. */
     private static final String ANY = "int4_fine";
@@ -78,7 +79,7 @@ final class W4GemmProduct implements ProductKernel {
 
     /** Which kernels there are. */
     private boolean takes(Scheme scheme) {
-        return scheme instanceof Scheme.Int4 && (tokens != 232 || kind(scheme).equals("int4"))
+        return scheme instanceof Scheme.Int4 && (tokens == 256 || bands == 3 || kind(scheme).equals("int4"))
                 || tokens == 256 && !(scheme instanceof Scheme.Int4) && W4Functions.takes(scheme);
     }
 
