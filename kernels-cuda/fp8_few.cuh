@@ -89,31 +89,43 @@ __device__ __forceinline__ void fp8_few(const TensorMap& xMap, const TensorMap& 
 
     if (warp >= 4 * WARPGROUPS) {
         if (MODE == BLOCK && warp > 4 * WARPGROUPS) {
-            // Scales of x in bulk, those of w by the lanes, each a chunk before it is wanted.
-            const auto scales_from = [&](uint32_t s) {
+            // Ordinary loads, a chunk before they are wanted: of x four rows at once, of w a step in each lane.
+            constexpr int VECTORS = TILE_M / 4, EACH = (S::CHUNK * VECTORS + 31) / 32;
+            static_assert(MODE != BLOCK || S::CHUNK * VECTORS % 32 == 0, "each lane has as many");
+            const uint32_t lines = (p.m + 3) / 4 * 4;
+            const auto w_from = [&](uint32_t s) {
                 return __ldg(p.wScales + uint64_t(min(uint32_t(n0), p.n - 1) / 128) * p.wScaleRow + uint64_t(min(first + s + lane, allSteps - 1)) * p.wScaleCol);
             };
-            float w = scales_from(0);
+            const auto x_from = [&](uint32_t s, float4 (&x)[EACH]) {
+#pragma unroll
+                for (int i = 0; i < EACH; i++) {
+                    const uint32_t step = (lane + 32 * i) / VECTORS, m = m0 + (lane + 32 * i) % VECTORS * 4;
+                    if (p.xScaleRow != 0 && m < lines) {
+                        x[i] = *reinterpret_cast<const float4*>(p.xScales + uint64_t(min(first + s + step, allSteps - 1)) * p.xScaleCol + m);
+                    }
+                }
+            };
+            float w = w_from(0);
+            float4 x[EACH] = {};
             griddepcontrol_wait();
+            x_from(0, x);
             for (uint32_t s = 0; s < steps; s += S::CHUNK) {
-                const uint32_t half = s / S::CHUNK & 1, count = min(steps - s, uint32_t(S::CHUNK));
-                const float next = scales_from(s + S::CHUNK);
+                const uint32_t half = s / S::CHUNK & 1;
                 if (s >= 2 * S::CHUNK) {
                     barrier_wait(used + 8 * half, s / S::CHUNK / 2 - 1 & 1);
                 }
-                // Each lane a step's.
-                if (lane < count) {
+#pragma unroll
+                for (int i = 0; i < EACH; i++) {
+                    if (p.xScaleRow != 0) {
+                        *reinterpret_cast<float4*>(smem + S::SCALES + (half * S::CHUNK * VECTORS + lane + 32 * i) * 16) = x[i];
+                    }
+                }
+                if (lane < S::CHUNK) {
                     store_shared(base + S::SCALES_W + (half * S::CHUNK + lane) * 4, w);
                 }
-                w = next;
-                if (lane < count && p.xScaleRow != 0) {
-                    const uint32_t bytes = min(uint32_t(TILE_M), (p.m + 3) / 4 * 4 - m0) * 4;
-                    mbarrier_arrive_expect(scaled + 8 * half, bytes);
-                    copy_bulk(base + S::SCALES + (half * S::CHUNK + lane) * TILE_M * 4, p.xScales + m0 + uint64_t(first + s + lane) * p.xScaleCol, bytes,
-                              scaled + 8 * half);
-                } else {
-                    barrier_arrive(scaled + 8 * half);
-                }
+                barrier_arrive(scaled + 8 * half);
+                w = w_from(s + S::CHUNK);
+                x_from(s + S::CHUNK, x);
             }
         } else if (lane == 0) {
             griddepcontrol_wait();

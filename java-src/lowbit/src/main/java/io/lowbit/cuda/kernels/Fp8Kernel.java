@@ -38,7 +38,8 @@ final class Fp8Kernel implements ProductKernel {
 
     private static final int STEP_K = 128;
     private static final int SWIZZLE_ROWS = 64;
-    private static final int RASTER = 4;
+    private static final int RASTER = 8;
+    private static final int NARROW_RASTER = 4;
     private static final int GEMM_THREADS = 384;
     private static final String E5M2_FILE = "fp8_e5m2";
     private static final String X_E5M2_FILE = "fp8_x_e5m2";
@@ -219,6 +220,11 @@ final class Fp8Kernel implements ProductKernel {
         return rows == 256;
     }
 
+    /** Rows of tiles that are walked together. Narrow bands where many rows and wide y, or columns of tiles that end together, gain by them. */
+    private int raster(long m, long n) {
+        return m > 2048 && (columns == 112 || n > 16384) ? NARROW_RASTER : RASTER;
+    }
+
     private boolean takes(Scheme scheme) {
         return !e5m2(scheme) || E5M2.contains(tile());
     }
@@ -315,7 +321,7 @@ final class Fp8Kernel implements ProductKernel {
                         .int32((int) m).int32((int) n).int32((int) k).int32(Fp8Activations.scaleRow(scaling))
                         .int32(Fp8Activations.scaleCol(scaling, m)).int32(wScaleRow).int32(wScaleCol);
                 if (gemm) {
-                    arguments.int32(copyOut ? 1 : 0).int32(RASTER);
+                    arguments.int32(copyOut ? 1 : 0).int32(kernel.raster(m, n));
                 }
                 arguments.int32(yPitch).int32(Float.floatToRawIntBits(yScale)).int64(yScaleTo);
             } catch (RuntimeException e) {
