@@ -1,4 +1,4 @@
-// What a Llama-family decoder does between its linear layers: embedding, residual and RMSNorm, rotation with the key/value
+// What a Llama-family decoder does between its linear layers: embedding, RMSNorm, rotation with the key/value
 // cache, attention, SwiGLU. The residual stream is f32, what linear layers read and write bf16, all arithmetic f32.
 //
 // Nothing a launch is told changes from token to token: tokens and position are read from device memory, so a captured
@@ -284,18 +284,14 @@ extern "C" __global__ void __launch_bounds__(256) LOWBIT_NAME(ARCH, embed_f32)(c
     }
 }
 
-// residual += delta (where there is one); normed = residual / rms · weight. One block a row.
-extern "C" __global__ void __launch_bounds__(256) LOWBIT_NAME(ARCH, norm_bf16)(float* residual, const uint16_t* delta, const float* weight,
-                                                                               float epsilon, uint16_t* normed, int hidden) {
+// normed = residual / rms · weight. One block a row.
+extern "C" __global__ void __launch_bounds__(256) LOWBIT_NAME(ARCH, norm_bf16)(const float* residual, const float* weight, float epsilon,
+                                                                               uint16_t* normed, int hidden) {
     __shared__ float part[32];
     const int64_t at = int64_t(blockIdx.x) * hidden;
     float squares = 0.f;
     for (int i = threadIdx.x; i < hidden; i += blockDim.x) {
-        float v = residual[at + i];
-        if (delta) {
-            v = __fadd_rn(v, bf16_to_f32(delta[at + i]));
-            residual[at + i] = v;
-        }
+        const float v = residual[at + i];
         squares = __fmaf_rn(v, v, squares);
     }
     const float inverse = inverse_rms(block_sum(squares, part), hidden, epsilon);

@@ -64,15 +64,16 @@ final class CudaDecoder implements Decoder {
     private boolean lastWasStep;
 
     /**
-     * What a pass writes and reads between layers, BF16 and row-major.
+     * What a pass writes and reads between layers, row-major and but for the residual stream BF16.
      *
+     * @param residual F32
      * @param queries q, k and v
      * @param gates gate and up
      */
-    private record Rows(int count, DeviceTensor normed, List<DeviceTensor> queries, DeviceTensor attended, DeviceTensor projected,
+    private record Rows(int count, DeviceTensor residual, DeviceTensor normed, List<DeviceTensor> queries, DeviceTensor attended,
             List<DeviceTensor> gates) {
         Rows first(int count) {
-            return new Rows(count, part(normed, 0, count), parts(queries, count), part(attended, 0, count), part(projected, 0, count),
+            return new Rows(count, part(residual, 0, count), part(normed, 0, count), parts(queries, count), part(attended, 0, count),
                     parts(gates, count));
         }
 
@@ -141,8 +142,9 @@ final class CudaDecoder implements Decoder {
             sines = upload(rotary.sines());
             int queries = config.heads() * config.headDim();
             int cached = config.kvHeads() * config.headDim();
-            all = new Rows(maxRows, rows(config.hiddenSize()), List.of(rows(queries), rows(cached), rows(cached)), rows(queries),
-                    rows(config.hiddenSize()), List.of(rows(config.intermediateSize()), rows(config.intermediateSize())));
+            DeviceTensor hidden = new DeviceTensor(DType.F32, Shape.of(maxRows, config.hiddenSize()), residual);
+            all = new Rows(maxRows, hidden, rows(config.hiddenSize()), List.of(rows(queries), rows(cached), rows(cached)), rows(queries),
+                    List.of(rows(config.intermediateSize()), rows(config.intermediateSize())));
             one = all.first(1);
             pass = one;
             done = true;
@@ -232,7 +234,7 @@ final class CudaDecoder implements Decoder {
     private void enqueue(int layers) {
         uploadInputs();
         kernels.embed(stream, pass.count, inputs + 4, engine.embedding(), engine.embeddingType(), residual, config.hiddenSize());
-        normalize(0, engine.normAfter(0));
+        normalize(engine.normAfter(0));
         for (int i = 0; i < layers; i++) {
             layer(i);
         }
@@ -242,9 +244,9 @@ final class CudaDecoder implements Decoder {
         stream.upload(inputs, hostInputs, 4L * (1 + pass.count));
     }
 
-    /** Residual += delta (0: nothing); normed = norm(residual). */
-    private void normalize(long delta, long norm) {
-        kernels.norm(stream, pass.count, residual, delta, norm, config.normEpsilon(), pass.normed.address(), config.hiddenSize());
+    /** normed = norm(residual). */
+    private void normalize(long norm) {
+        kernels.norm(stream, pass.count, residual, norm, config.normEpsilon(), pass.normed.address(), config.hiddenSize());
     }
 
     /** One layer, from its normed input to its output in the residual stream and the norm of that. */
@@ -256,12 +258,12 @@ final class CudaDecoder implements Decoder {
         kernels.rotate(stream, pass.count, pass.q(), pass.k(), pass.v(), layer.queryNorm(), layer.keyNorm(),
                 config.normEpsilon(), cosines, sines, inputs, heads);
         kernels.attend(stream, pass.count, pass.q(), pass.attended.address(), inputs, heads);
-        layer.o().forward(stream, pass.attended, pass.projected);
-        normalize(pass.projected.address(), layer.mlpNorm());
+        layer.o().forwardAdd(stream, pass.attended, pass.residual);
+        normalize(layer.mlpNorm());
         forward(layer.gates(), pass.gates());
         kernels.swiGlu(stream, pass.gate().address(), pass.up().address(), (long) pass.count * config.intermediateSize());
-        layer.down().forward(stream, pass.gate(), pass.projected);
-        normalize(pass.projected.address(), engine.normAfter(index + 1));
+        layer.down().forwardAdd(stream, pass.gate(), pass.residual);
+        normalize(engine.normAfter(index + 1));
     }
 
     /** Layers that read the normed input: one after another, or as branches of a graph. */
@@ -326,7 +328,7 @@ final class CudaDecoder implements Decoder {
             lastWasStep = false;
             copyIn(residual, hidden, rows * config.hiddenSize());
             uploadInputs();
-            normalize(0, engine.normAfter(layer));
+            normalize(engine.normAfter(layer));
             layer(layer);
         } finally {
             engine.release();

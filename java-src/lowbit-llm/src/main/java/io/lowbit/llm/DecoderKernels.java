@@ -62,9 +62,9 @@ final class DecoderKernels {
         stream.launch(embed, rows, 1, THREADS, 0);
     }
 
-    /** residual += delta (0: nothing); normed = RMSNorm(residual) · weight. */
-    void norm(Stream stream, int rows, long residual, long delta, long weight, double epsilon, long normed, int hidden) {
-        stream.arguments().int64(residual).int64(delta).int64(weight).int32(bits(epsilon)).int64(normed).int32(hidden);
+    /** normed = RMSNorm(residual) · weight. */
+    void norm(Stream stream, int rows, long residual, long weight, double epsilon, long normed, int hidden) {
+        stream.arguments().int64(residual).int64(weight).int32(bits(epsilon)).int64(normed).int32(hidden);
         stream.launch(norm, rows, 1, THREADS, 0);
     }
 
