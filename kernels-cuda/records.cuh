@@ -53,7 +53,6 @@ struct W4 {
     const float* rowScales;     // one f32 for each row, or null
     const float* nestedAbsmax;
     const float* nestedMap;
-    const int32_t* order;       // INT4: the column of x for each column by act-order, or null
     int64_t n, k;
     uint32_t spans;             // records of a band
     uint32_t recordBytes;
@@ -68,7 +67,7 @@ struct W4 {
     template <class Matrix>
     __device__ __forceinline__ W4(const Matrix& m)
         : records(m.codes), rowScales(static_cast<const float*>(m.scales)), nestedAbsmax(m.nestedAbsmax),
-          nestedMap(static_cast<const float*>(m.nestedMap)), order(static_cast<const int32_t*>(m.nestedMap)), n(m.n), k(m.k), spans(uint32_t(m.scaleCols)), recordBytes(m.groupCols),
+          nestedMap(static_cast<const float*>(m.nestedMap)), n(m.n), k(m.k), spans(uint32_t(m.scaleCols)), recordBytes(m.groupCols),
           groups(m.groupRows), scaleMode(m.scaleType & 63), codebook(m.scaleType >> 8 & 3),
           zeroOffset(m.zeros ? CODE_BYTES + BAND * m.groupRows * (m.scaleType & SCALE_F32 ? 4 : 2) : 0), blockShift(m.blockShift),
           nestedOffset(m.nestedOffset), matrixScale(m.scaleType >> 12 & 1 ? __frcp_rn(m.tensorScale) : m.tensorScale) {}

@@ -10,8 +10,7 @@
 //   band 0 │ warp 0 │ warp 1 │ warp 2 │ warp 3 │ warp 0 │ …      one box: a record, 64 rows × 128 columns
 //   band 1 │ warp 4 │ warp 5 │ warp 6 │ warp 7 │ warp 4 │ …
 //
-// Weights do not depend on the kernel before this one, so the rings are filled before the wait for it; x comes after, with
-// act-order its columns in the order of the weights'.
+// Weights do not depend on the kernel before this one, so the rings are filled before the wait for it; x comes after.
 // (code − zero) or the table's value times x is summed over a group in f32, then scaled in f32. The sums of a band are
 // added over its warps and then over the cluster's blocks, both in their order: the order of every sum is fixed.
 #include "w4.cuh"
@@ -30,50 +29,6 @@ struct DecodeShape {
 __device__ __forceinline__ uint32_t round_up(uint32_t v, uint32_t to) {
     return (v + to - 1) / to * to;
 }
-
-// Columns of x in the order of a matrix with act-order: quads of neighbours a thread, so that all its loads are under way at
-// once, those of their places before the wait for the kernel before.
-struct OrderedColumns {
-    static constexpr int QUADS = 4, COUNT = QUADS * 4 * DECODE_WARPS * 32;
-    int4 place[QUADS];
-
-    static __device__ __forceinline__ int column(int first, int quad) {
-        return first + (quad * DECODE_WARPS * 32 + int(threadIdx.x)) * 4;
-    }
-
-    // The places of columns `first` and up; they go on to whole records.
-    __device__ __forceinline__ void find(const int32_t* order, int first, int given) {
-#pragma unroll
-        for (int i = 0; i < QUADS; i++) {
-            const int c = column(first, i);
-            place[i] = c < given ? *reinterpret_cast<const int4*>(order + c) : int4{0, 0, 0, 0};
-        }
-    }
-
-    __device__ __forceinline__ void take(uint8_t* to, uint32_t pitch, const uint16_t* x, int64_t k, int rows, int first, int given) const {
-#pragma unroll 2
-        for (int r = 0; r < rows; r++, x += k, to += pitch) {
-            uint16_t v[QUADS][4];
-#pragma unroll
-            for (int i = 0; i < QUADS; i++) {
-                v[i][0] = x[place[i].x];
-                v[i][1] = x[place[i].y];
-                v[i][2] = x[place[i].z];
-                v[i][3] = x[place[i].w];
-            }
-#pragma unroll
-            for (int i = 0; i < QUADS; i++) {
-#pragma unroll
-                for (int e = 0; e < 4; e++) {
-                    const int c = column(first, i) + e;
-                    if (c < given) {
-                        reinterpret_cast<uint16_t*>(to)[c] = v[i][e];
-                    }
-                }
-            }
-        }
-    }
-};
 
 template <class T, int TILES, bool TABLE, ScaleMode MODE, bool FINE>
 __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& shape, const uint16_t* x, void* y, uint32_t yType, const void* bias,
@@ -145,22 +100,10 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
         *reinterpret_cast<uint16_t*>(xs + i / (columns - given) * xPitch + (given + i % (columns - given)) * 2) = 0;
     }
     const uint16_t* const from = x + m0 * w.k + k0;
-    const bool order = !TABLE && w.order, even = !order && w.k % 8 == 0 && reinterpret_cast<uintptr_t>(x) % 16 == 0 && given > 0;
-    OrderedColumns ordered;
-    if (order) {
-        ordered.find(w.order + k0, 0, given);
-    }
+    const bool even = w.k % 8 == 0 && reinterpret_cast<uintptr_t>(x) % 16 == 0 && given > 0;
     __syncthreads();  // what came before the wait is there: barriers, table, zeros
     griddepcontrol_wait();
-    if (order) {
-        for (int first = 0; first < given; first += ordered.COUNT) {
-            if (first > 0) {
-                ordered.find(w.order + k0, first, given);
-            }
-            ordered.take(xs, xPitch, x + m0 * w.k, w.k, rows, first, given);
-        }
-        __syncthreads();
-    } else if (even) {
+    if (even) {
         if (threadIdx.x == 0) {
             mbarrier_arrive_expect(xFull, rows * given * 2);
             for (int r = 0; r < rows; r++) {

@@ -9,6 +9,7 @@ import io.lowbit.cuda.driver.DeviceMemory;
 import io.lowbit.cuda.driver.Graph;
 import io.lowbit.cuda.driver.Stream;
 import io.lowbit.cuda.kernels.Architecture;
+import io.lowbit.cuda.kernels.KernelChoice;
 import io.lowbit.cuda.kernels.ProductKernel;
 import io.lowbit.quant.Grouping;
 import io.lowbit.quant.QuantizedMatrix;
@@ -17,6 +18,7 @@ import io.lowbit.tensor.DType;
 import io.lowbit.tensor.Tensor;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.util.Arrays;
 import java.util.List;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Tag;
@@ -68,6 +70,28 @@ class ActOrderGpuTest {
                 String name = choice.kernels().get(i).name();
                 System.out.println(architecture + " " + name + ": " + made[i] + " products with act-order within the bound");
                 assertTrue(made[i] > 0 || name.startsWith("w4a8"), name);
+            }
+        }
+    }
+
+    /** One row, with the kernels that the table picks. */
+    @ParameterizedTest(name = "{0}")
+    @MethodSource("io.lowbit.cuda.Gpu#architectures")
+    void oneRow(Architecture architecture) {
+        try (CudaBackend backend = Gpu.open(architecture, KernelChoice.byTable())) {
+            for (Scheme.Int4 scheme : schemes()) {
+                for (int[] shape : new int[][] {{67, 131}, {130, 392}, {72, 2304}, {33, 700}, {40, 9000}}) {
+                    try (Arena arena = Arena.ofShared()) {
+                        QuantizedMatrix w = OddMatrices.actOrder(arena, scheme, shape[0], shape[1], true);
+                        double[][] weights = Products.weights(w);
+                        try (CudaLinear layer = backend.load(w)) {
+                            for (DType type : TYPES) {
+                                ProductKernel kernel = layer.kernel(1, type, DType.F32);
+                                assertEquals(1, product(layer, w, weights, null, kernel, 1, Arrays.asList(TYPES).indexOf(type)));
+                            }
+                        }
+                    }
+                }
             }
         }
     }
@@ -167,15 +191,35 @@ class ActOrderGpuTest {
                     }
                 }
             }
-            // Callers at once, each with a stream of its own.
-            try (CudaLinear layer = backend.load(second)) {
-                Tensor once = Tensor.allocate(arena, DType.F32, m, 100);
-                layer.forward(x, once);
-                IntStream.range(0, 64).parallel().forEach(i -> {
-                    Tensor y = Tensor.allocate(arena, DType.F32, m, 100);
-                    layer.forward(x, y);
-                    assertEquals(-1, y.data().mismatch(once.data()), "caller " + i);
-                });
+            callersAtOnce(backend, first, second, x, arena);
+        }
+    }
+
+    private static void callersAtOnce(CudaBackend backend, QuantizedMatrix first, QuantizedMatrix second, Tensor x, Arena arena) {
+        long m = x.dim(0);
+        try (CudaLinear one = backend.load(first); CudaLinear two = backend.load(second); Stream stream = Stream.open(backend.context());
+                DeviceMemory dx = DeviceMemory.allocate(stream, x.data().byteSize());
+                DeviceMemory dy = DeviceMemory.allocate(stream, 64 * 4 * m * Math.max(first.n(), second.n()))) {
+            CudaLinear[] layers = {one, two};
+            Tensor[] expected = new Tensor[2];
+            for (int i = 0; i < 2; i++) {
+                expected[i] = Tensor.allocate(arena, DType.F32, m, layers[i].outFeatures());
+                layers[i].forward(x, expected[i]);
+            }
+            IntStream.range(0, 64).parallel().forEach(i -> {
+                Tensor y = Tensor.allocate(arena, DType.F32, m, layers[i % 2].outFeatures());
+                layers[i % 2].forward(x, y);
+                assertEquals(-1, y.data().mismatch(expected[i % 2].data()), "caller " + i + ", streams of their own");
+            });
+            stream.upload(dx.address(), x.data(), dx.bytes());
+            DeviceTensor xs = new DeviceTensor(DType.BF16, x.shape(), dx.address());
+            IntStream.range(0, 64).parallel().forEach(i -> layers[i % 2].forward(stream, xs,
+                    new DeviceTensor(DType.F32, expected[i % 2].shape(), dy.address() + dy.bytes() / 64 * i)));
+            for (int i = 0; i < 64; i++) {
+                MemorySegment got = arena.allocate(expected[i % 2].data().byteSize());
+                stream.download(got, dy.address() + dy.bytes() / 64 * i, got.byteSize());
+                stream.synchronize();
+                assertEquals(-1, got.mismatch(expected[i % 2].data()), "caller " + i + ", one stream");
             }
         }
     }

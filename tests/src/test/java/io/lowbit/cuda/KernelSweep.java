@@ -1,5 +1,6 @@
 package io.lowbit.cuda;
 
+import io.lowbit.backend.OddMatrices;
 import io.lowbit.cuda.kernels.Architecture;
 import io.lowbit.cuda.kernels.Catalogue;
 import io.lowbit.cuda.kernels.KernelChoice;
@@ -7,6 +8,7 @@ import io.lowbit.cuda.kernels.MatrixShape;
 import io.lowbit.cuda.kernels.ProductKernel;
 import io.lowbit.cuda.kernels.WeightLayout;
 import io.lowbit.quant.ActivationScaling;
+import io.lowbit.quant.Grouping;
 import io.lowbit.quant.QuantizeOptions;
 import io.lowbit.quant.QuantizedMatrix;
 import io.lowbit.quant.Scheme;
@@ -35,6 +37,9 @@ final class KernelSweep {
 
     /** {@code [N, K]}: long rows, the same for nested scales, which need whole records; several tiles of columns; what suits no tile. */
     private static final long[][] SHAPES = {{72, 4160}, {72, 4224}, {200, 384}, ODD};
+
+    /** Once more with act-order. */
+    private static final List<Scheme.Int4> ACT_ORDER = List.of(new Scheme.Int4(Grouping.group(128), true), new Scheme.Int4(Grouping.group(32), false));
 
     private static final int MOST_ROWS = 512;
     private static final String KERNELS = "kernels=";
@@ -65,7 +70,10 @@ final class KernelSweep {
                 }
                 try (CudaBackend backend = CudaBackend.open(0, architecture, choice.choice())) {
                     for (Scheme scheme : Schemes.ALL) {
-                        sweep.products(architecture, choice, backend, scheme);
+                        sweep.products(architecture, choice, backend, scheme, false);
+                    }
+                    for (Scheme.Int4 scheme : ACT_ORDER) {
+                        sweep.products(architecture, choice, backend, scheme, true);
                     }
                     for (ProductKernel kernel : sweep.kernels(choice)) {
                         String key = key(architecture, choice, kernel);
@@ -87,7 +95,7 @@ final class KernelSweep {
                 .filter(kernel -> !fast || kernel.layout(MatrixShape.plain(Schemes.ALL.getFirst(), 64, 64)) != null).toList();
     }
 
-    private void products(Architecture architecture, LayoutChoice choice, CudaBackend backend, Scheme scheme) {
+    private void products(Architecture architecture, LayoutChoice choice, CudaBackend backend, Scheme scheme, boolean actOrder) {
         boolean longRows = false;
         for (long[] shape : SHAPES) {
             boolean isLong = shape[1] > 1000;
@@ -95,7 +103,8 @@ final class KernelSweep {
                 continue;
             }
             try (Arena arena = Arena.ofShared()) {
-                QuantizedMatrix w = Schemes.quantized(arena, scheme, shape[0], shape[1], 1);
+                QuantizedMatrix w = actOrder ? OddMatrices.actOrder(arena, (Scheme.Int4) scheme, shape[0], (int) shape[1], true)
+                        : Schemes.quantized(arena, scheme, shape[0], shape[1], 1);
                 Tensor bias = Schemes.normal(arena, DType.F32, 2, 1, shape[0]);
                 try (CudaLinear layer = backend.load(w, bias)) {
                     if (layer.layout() != choice.layout()) {
@@ -139,7 +148,9 @@ final class KernelSweep {
                 if (used != kernel) {
                     throw new AssertionError(what + ": made by " + used.name());
                 }
-                if (scaling == null) {
+                if (scaling == null && turn % 2 == 0) {
+                    layer.forwardAdd(x, y);  // to zeros
+                } else if (scaling == null) {
                     layer.forward(x, y);
                 } else {
                     layer.forwardQuantized(x, y, scaling, kernel.accumulation());

@@ -78,7 +78,7 @@ class PtxTest {
                     assertTrue(version <= 8.4, kernel.file(scheme) + " " + architecture + " needs PTX ISA " + version);
                 }
             }
-            for (String file : List.of("gemv", "linear", "dequantize", "blocks")) {
+            for (String file : List.of("gemv", "linear", "dequantize", "blocks", "gather")) {
                 assertEquals(architecture == Architecture.SM90 ? 8.0 : 7.8, version(ptx(file, architecture)), file + " " + architecture);
             }
         }

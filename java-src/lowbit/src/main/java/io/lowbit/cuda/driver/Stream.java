@@ -24,7 +24,7 @@ public final class Stream extends Owner {
     private final LaunchSettings launchConfig;
     private final Scratch workspace = new Scratch();
     private final Scratch operands = new Scratch();
-    /** Held from the first argument of a launch to the launch. */
+    /** Held from the first argument of a launch to the launch, and from {@link #hold} on. */
     private final ReentrantLock lock = new ReentrantLock();
 
     /** The context's service stream, which does not keep the context alive. */
@@ -221,6 +221,20 @@ public final class Stream extends Owner {
         } finally {
             context.exit();
         }
+    }
+
+    /**
+     * Takes the stream for several launches that nobody else's may come between, for example because the first writes the
+     * {@link #operands} of the second; {@link #letGo} must follow in the same thread.
+     */
+    public void hold() {
+        requireOpen();
+        lock.lock();
+    }
+
+    /** Ends what {@link #hold} has begun. */
+    public void letGo() {
+        lock.unlock();
     }
 
     /**

@@ -12,8 +12,9 @@ import io.lowbit.tensor.DType;
 final class GatheredProduct implements Product {
     private static final String FILE = "gather";
     private static final int THREADS = 256;
-    /** Columns that a thread takes at once. */
+    /** Columns that a thread takes at once, and how often. */
     private static final int OWN = 8;
+    private static final int MOST_TIMES = 4;
     /** Shared memory for rows of x: three blocks of a multiprocessor on Hopper, one on Ada. */
     private static final int HELD = 64 << 10;
     /** The most rows of a block: there a column's place has been looked up often enough. */
@@ -32,25 +33,21 @@ final class GatheredProduct implements Product {
     /** By type (0: 16 bits, 1: 32) and rows of a block. */
     private final LaunchConfig[][] configs = new LaunchConfig[2][MOST_ROWS + 1];
 
-    private GatheredProduct(Kernels kernels, LayerWeights weights, Product product) {
+    /** @param product reads x in the order of the weights */
+    GatheredProduct(Kernels kernels, LayerWeights weights, Product product) {
         this.product = product;
         n = weights.shape().n();
         k = weights.shape().k();
         order = weights.order();
         narrow = kernels.function(FILE, "gather_16").allowShared(HELD);
         wide = kernels.function(FILE, "gather_32").allowShared(HELD);
-        blocks = 2L * kernels.context().device().multiprocessors();
+        blocks = 4L * kernels.context().device().multiprocessors();
         for (int type = 0; type < 2; type++) {
             for (int rows = 1; rows <= mostRows(type); rows++) {
                 LaunchConfig config = LaunchConfig.of(THREADS).withShared(held(type, rows) ? Math.toIntExact(rowBytes(type) * rows) : 0);
                 configs[type][rows] = kernels.architecture() == Architecture.SM90 ? config.withOverlap() : config;
             }
         }
-    }
-
-    /** {@code product}, which reads x in the order of its weights, for x as it comes. */
-    static Product of(Kernels kernels, LayerWeights weights, Product product) {
-        return new GatheredProduct(kernels, weights, product);
     }
 
     private long rowBytes(int type) {
@@ -75,10 +72,15 @@ final class GatheredProduct implements Product {
         int type = xType == ElementTypes.of(DType.F32) ? 1 : 0;
         long operands = stream.operands();
         long portion = portion(m, Stream.WORKSPACE_BYTES / rowBytes(type));
-        for (long row = 0; row < m; row += portion) {
-            long rows = Math.min(portion, m - row);
-            gather(stream, type, x + row * rowBytes(type), operands, rows);
-            product.enqueue(stream, rows, operands, xType, y + ElementTypes.bytes(yType) * n * row, yType, activations);
+        stream.hold();  // another thread's x must not come in between
+        try {
+            for (long at = 0; at < m; at += portion) {
+                long rows = Math.min(portion, m - at);
+                gather(stream, type, x + at * rowBytes(type), operands, rows);
+                product.enqueue(stream, rows, operands, xType, y + ElementTypes.bytes(yType) * n * at, yType, activations);
+            }
+        } finally {
+            stream.letGo();
         }
     }
 
@@ -92,13 +94,15 @@ final class GatheredProduct implements Product {
     }
 
     private void gather(Stream stream, int type, long x, long to, long m) {
-        int rows = (int) Math.clamp(m / blocks, 1, mostRows(type));
+        // A block takes as many columns as its threads keep the places of, of as many rows as it holds, time after time; where there
+        // are few rows, fewer of both, so that there are blocks for all of the GPU.
+        long least = Math.ceilDiv(k, (long) THREADS * OWN * MOST_TIMES);
+        int rows = (int) Math.clamp(m * least / blocks, 1, mostRows(type));
         long across = Math.ceilDiv(m, (long) rows);
-        // Few rows: their columns in parts, as long as each thread has some.
-        long parts = Math.clamp(blocks / across, 1, Math.ceilDiv(k, (long) THREADS * OWN));
+        long parts = Math.clamp(blocks / across, least, Math.ceilDiv(k, (long) THREADS * OWN));
         long columns = Math.ceilDiv(Math.ceilDiv(k, parts), OWN) * OWN;
         stream.arguments().int64(x).int64(order).int64(to).int64(m).int64(k).int32(rows).int32(Math.toIntExact(columns))
                 .int32(held(type, rows) ? 1 : 0);
-        stream.launch(type == 0 ? narrow : wide, configs[type][rows], Math.min(across, Integer.MAX_VALUE), Math.ceilDiv(k, columns), 1);
+        stream.launch(type == 0 ? narrow : wide, configs[type][rows], Math.min(across, Math.ceilDiv(blocks, parts)), Math.ceilDiv(k, columns), 1);
     }
 }

@@ -9,8 +9,8 @@ public interface Product {
     ProductKernel kernel();
 
     /**
-     * Adds y = x · Wᵀ (+ bias), or y = y + x · Wᵀ (+ bias), to {@code stream}. Allocates nothing, on the device or in the Java heap, and may be captured
-     * (a {@link LazyProduct} from its second use on).
+     * Adds y = x · Wᵀ (+ bias), or y = y + x · Wᵀ (+ bias), to {@code stream}. Allocates nothing, on the device or in the Java heap,
+     * and may be captured (a {@link LazyProduct} from its second use on).
      *
      * @param rows M: rows of x and y, at least 1
      * @param x address of {@code [M, K]}; not looked at where activations are quantized

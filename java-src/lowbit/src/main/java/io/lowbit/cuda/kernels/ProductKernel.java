@@ -47,19 +47,11 @@ public interface ProductKernel {
 
     /**
      * True where it can compute the product. Beware of {@link MatrixShape#divided}: a kernel that ignores it is wrong. Of act-order
-     * it need know nothing where {@link WeightLayout#order} says the order, see {@link #gathers}.
+     * it need know nothing where the layout sorts columns: a {@link GatheredProduct} brings those of x into the same order before it.
      *
      * @param scaling how activations are quantized; null for products with activations as they come
      */
     boolean supports(MatrixShape w, DType x, DType y, ActivationScaling scaling);
-
-    /**
-     * True where it takes the columns of plain activations in the {@link WeightLayout#order} of the weights by itself; for others a
-     * {@link GatheredProduct} does it before them.
-     */
-    default boolean gathers() {
-        return false;
-    }
 
     /** The largest M it takes. */
     default long mostRows() {

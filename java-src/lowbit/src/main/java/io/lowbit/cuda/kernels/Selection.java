@@ -69,7 +69,7 @@ public final class Selection {
                 return new LazyProduct(kernels, weights, kernel, scaling);
             }
             Product product = kernel.prepare(kernels, weights, scaling);
-            return weights.order() == 0 || kernel.gathers() ? product : GatheredProduct.of(kernels, weights, product);
+            return weights.order() == 0 ? product : new GatheredProduct(kernels, weights, product);
         }
 
         Selection build() {

@@ -84,12 +84,6 @@ final class W4DecodeProduct implements ProductKernel {
         return scaling == null && (x == DType.BF16 || x == DType.F16) && RecordLayout.INSTANCE.fits(w) && shared(w, ROWS) <= W4Functions.MOST_SHARED;
     }
 
-    /** {@inheritDoc} While x goes to shared memory. */
-    @Override
-    public boolean gathers() {
-        return true;
-    }
-
     @Override
     public double operandRounding(Scheme scheme, DType x) {
         return !(scheme instanceof Scheme.Bnb4) ? 0 : x == DType.BF16 ? 0x1p-8 : 0x1p-11;
