@@ -69,31 +69,49 @@ __device__ __forceinline__ void fragment(uint32_t (&a)[4], uint32_t first, uint3
     a[3] = T::template convert<SYMMETRIC>(second, true, zero[1]);
 }
 
-// What a lane needs of a record.
-struct RecordPart {
-    uint4 codes[2];   // of the two halves of its columns
-    uint32_t scales;  // of rows g and g + 8
-    uint32_t zeros;
+// Space for a record with 16-bit scales and zero points.
+template <int GROUPS>
+constexpr int RECORD_SPACE = (CODE_BYTES + GROUPS * BAND * 3 + 63) / 64 * 64;
 
-    // `quarter`: 16 of the record's rows
+// What a lane needs of a record of GROUPS groups along K.
+template <int GROUPS>
+struct RecordPart {
+    uint4 codes[2];           // of the two halves of its columns
+    uint32_t scales[GROUPS];  // of rows g and g + 8
+    uint32_t zeros[GROUPS];
+
+    // `quarter`: 16 of the record's rows. Not SYMMETRIC: with zero points, or 8 for all where the record has none.
     template <bool SYMMETRIC>
     static __device__ __forceinline__ RecordPart of(const W4& w, const uint8_t* record, int quarter, int lane) {
         const int pair = quarter * 16 + lane / 4 * 2;
         const uint8_t* const codes = record + (quarter * 32 + lane) * 16;
-        return {{*reinterpret_cast<const uint4*>(codes), *reinterpret_cast<const uint4*>(codes + CODE_BYTES / 2)},
-                *reinterpret_cast<const uint32_t*>(record + CODE_BYTES + pair * 2),
-                SYMMETRIC ? 0u : *reinterpret_cast<const uint16_t*>(record + w.zeroOffset + pair)};
+        RecordPart part = {{*reinterpret_cast<const uint4*>(codes), *reinterpret_cast<const uint4*>(codes + CODE_BYTES / 2)}};
+#pragma unroll
+        for (int q = 0; q < GROUPS; q++) {
+            part.scales[q] = *reinterpret_cast<const uint32_t*>(record + CODE_BYTES + q * BAND * 2 + pair * 2);
+            part.zeros[q] = SYMMETRIC ? 0u : *reinterpret_cast<const uint16_t*>(record + w.zeroOffset + q * BAND + pair);
+            if (GROUPS > 1 && !SYMMETRIC && w.zeroOffset == 0) {
+                part.zeros[q] = 0x0808u;
+            }
+        }
+        return part;
     }
 
     // The operands of the record's 128 columns.
     template <class T, bool SYMMETRIC>
     __device__ __forceinline__ void convert(uint32_t (&a)[4][4]) const {
-        const uint32_t zero[2] = {(zeros & 0xff) * 0x01010101u, (zeros >> 8) * 0x01010101u};
 #pragma unroll
-        for (int half = 0; half < 2; half++) {
-            fragment<T, SYMMETRIC>(a[2 * half], codes[half].x, codes[half].y, zero);
-            fragment<T, SYMMETRIC>(a[2 * half + 1], codes[half].z, codes[half].w, zero);
+        for (int i = 0; i < 4; i++) {
+            convert<T, SYMMETRIC>(a[i], i);
         }
+    }
+
+    // Those of the i-th 32.
+    template <class T, bool SYMMETRIC>
+    __device__ __forceinline__ void convert(uint32_t (&a)[4], int i) const {
+        const uint32_t pair = zeros[i * GROUPS / 4], zero[2] = {(pair & 0xff) * 0x01010101u, (pair >> 8) * 0x01010101u};
+        const uint4& c = codes[i / 2];
+        fragment<T, SYMMETRIC>(a, i % 2 ? c.z : c.x, i % 2 ? c.w : c.y, zero);
     }
 };
 

@@ -35,7 +35,8 @@ struct S8Columns {
     }
 };
 
-template <class X>
+// FINE: groups of 32 or 64 columns.
+template <class X, bool FINE>
 __device__ __forceinline__ void w4a8_decode(const Matrix& matrix, const W4a8DecodeShape& shape, const uint8_t* x, const float* xScales,
                                             uint32_t xScaleRow, void* y, uint32_t yType, const void* bias, uint32_t biasType, uint32_t m) {
     const W4 w(matrix);
@@ -105,39 +106,19 @@ __device__ __forceinline__ void w4a8_decode(const Matrix& matrix, const W4a8Deco
         const uint8_t* const record = ring + stage * w.recordBytes;
         barrier_wait(full + stage * 8, parity);
         uint32_t zero[4][2];
-#pragma unroll
-        for (int tile = 0; tile < 4; tile++) {
-            const uint32_t there = *reinterpret_cast<const uint16_t*>(record + w.zeroOffset + tile * 16 + g * 2);
-            const uint32_t pair = w.zeroOffset ? there : 0x808;
-            zero[tile][0] = 0xe400e400u + (pair & 0xff) * 0x10001u;  // −(1024 + zero)
-            zero[tile][1] = 0xe400e400u + (pair >> 8) * 0x10001u;
-        }
-#pragma unroll
-        for (int half = 0; half < 2; half++) {
-            uint32_t b[4][2];
-#pragma unroll
-            for (int step = 0; step < 4; step++) {
-                X::convert(b[step][0], b[step][1], *reinterpret_cast<const uint32_t*>(columns + half * 64 + step * 16));
-            }
+        const auto zeroPoints = [&](int group) {
 #pragma unroll
             for (int tile = 0; tile < 4; tile++) {
-                const uint4 codes = *reinterpret_cast<const uint4*>(record + half * 2048 + (tile * 32 + lane) * 16);
-#pragma unroll
-                for (int step = 0; step < 4; step++) {
-                    const uint32_t word = step == 0 ? codes.x : step == 1 ? codes.y : step == 2 ? codes.z : codes.w;
-                    uint32_t a[4];
-#pragma unroll
-                    for (int j = 0; j < 4; j++) {
-                        a[j] = add_f16x2(lop3_and_or(word >> 4 * j, 0x000f000fu, 0x64006400u), zero[tile][j % 2]);
-                    }
-                    mma_m16n8k16_f16(sum[tile], a, b[step]);
-                }
+                const uint32_t there = *reinterpret_cast<const uint16_t*>(record + w.zeroOffset + group * BAND + tile * 16 + g * 2);
+                const uint32_t pair = w.zeroOffset ? there : 0x808;
+                zero[tile][0] = 0xe400e400u + (pair & 0xff) * 0x10001u;  // −(1024 + zero)
+                zero[tile][1] = 0xe400e400u + (pair >> 8) * 0x10001u;
             }
-        }
-        if (w.groups) {
+        };
+        const auto scale = [&](int group) {
 #pragma unroll
             for (int tile = 0; tile < 4; tile++) {
-                const uint32_t pair = *reinterpret_cast<const uint32_t*>(record + CODE_BYTES + (tile * 16 + g * 2) * 2);
+                const uint32_t pair = *reinterpret_cast<const uint32_t*>(record + CODE_BYTES + group * BAND * 2 + (tile * 16 + g * 2) * 2);
                 const bool bf16 = w.scaleMode & SCALE_BF16;
                 const float low = bf16 ? __uint_as_float(pair << 16) : cvt_f32_f16(uint16_t(pair));
                 const float high = bf16 ? __uint_as_float(pair & 0xffff0000u) : cvt_f32_f16(uint16_t(pair >> 16));
@@ -146,6 +127,56 @@ __device__ __forceinline__ void w4a8_decode(const Matrix& matrix, const W4a8Deco
                     acc[tile][e] = __fmaf_rn(sum[tile][e], e < 2 ? low : high, acc[tile][e]);
                     sum[tile][e] = 0.f;
                 }
+            }
+        };
+        // Steps of 16 columns [from, to) of a half.
+        const auto steps = [&](int half, int from, int to) {
+            uint32_t b[4][2];
+#pragma unroll
+            for (int step = from; step < to; step++) {
+                X::convert(b[step][0], b[step][1], *reinterpret_cast<const uint32_t*>(columns + half * 64 + step * 16));
+            }
+#pragma unroll
+            for (int tile = 0; tile < 4; tile++) {
+                const uint8_t* const at = record + half * 2048 + (tile * 32 + lane) * 16;
+                const uint4 codes = to - from == 4 ? *reinterpret_cast<const uint4*>(at) : uint4{};
+                const uint2 two = to - from == 4 ? uint2{} : *reinterpret_cast<const uint2*>(at + from * 4);
+#pragma unroll
+                for (int step = from; step < to; step++) {
+                    const uint32_t word = to - from < 4 ? (step == from ? two.x : two.y)
+                                          : step == 0   ? codes.x
+                                          : step == 1   ? codes.y
+                                          : step == 2   ? codes.z
+                                                        : codes.w;
+                    uint32_t a[4];
+#pragma unroll
+                    for (int j = 0; j < 4; j++) {
+                        a[j] = add_f16x2(lop3_and_or(word >> 4 * j, 0x000f000fu, 0x64006400u), zero[tile][j % 2]);
+                    }
+                    mma_m16n8k16_f16(sum[tile], a, b[step]);
+                }
+            }
+        };
+        if (FINE) {
+            // 32 columns at a time: a group, or half of one.
+            const int shift = w.groups == 2 ? 1 : 0;
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                const int group = i >> shift;
+                zeroPoints(group);
+                steps(i / 2, i % 2 * 2, i % 2 * 2 + 2);
+                if (shift == 0 || i % 2) {
+                    scale(group);
+                }
+            }
+        } else {
+            zeroPoints(0);
+#pragma unroll
+            for (int half = 0; half < 2; half++) {
+                steps(half, 0, 4);
+            }
+            if (w.groups) {
+                scale(0);
             }
         }
         columns += WARPS * SPAN;
@@ -208,11 +239,13 @@ __device__ __forceinline__ void w4a8_decode(const Matrix& matrix, const W4a8Deco
 
 }  // namespace lowbit
 
-#define W4A8_DECODE(name, X)                                                                                                        \
-    extern "C" __global__ void __launch_bounds__(32 * lowbit::WARPS, 5) LOWBIT_NAME(ARCH, name)(                                    \
+#define W4A8_DECODE(name, X, FINE, BLOCKS)                                                                                         \
+    extern "C" __global__ void __launch_bounds__(32 * lowbit::WARPS, BLOCKS) LOWBIT_NAME(ARCH, name)(                               \
         const __grid_constant__ lowbit::Matrix w, const __grid_constant__ lowbit::W4a8DecodeShape shape, const uint8_t* x,           \
         const float* xScales, uint32_t xScaleRow, void* y, uint32_t yType, const void* bias, uint32_t biasType, uint32_t m) {       \
-        lowbit::w4a8_decode<lowbit::X>(w, shape, x, xScales, xScaleRow, y, yType, bias, biasType, m);                                \
+        lowbit::w4a8_decode<lowbit::X, FINE>(w, shape, x, xScales, xScaleRow, y, yType, bias, biasType, m);                          \
     }
-W4A8_DECODE(w4a8_decode_e4m3, E4m3Columns)
-W4A8_DECODE(w4a8_decode_s8, S8Columns)
+W4A8_DECODE(w4a8_decode_e4m3, E4m3Columns, false, 5)
+W4A8_DECODE(w4a8_decode_s8, S8Columns, false, 5)
+W4A8_DECODE(w4a8_decode_e4m3_fine, E4m3Columns, true, 4)
+W4A8_DECODE(w4a8_decode_s8_fine, S8Columns, true, 4)

@@ -12,9 +12,9 @@
 namespace lowbit {
 
 // Shared memory: x of the stages, their records, what each block receives of the sums of all parts, then scales and barriers.
-template <int TOKENS, int BANDS, int WAYS, int STAGES, int SPLIT>
+template <int TOKENS, int BANDS, int WAYS, int STAGES, int SPLIT, int GROUPS>
 struct W4a8Few {
-    static constexpr int X_BYTES = TOKENS * STEP_K, RECORD_BYTES = 4288;  // the longest: 16-bit scales and zero points, one group
+    static constexpr int X_BYTES = TOKENS * STEP_K, RECORD_BYTES = RECORD_SPACE<GROUPS>;
     static constexpr int RECORDS = STAGES * X_BYTES;
     static constexpr int ROWS = 64 * BANDS / SPLIT;  // of w that a block of a cluster finishes
     static constexpr int PITCH = ROWS + 4;           // floats between rows of x in the sums: no bank conflicts
@@ -28,9 +28,11 @@ struct W4a8Few {
     static_assert(STAGES % WAYS == 0, "stages are shared out among the ways");
 };
 
-template <class T, bool SYMMETRIC, int TOKENS, int BANDS, int WAYS, int STAGES, int SPLIT>
+template <class T, bool SYMMETRIC, int TOKENS, int BANDS, int WAYS, int STAGES, int SPLIT, int GROUPS>
 __device__ __forceinline__ void w4a8_few(const Matrix& matrix, const TensorMap& xMap, const W4a8Product& p) {
-    using S = W4a8Few<TOKENS, BANDS, WAYS, STAGES, SPLIT>;
+    using S = W4a8Few<TOKENS, BANDS, WAYS, STAGES, SPLIT, GROUPS>;
+    // Sums of groups that are made at once: as many as the registers hold.
+    constexpr int PARTS = TOKENS == 16 ? GROUPS : 1;
     constexpr int CONSUMERS = 128 * BANDS * WAYS;
     const W4 w(matrix);
     extern __shared__ __align__(1024) uint8_t smem[];
@@ -105,33 +107,61 @@ __device__ __forceinline__ void w4a8_few(const Matrix& matrix, const TensorMap& 
     }
 
     float sum[TOKENS / 2];
-    typename T::Sum part[TOKENS / 2];
+    typename T::Sum part[PARTS][TOKENS / 2];
 #pragma unroll
     for (int i = 0; i < TOKENS / 2; i++) {
         sum[i] = 0.f;
-        part[i] = 0;
+#pragma unroll
+        for (int q = 0; q < PARTS; q++) {
+            part[q][i] = 0;
+        }
     }
     uint32_t stage = way, parity = 0;
     for (uint32_t s = way; s < steps; s += WAYS) {
         const uint64_t b = descriptor(base + stage * S::X_BYTES);
         barrier_wait(full + 8 * stage, parity);
-        const RecordPart record = RecordPart::of<SYMMETRIC>(w, smem + S::RECORDS + (stage * BANDS + band) * S::RECORD_BYTES, quarter, lane);
+        const uint8_t* const at = smem + S::RECORDS + (stage * BANDS + band) * S::RECORD_BYTES;
+        auto record = RecordPart<GROUPS>::template of<SYMMETRIC>(w, at, quarter, lane);
         uint32_t a[4][4];
-        record.convert<T, SYMMETRIC>(a);
-        const float2 scale = scales_of(w, record.scales);
-        wgmma_fence();
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-            WgmmaA<TOKENS>::add(part, a[i], b + 2 * i, i);
+        if (PARTS == GROUPS) {
+            record.template convert<T, SYMMETRIC>(a);
         }
-        wgmma_commit();
-        wgmma_wait<0>();
-        if (s + STAGES < steps) {
-            warp_arrive(empty + 8 * stage, lane);
-        }
+        const auto promote = [&](int q) {
+            const float2 scale = scales_of(w, record.scales[q]);
 #pragma unroll
-        for (int i = 0; i < TOKENS / 2; i++) {
-            sum[i] = T::add(part[i], i % 4 < 2 ? scale.x : scale.y, sum[i]);
+            for (int i = 0; i < TOKENS / 2; i++) {
+                sum[i] = T::add(part[q % PARTS][i], i % 4 < 2 ? scale.x : scale.y, sum[i]);
+            }
+        };
+#pragma unroll
+        for (int q = 0; q < GROUPS; q++) {
+            if (PARTS < GROUPS) {
+                if (q == GROUPS / 2) {
+                    record = RecordPart<GROUPS>::template of<SYMMETRIC>(w, at, quarter, lane);  // so that a half at a time is in registers
+                }
+#pragma unroll
+                for (int i = q * 4 / GROUPS; i < (q + 1) * 4 / GROUPS; i++) {
+                    record.template convert<T, SYMMETRIC>(a[i], i);
+                }
+            }
+            if (q % PARTS == 0) {
+                wgmma_fence();
+            }
+#pragma unroll
+            for (int i = 0; i < 4 / GROUPS; i++) {
+                WgmmaA<TOKENS>::add(part[q % PARTS], a[q * (4 / GROUPS) + i], b + 2 * (q * (4 / GROUPS) + i), i);
+            }
+            if (q % PARTS == PARTS - 1) {
+                wgmma_commit();
+                wgmma_wait<0>();
+                if (q == GROUPS - 1 && s + STAGES < steps) {
+                    warp_arrive(empty + 8 * stage, lane);
+                }
+#pragma unroll
+                for (int j = 0; j < PARTS; j++) {
+                    promote(q + 1 - PARTS + j);
+                }
+            }
         }
         stage += WAYS;
         if (stage >= STAGES) {
@@ -201,10 +231,10 @@ __device__ __forceinline__ void w4a8_few(const Matrix& matrix, const TensorMap& 
 
 }  // namespace lowbit
 
-#define W4A8_FEW(name, T, SYMMETRIC, TOKENS, BANDS, WAYS, STAGES, SPLIT, BLOCKS)                                                    \
+#define W4A8_FEW(name, T, SYMMETRIC, TOKENS, BANDS, WAYS, STAGES, SPLIT, BLOCKS, GROUPS)                                            \
     extern "C" __global__ void __launch_bounds__(128 * BANDS * WAYS + 32, BLOCKS) LOWBIT_NAME(ARCH, name)(                          \
         const __grid_constant__ lowbit::Matrix w, const __grid_constant__ lowbit::TensorMap xMap, const float* xScales,             \
         const void* bias, void* y, uint32_t biasType, uint32_t yType, uint32_t m, uint32_t xScaleRow) {                             \
         const lowbit::W4a8Product p = {xScales, bias, y, biasType, yType, m, xScaleRow};                                            \
-        lowbit::w4a8_few<lowbit::T, SYMMETRIC, TOKENS, BANDS, WAYS, STAGES, SPLIT>(w, xMap, p);                                     \
+        lowbit::w4a8_few<lowbit::T, SYMMETRIC, TOKENS, BANDS, WAYS, STAGES, SPLIT, GROUPS>(w, xMap, p);                             \
     }

@@ -14,9 +14,9 @@
 
 namespace lowbit {
 
-template <int TOKENS, int STAGES>
+template <int TOKENS, int STAGES, int GROUPS>
 struct W4a8Shape {
-    static constexpr int X_BYTES = TOKENS * STEP_K, RECORD_BYTES = 4288;  // the longest: f16 scales and zero points, one group
+    static constexpr int X_BYTES = TOKENS * STEP_K, RECORD_BYTES = RECORD_SPACE<GROUPS>;
     static constexpr int RECORDS = STAGES * X_BYTES;
     static constexpr int STAGING = RECORDS + (STAGES * 2 * RECORD_BYTES + 1023) / 1024 * 1024;
     static constexpr int STAGING_BYTES = TOKENS * 128;  // of a consumer: its 64 columns of y
@@ -25,12 +25,13 @@ struct W4a8Shape {
     static_assert(BYTES <= 232448, "shared memory of a block");
 };
 
-template <class T, bool SYMMETRIC, int TOKENS, int CHUNK, int STAGES>
+template <class T, bool SYMMETRIC, int TOKENS, int CHUNK, int STAGES, int GROUPS>
 __device__ __forceinline__ void w4a8_gemm(const Matrix& matrix, const TensorMap& xMap, const TensorMap& yMap, const W4a8Product& p, bool copyOut,
                                           uint32_t raster) {
-    using S = W4a8Shape<TOKENS, STAGES>;
+    using S = W4a8Shape<TOKENS, STAGES, GROUPS>;
     using Sum = typename T::Sum;
-    constexpr int CHUNKS = TOKENS / CHUNK, PARTS = CHUNK > 64 ? 1 : 2;
+    constexpr int CHUNKS = TOKENS / CHUNK, PARTS = CHUNK > 80 ? 1 : 2;
+    constexpr int PIECES = CHUNKS * GROUPS;  // of a step, each with a sum of its own: a group of columns of a chunk
     const W4 w(matrix);
     extern __shared__ __align__(1024) uint8_t smem[];
     const uint32_t base = shared_address(smem);
@@ -105,10 +106,10 @@ __device__ __forceinline__ void w4a8_gemm(const Matrix& matrix, const TensorMap&
     for (int i = 0; i < PARTS * CHUNK / 2; i++) {
         part[i / (CHUNK / 2)][i % (CHUNK / 2)] = 0;
     }
-    RecordPart record = {};
+    RecordPart<GROUPS> record = {};
     if (blockIdx.x < units) {
         barrier_wait(full, 0);
-        record = RecordPart::of<SYMMETRIC>(w, smem + S::RECORDS + consumer * S::RECORD_BYTES, quarter, lane);
+        record = RecordPart<GROUPS>::template of<SYMMETRIC>(w, smem + S::RECORDS + consumer * S::RECORD_BYTES, quarter, lane);
     }
     for (uint32_t unit = blockIdx.x; unit < units; unit += gridDim.x) {
         uint32_t um, un;
@@ -129,34 +130,43 @@ __device__ __forceinline__ void w4a8_gemm(const Matrix& matrix, const TensorMap&
             const uint64_t b = descriptor(base + stage * S::X_BYTES);
             const uint32_t done = empty + 8 * stage;
             uint32_t a[4][4];
-            record.convert<T, SYMMETRIC>(a);
-            const float2 scale = scales_of(w, record.scales);
-            const auto promote = [&](int c) {
+            record.template convert<T, SYMMETRIC>(a);
+            // Of this record, whose place the next one takes before the last sums are added. Pairs as they are take half the registers.
+            const float2 only = scales_of(w, record.scales[0]);
+            uint32_t scale[GROUPS];
+#pragma unroll
+            for (int q = 0; q < GROUPS; q++) {
+                scale[q] = record.scales[q];
+            }
+            const auto promote = [&](int e) {
+                const int c = e / GROUPS;
+                const float2 own = GROUPS == 1 ? only : scales_of(w, scale[e % GROUPS]);
 #pragma unroll
                 for (int h = 0; h < 2; h++) {  // row by row: neighbours share their scale
 #pragma unroll
                     for (int i = 0; i < CHUNK / 4; i++) {
                         const int at = i / 2 * 4 + h * 2 + i % 2;
                         float& v = sum[c * (CHUNK / 2) + at];
-                        v = T::add(part[c % PARTS][at], h ? scale.y : scale.x, v);
+                        v = T::add(part[e % PARTS][at], h ? own.y : own.x, v);
                     }
                 }
             };
 #pragma unroll
-            for (int c = 0; c < CHUNKS; c++) {
+            for (int e = 0; e < PIECES; e++) {
+                const int c = e / GROUPS, first = e % GROUPS * (4 / GROUPS);
                 wgmma_fence();
 #pragma unroll
-                for (int i = 0; i < 4; i++) {
-                    WgmmaA<CHUNK>::add(part[c % PARTS], a[i], b + c * (CHUNK * STEP_K / 16) + 2 * i, i);
+                for (int i = 0; i < 4 / GROUPS; i++) {
+                    WgmmaA<CHUNK>::add(part[e % PARTS], a[first + i], b + c * (CHUNK * STEP_K / 16) + 2 * (first + i), i);
                 }
                 wgmma_commit();
-                if (PARTS == 2 && c > 0) {
+                if (PARTS == 2 && e > 0) {
                     wgmma_wait<1>();
-                    promote(c - 1);
+                    promote(e - 1);
                 }
-                if (PARTS == 1 || c == CHUNKS - 1) {
+                if (PARTS == 1 || e == PIECES - 1) {
                     wgmma_wait<0>();
-                    if (c == CHUNKS - 1) {
+                    if (e == PIECES - 1) {
                         warp_arrive(done, lane);
                         if (++stage == STAGES) {
                             stage = 0;
@@ -165,10 +175,11 @@ __device__ __forceinline__ void w4a8_gemm(const Matrix& matrix, const TensorMap&
                         // The next record comes while the last sums are added.
                         if (s + 1 < w.spans || another) {
                             barrier_wait(full + 8 * stage, parity);
-                            record = RecordPart::of<SYMMETRIC>(w, smem + S::RECORDS + (stage * 2 + consumer) * S::RECORD_BYTES, quarter, lane);
+                            record = RecordPart<GROUPS>::template of<SYMMETRIC>(
+                                w, smem + S::RECORDS + (stage * 2 + consumer) * S::RECORD_BYTES, quarter, lane);
                         }
                     }
-                    promote(c);
+                    promote(e);
                 }
             }
         }
@@ -250,11 +261,11 @@ __device__ __forceinline__ void w4a8_gemm(const Matrix& matrix, const TensorMap&
 
 // CopyOut 1: y is written by the copy engine through its map: a 16-bit type, y and its rows on 16-byte boundaries. Raster: tiles of
 // tokens that are walked together.
-#define W4A8_GEMM(name, T, SYMMETRIC, TOKENS, CHUNK, STAGES)                                                                         \
+#define W4A8_GEMM(name, T, SYMMETRIC, TOKENS, CHUNK, STAGES, GROUPS)                                                                 \
     extern "C" __global__ void __launch_bounds__(384, 1) LOWBIT_NAME(ARCH, name)(                                                   \
         const __grid_constant__ lowbit::Matrix w, const __grid_constant__ lowbit::TensorMap xMap,                                   \
         const __grid_constant__ lowbit::TensorMap yMap, const float* xScales, const void* bias, void* y, uint32_t biasType,         \
         uint32_t yType, uint32_t m, uint32_t xScaleRow, uint32_t copyOut, uint32_t raster) {                                         \
         const lowbit::W4a8Product p = {xScales, bias, y, biasType, yType, m, xScaleRow};                                            \
-        lowbit::w4a8_gemm<lowbit::T, SYMMETRIC, TOKENS, CHUNK, STAGES>(w, xMap, yMap, p, copyOut, raster);                           \
+        lowbit::w4a8_gemm<lowbit::T, SYMMETRIC, TOKENS, CHUNK, STAGES, GROUPS>(w, xMap, yMap, p, copyOut, raster);                   \
     }

@@ -92,7 +92,7 @@ final class LayoutChoice {
         StringBuilder table = new StringBuilder();
         IntStream.range(0, kernels.size()).forEach(i -> {
             for (int m : rows(kernels.get(i))) {
-                for (String x : new String[] {"*", "e4m3-*|e5m2-*|int8-*"}) {
+                for (String x : new String[] {"*", "e4m3-*|e5m2-*|int8-*|int4-*"}) {
                     table.append("* * ").append(x).append(' ').append(m).append(" * * ").append(kernels.get(i).name()).append('\n');
                 }
             }

@@ -56,6 +56,7 @@ class PtxTest {
                 }
             }
             entries.put("w4_pack", new TreeSet<>(Set.of("pack_records_int4", "pack_records_bnb4", "pack_records_e2m1", "sort_columns")));
+            entries.put("int4_quantize", new TreeSet<>(Set.of("int4_quantize_row")));
             entries.put("gather", new TreeSet<>(Set.of("gather_16", "gather_32")));
             entries.forEach((file, names) -> {
                 String ptx = ptx(file, architecture);

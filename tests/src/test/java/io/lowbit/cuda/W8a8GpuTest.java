@@ -199,14 +199,15 @@ class W8a8GpuTest {
                     }
                 }
                 Float8 format = scaling.e5m2() ? Float8.E5M2 : Float8.E4M3;
-                float s = amax == 0 ? 1 : Math.max(amax / (scaling.fp8() ? format.max() : 127f), Float.MIN_NORMAL);
+                float largest = scaling.fp8() ? format.max() : scaling == ActivationScaling.ROW_INT4 ? 7 : 127;
+                float s = amax == 0 ? 1 : Math.max(amax / largest, Float.MIN_NORMAL);
                 if (scaling == ActivationScaling.BLOCK128_UE8M0 || scaling.mx()) {
                     s = E8M0.decode(E8M0.encode(s, E8M0.Rounding.TOWARD_POSITIVE, Overflow.NONSATURATING));
                 }
                 for (int c = firstCol; c < lastCol; c++) {
                     float v = x.getFloat((long) row * k + c);
                     out[row][c] = scaling.fp8() ? (double) format.decode(format.encode(v / s, Overflow.SATURATE)) * s
-                            : Math.clamp(Math.rint(v / s), -127, 127) * s;
+                            : Math.clamp(Math.rint(v / s), -largest, largest) * s;
                 }
             }
         }

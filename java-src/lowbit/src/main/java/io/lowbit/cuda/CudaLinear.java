@@ -203,7 +203,7 @@ public final class CudaLinear extends Owner implements Linear {
 
     /**
      * y = x · Wᵀ (+ bias) with x quantized on the device and multiplied in 8 bits. FP8 weights take E4M3, those in E4M3 also E5M2 (W8A8),
-     * on Hopper INT4 weights take E4M3 or INT8 (W4A8). Against the product of the quantized operands,
+     * INT4 weights take E4M3 or INT8 (W4A8), on Ada symmetric ones also INT4 (W4A4). Against the product of the quantized operands,
      * |y − y₆₄| ≤ ((K+2)·2⁻²⁴ + r)·Σ|x||w| per element, where r is what the kernel's {@link ProductKernel#operandRounding}
      * says: 0 with {@link Accumulation#EXACT}. For INT4 weights, and for activations in E5M2, the first such product of a
      * kernel loads it and must not be captured in a graph.
@@ -426,6 +426,10 @@ public final class CudaLinear extends Owner implements Linear {
     /** @return M */
     private long requireFused(Stream stream, DeviceTensor x, ActivationScaling scaling, DeviceMemory activations, DeviceTensor values) {
         long m = requireInput(stream, x, activations);
+        if (scaling == ActivationScaling.ROW_INT4) {
+            throw new IllegalArgumentException(scaling.label() + " activations are not quantized while they are made: use quantize, or "
+                    + ActivationScaling.ROW_INT8.label());
+        }
         if (scaling.tensor()) {
             throw new IllegalArgumentException("one scale for all of x needs all of x first: quantize it after the step before, or take "
                     + (scaling.e5m2() ? ActivationScaling.ROW_E5M2 : ActivationScaling.ROW).label());
@@ -499,8 +503,8 @@ public final class CudaLinear extends Owner implements Linear {
         Product product = selection.pick(m, x, y, scaling, accumulation);
         if (product == null) {
             throw new IllegalArgumentException(scheme.label() + ": no kernel here takes " + scaling.label() + " activations: E4M3 needs FP8 weights "
-                    + "scaled per tensor, per channel or in blocks whose width is a multiple of 128, or on Hopper INT4 weights in groups of a "
-                    + "multiple of 128 without act-order; INT8 those INT4 weights; E5M2 needs such FP8 weights in E4M3; use forward");
+                    + "scaled per tensor, per channel or in blocks whose width is a multiple of 128, or INT4 weights in groups of 32, "
+                    + "64 or a multiple of 128 without act-order; INT8 those INT4 weights; INT4, on Ada, symmetric ones in groups of 64 or more; E5M2 needs such FP8 weights in E4M3; use forward");
         }
         return product;
     }

@@ -1,7 +1,7 @@
 package io.lowbit.quant;
 
 /**
- * How activations are quantized to 8 bits for a product: which of them share a scale, and to which type. A scale is 1 where
+ * How activations are quantized to 8 or 4 bits for a product: which of them share a scale, and to which type. A scale is 1 where
  * all that share it are zero, and never below 2⁻¹²⁶. Codes are of x / s, rounded to the nearest, ties to even, saturating.
  */
 public enum ActivationScaling {
@@ -29,7 +29,13 @@ public enum ActivationScaling {
      * E4M3, 32 neighbours of a row; s = amax/448 rounded up to a power of two from 2⁻¹²⁶ on: MXFP8 by the rule RCEIL. Multiplied with
      * MXFP8 weights only.
      */
-    BLOCK32_E8M0("e4m3-block32_e8m0");
+    BLOCK32_E8M0("e4m3-block32_e8m0"),
+    /**
+     * INT4, a row: s = amax/7, codes −7 … 7. A NaN becomes 0. Multiplied with symmetric INT4 weights only, on Ada, whose tensor cores
+     * take both as they are. A value is off by up to s/2, 18 times as much as with INT8: for activations made even beforehand, such as by
+     * rotation.
+     */
+    ROW_INT4("int4-row");
 
     private final String label;
 
@@ -44,7 +50,7 @@ public enum ActivationScaling {
 
     /** True for E4M3 and E5M2. */
     public boolean fp8() {
-        return this != ROW_INT8;
+        return this != ROW_INT8 && this != ROW_INT4;
     }
 
     /** True for E5M2. */

@@ -6,13 +6,15 @@ import io.lowbit.cuda.driver.Stream;
 import io.lowbit.quant.ActivationScaling;
 
 /**
- * Activations quantized to E4M3, E5M2 or INT8 in device memory, the same for every kernel that multiplies them: codes
+ * Activations quantized to E4M3, E5M2, INT8 or INT4 in device memory, the same for every kernel that multiplies them: codes
  * {@code [M, pitch]} with {@link #pitch} = K rounded up to 128 and zero beyond K, then f32 scales, then a scratch of largest
  * magnitudes. For weights whose layout is {@link WeightLayout#interleaved}, the codes of every 16 columns lie as 0 8 1 9 … 7 15.
  *
  * <p>Scales: f32, one for all, {@code [M]} for rows, or {@code [K/128, M]} (BLOCK128 and BLOCK128_UE8M0), so that neighbours in
  * memory are rows, each line of M rounded up to 4, so that the copy engine takes any 16 bytes of it. BLOCK32_E8M0: in the place of
  * each f32 four bf16, of the four blocks of those 128 columns.
+ *
+ * <p>INT4 (ROW_INT4) lies in the first half of each row, two codes a byte: {@code int4_quantize.cu} says in what order.
  */
 public final class Fp8Activations {
     static final String FILE = "fp8_quantize";
@@ -22,7 +24,9 @@ public final class Fp8Activations {
     private static final int THREADS = 256;
     private static final int VECTOR = 8;
     private static final long MOST_BLOCKS = 1 << 20;
+    private static final String INT4_FILE = "int4_quantize";
 
+    private final Kernels kernels;
     private final Function amax;
     private final Function tensor;
     private final Function row;
@@ -30,8 +34,9 @@ public final class Fp8Activations {
     private final Function block32;
     private final LaunchConfig config;
 
-    /** Loads the quantizers. */
+    /** Loads the quantizers, but that to INT4, which is rare: its first use does. */
     public Fp8Activations(Kernels kernels) {
+        this.kernels = kernels;
         amax = kernels.function(FILE, "fp8_amax_tensor");
         tensor = kernels.function(FILE, "fp8_quantize_tensor");
         row = kernels.function(FILE, "fp8_quantize_row");
@@ -106,6 +111,11 @@ public final class Fp8Activations {
             case ROW, ROW_INT8, ROW_E5M2 -> {
                 stream.arguments().int64(x).int32(xType).int64(m).int64(k).int64(pitch).int64(to).int64(scales).int32(code(scaling)).int32(order);
                 stream.launch(row, config, rowBlocks(m), 1, 1);
+            }
+            case ROW_INT4 -> {
+                Function int4 = kernels.function(INT4_FILE, "int4_quantize_row");
+                stream.arguments().int64(x).int32(xType).int64(m).int64(k).int64(pitch).int64(to).int64(scales).int32(order);
+                stream.launch(int4, config, rowBlocks(m), 1, 1);
             }
             case BLOCK128, BLOCK128_UE8M0 -> {
                 stream.arguments().int64(x).int32(xType).int64(m).int64(k).int64(pitch).int64(to).int64(scales).int64(scaleCol(scaling, m))

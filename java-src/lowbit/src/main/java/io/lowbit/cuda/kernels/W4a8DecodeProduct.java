@@ -5,6 +5,7 @@ import io.lowbit.cuda.driver.LaunchConfig;
 import io.lowbit.cuda.driver.Stream;
 import io.lowbit.quant.Accumulation;
 import io.lowbit.quant.ActivationScaling;
+import io.lowbit.quant.Grouping;
 import io.lowbit.quant.Scheme;
 import io.lowbit.tensor.DType;
 import java.lang.foreign.MemorySegment;
@@ -49,11 +50,17 @@ final class W4a8DecodeProduct implements ProductKernel {
 
     @Override
     public List<String> entries(Scheme scheme) {
-        return scheme instanceof Scheme.Int4 ? List.of(entry(ActivationScaling.ROW), entry(ActivationScaling.ROW_INT8)) : List.of();
+        return scheme instanceof Scheme.Int4 ? List.of(entry(ActivationScaling.ROW, fine(scheme)), entry(ActivationScaling.ROW_INT8, fine(scheme)))
+                : List.of();
     }
 
-    private static String entry(ActivationScaling scaling) {
-        return scaling.fp8() ? "w4a8_decode_e4m3" : "w4a8_decode_s8";
+    /** @param fine groups of 32 or 64 columns */
+    private static String entry(ActivationScaling scaling, boolean fine) {
+        return (scaling.fp8() ? "w4a8_decode_e4m3" : "w4a8_decode_s8") + (fine ? "_fine" : "");
+    }
+
+    private static boolean fine(Scheme scheme) {
+        return scheme instanceof Scheme.Int4 s && s.grouping() instanceof Grouping.PerGroup g && g.size() < RecordLayout.SPAN;
     }
 
     @Override
@@ -110,7 +117,7 @@ final class W4a8DecodeProduct implements ProductKernel {
         for (int i = 0; i < ROWS; i++) {
             configs[i] = LaunchConfig.of(32 * WARPS).withCluster(split, 1, 1).withShared(Math.toIntExact(shared(sizes, i + 1))).withOverlap();
         }
-        return new Prepared(weights, scaling, kernels.function(FILE, entry(scaling)).allowShared(MOST_SHARED), shape, configs, sizes.bands() * split);
+        return new Prepared(weights, scaling, kernels.function(FILE, entry(scaling, sizes.groups() > 1)).allowShared(MOST_SHARED), shape, configs, sizes.bands() * split);
     }
 
     private record Prepared(LayerWeights weights, ActivationScaling scaling, Function function, MemorySegment shape, LaunchConfig[] configs,

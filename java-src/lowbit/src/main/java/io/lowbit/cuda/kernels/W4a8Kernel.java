@@ -14,8 +14,8 @@ import java.util.List;
 
 /**
  * INT4 weights in records times activations of 8 bits on Hopper's tensor cores: {@code w4a8_gemm.cuh} and {@code w4a8_few.cuh}.
- * Weights become E4M3 or s8 in registers, exactly: code − zero is an integer of at most 4 bits and a sign. The sums of 128 along
- * K are scaled and added in f32, so groups are multiples of 128 or whole rows.
+ * Weights become E4M3 or s8 in registers, exactly: code − zero is an integer of at most 4 bits and a sign. The sums of a group, or
+ * of 128 along K, are scaled and added in f32. Groups are multiples of 128, whole rows, or for kernels of their own 32 or 64.
  *
  * <p>E4M3: the tensor core's sums of 128 keep about 14 bits. INT8: they are integers, and exact.
  */
@@ -37,8 +37,6 @@ final class W4a8Kernel implements ProductKernel {
 
     private static final int STEP_K = 128;
     private static final int BAND = RecordLayout.BAND;
-    /** Space for a record: codes, scales and zero points of one group. */
-    private static final int RECORD_BYTES = 4288;
     private static final int GEMM_THREADS = 384;
     private static final int GEMM_COLUMNS = 128;
     private static final int RASTER = 4;
@@ -53,8 +51,9 @@ final class W4a8Kernel implements ProductKernel {
     private final int ways;
     private final int stages;
     private final int split;
+    private final int groups;
 
-    private W4a8Kernel(Type type, boolean few, int tokens, int columns, int ways, int stages, int split) {
+    private W4a8Kernel(Type type, boolean few, int tokens, int columns, int ways, int stages, int split, int groups) {
         this.type = type;
         this.few = few;
         this.tokens = tokens;
@@ -62,20 +61,28 @@ final class W4a8Kernel implements ProductKernel {
         this.ways = ways;
         this.stages = stages;
         this.split = split;
+        this.groups = groups;
     }
 
     private static List<W4a8Kernel> all() {
         List<W4a8Kernel> all = new ArrayList<>();
         for (Type type : Type.values()) {
-            all.add(few(type, 16, 1, 4, 16, 1));
-            all.add(few(type, 16, 1, 2, 12, 2));
-            all.add(few(type, 16, 1, 2, 12, 1));
-            all.add(few(type, 64, 1, 2, 6, 2));
-            all.add(few(type, 64, 2, 2, 8, 2));
-            all.add(few(type, 64, 2, 2, 8, 1));
-            all.add(few(type, 128, 2, 1, 4, 2));
-            all.add(gemm(type, 128, 7));
-            all.add(gemm(type, 256, 4));
+            all.add(few(type, 16, 1, 4, 16, 1, 1));
+            all.add(few(type, 16, 1, 2, 12, 2, 1));
+            all.add(few(type, 16, 1, 2, 12, 1, 1));
+            all.add(few(type, 64, 1, 2, 6, 2, 1));
+            all.add(few(type, 64, 2, 2, 8, 2, 1));
+            all.add(few(type, 64, 2, 2, 8, 1, 1));
+            all.add(few(type, 128, 2, 1, 4, 2, 1));
+            all.add(gemm(type, 128, 7, 1));
+            all.add(gemm(type, 240, 4, 1));
+            all.add(gemm(type, 256, 4, 1));
+            for (int groups = 2; groups <= 4; groups *= 2) {
+                all.add(few(type, 16, 1, 2, 12, 2, groups));
+                all.add(few(type, 64, 1, 3, 9, 2, groups));
+                all.add(gemm(type, 128, 7, groups));
+                all.add(gemm(type, 256, 3, groups));
+            }
         }
         return List.copyOf(all);
     }
@@ -84,9 +91,10 @@ final class W4a8Kernel implements ProductKernel {
      * A persistent kernel for many rows of x.
      *
      * @param tokens rows of x in a tile
+     * @param groups of a record: 1 for groups of a multiple of 128 columns and for rows
      */
-    private static W4a8Kernel gemm(Type type, int tokens, int stages) {
-        return new W4a8Kernel(type, false, tokens, GEMM_COLUMNS, 1, stages, 1);
+    private static W4a8Kernel gemm(Type type, int tokens, int stages, int groups) {
+        return new W4a8Kernel(type, false, tokens, GEMM_COLUMNS, 1, stages, 1, groups);
     }
 
     /**
@@ -97,28 +105,34 @@ final class W4a8Kernel implements ProductKernel {
      * @param ways warpgroups that take the records of a band in turns
      * @param split blocks that each sum a part of K
      */
-    private static W4a8Kernel few(Type type, int tokens, int bands, int ways, int stages, int split) {
-        return new W4a8Kernel(type, true, tokens, BAND * bands, ways, stages, split);
+    private static W4a8Kernel few(Type type, int tokens, int bands, int ways, int stages, int split, int groups) {
+        return new W4a8Kernel(type, true, tokens, BAND * bands, ways, stages, split, groups);
     }
 
     @Override
     public String name() {
-        return few ? "w4a8_few_%s_%dx%d_w%d_s%d_k%d".formatted(type.label, tokens, columns, ways, stages, split)
+        String tile = few ? "w4a8_few_%s_%dx%d_w%d_s%d_k%d".formatted(type.label, tokens, columns, ways, stages, split)
                 : "w4a8_%s_%dx%d_s%d".formatted(type.label, tokens, columns, stages);
+        return groups > 1 ? tile + "_g" + width() : tile;
+    }
+
+    /** Columns whose sums are scaled together. */
+    private int width() {
+        return STEP_K / groups;
     }
 
     @Override
     public String file(Scheme scheme) {
-        return "w4a8_" + type.label + (scheme instanceof Scheme.Int4 s ? zero(s) : "");
+        return "w4a8_" + type.label + (groups > 1 ? "_g" + width() : scheme instanceof Scheme.Int4 s ? zero(s) : "");
     }
 
     @Override
     public String description() {
         return few
-                ? "%d rows of w x %d rows of x, K step 128 in %d stages, %d records of a band at once, K split among %d, wgmma %s, f32 sums of every 128 of K"
-                        .formatted(columns, tokens, stages, ways, split, type.label)
-                : "%d x %d tile of y, K step 128 in %d stages, persistent, wgmma %s with W from registers, f32 sums of every 128 of K"
-                        .formatted(tokens, columns, stages, type.label);
+                ? "%d rows of w x %d rows of x, K step 128 in %d stages, %d records of a band at once, K split among %d, wgmma %s, f32 sums of every %d of K"
+                        .formatted(columns, tokens, stages, ways, split, type.label, width())
+                : "%d x %d tile of y, K step 128 in %d stages, persistent, wgmma %s with W from registers, f32 sums of every %d of K"
+                        .formatted(tokens, columns, stages, type.label, width());
     }
 
     @Override
@@ -127,7 +141,7 @@ final class W4a8Kernel implements ProductKernel {
     }
 
     private String entry(Scheme.Int4 scheme) {
-        return name() + zero(scheme);
+        return groups > 1 ? name() : name() + zero(scheme);
     }
 
     private static String zero(Scheme.Int4 scheme) {
@@ -151,16 +165,24 @@ final class W4a8Kernel implements ProductKernel {
 
     @Override
     public boolean supports(MatrixShape w, DType x, DType y, ActivationScaling scaling) {
-        return takes(w, scaling) && scaling.fp8() == (type == Type.E4M3);
+        return takes(w, scaling) && scaling.fp8() == (type == Type.E4M3) && Math.max(1, RecordLayout.Sizes.of(w).groups()) == groups;
     }
 
-    /** True for INT4 in groups of a multiple of 128, or rows, without act-order, and activations with a scale a row or one for all. */
+    /**
+     * True for INT4 in groups of 32, 64 or a multiple of 128, or rows, without act-order, and E4M3 or INT8 activations with a scale a
+     * row or one for all.
+     */
     static boolean takes(MatrixShape w, ActivationScaling scaling) {
-        if (scaling == null || scaling.blocks() || scaling.e5m2() || scaling.mx() || !(w.scheme() instanceof Scheme.Int4) || w.actOrder() || !RecordLayout.INSTANCE.fits(w)) {
+        return scaling != null && !scaling.blocks() && !scaling.e5m2() && !scaling.mx() && scaling != ActivationScaling.ROW_INT4 && takes(w);
+    }
+
+    /** True for INT4 whose scales are 16 bits of groups, or rows', without act-order. */
+    static boolean takes(MatrixShape w) {
+        if (!(w.scheme() instanceof Scheme.Int4) || w.actOrder() || !RecordLayout.INSTANCE.fits(w)) {
             return false;
         }
         RecordLayout.Sizes sizes = RecordLayout.Sizes.of(w);
-        return sizes.groups() == 0 || sizes.groups() == 1 && sizes.scaleMode() != RecordLayout.SCALE_F32;
+        return sizes.groups() == 0 || sizes.scaleMode() != RecordLayout.SCALE_F32;
     }
 
     /** {@inheritDoc} E4M3: what is lost in the tensor core's sums on data of both signs; no bound, see {@link Accumulation}. */
@@ -172,7 +194,8 @@ final class W4a8Kernel implements ProductKernel {
     private int shared() {
         int bands = columns / BAND;
         int x = stages * tokens * STEP_K;
-        int records = stages * bands * RECORD_BYTES;
+        // Space for a record: codes, 16-bit scales and zero points.
+        int records = stages * bands * Math.ceilDiv(BAND * STEP_K / 2 + groups * BAND * 3, 64) * 64;
         if (few) {
             int rows = columns / split;
             return x + records + 4 * split * ways * tokens * (rows + 4) + 4 * tokens + 8 * rows + 16 * stages;

@@ -75,6 +75,7 @@ final class Activations implements AutoCloseable {
             case ROW, ROW_INT8, ROW_E5M2 -> k;
             case BLOCK128, BLOCK128_UE8M0 -> 128;
             case BLOCK32_E8M0 -> 32;
+            case ROW_INT4 -> throw new IllegalArgumentException("activations in " + scaling.label() + " are not timed");
         };
     }
 

@@ -33,7 +33,7 @@ record EightBits(ActivationScaling scaling, Accumulation accumulation, boolean w
         if (scheme instanceof Scheme.Mxfp8) {
             return List.of(new EightBits(ActivationScaling.BLOCK32_E8M0, Accumulation.PRECISE, within));
         }
-        return !(scheme instanceof Scheme.Int4 int4) || !int4.symmetric() || !(int4.grouping() instanceof Grouping.PerGroup group) || group.size() % 128 != 0
+        return !(scheme instanceof Scheme.Int4 int4) || !int4.symmetric() || !(int4.grouping() instanceof Grouping.PerGroup group) || group.size() % 32 != 0
                 ? List.of()
                 : List.of(new EightBits(ActivationScaling.ROW, Accumulation.PRECISE, within), new EightBits(ActivationScaling.ROW, Accumulation.FAST, within),
                         new EightBits(ActivationScaling.ROW_INT8, Accumulation.EXACT, within));
