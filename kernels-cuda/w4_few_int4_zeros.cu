@@ -3,7 +3,7 @@
 #include "w4_few.cuh"
 
 FEW_TYPES(int4_zeros, 16, 1, 2, 2, false, SCALE_16, 1, true)
-FEW_TYPES(int4_zeros, 16, 2, 1, 2, false, SCALE_16, 1, true)
+FEW_TYPES(int4_zeros, 16, 2, 1, 3, false, SCALE_16, 1, true)
 FEW_TYPES(int4_zeros, 32, 2, 1, 2, false, SCALE_16, 1, true)
 FEW_TYPES(int4_zeros, 64, 2, 1, 1, false, SCALE_16, 1, true)
 FEW_TYPES(int4_zeros, 64, 3, 1, 1, false, SCALE_16, 1, true)
