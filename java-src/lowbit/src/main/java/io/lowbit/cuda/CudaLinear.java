@@ -437,10 +437,6 @@ public final class CudaLinear extends Owner implements Linear {
         if (scaling.mx()) {
             throw new IllegalArgumentException("the fused kernels do not make " + scaling.label() + ": quantize it after the step before");
         }
-        if (scaling.mx()) {
-            throw new IllegalArgumentException(scaling.label() + ": no kernel makes and quantizes so at once; take " + ActivationScaling.ROW.label()
-                    + " or quantize after the step before");
-        }
         if (values != null && (values.dtype() != DType.F32 || !values.shape().equals(x.shape()))) {
             throw new IllegalArgumentException(label() + ": expected values F32 " + x.shape() + ", got " + values.dtype() + " " + values.shape());
         }
