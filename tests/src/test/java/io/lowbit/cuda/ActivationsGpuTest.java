@@ -108,8 +108,9 @@ class ActivationsGpuTest {
                     for (ActivationScaling scaling : SCALINGS) {
                         DType type = TYPES[turn++ % TYPES.length];
                         Tensor x = extremes(b.arena, type, 31 + turn, shape);
-                        b.layer.quantize(b.stream, b.upload(b.x, x), scaling, b.activations);
-                        b.codes(scaling).assertQuantized(architecture + " " + scaling.label() + " of " + type + " [" + b.m + ", " + b.k + "]", floats(x));
+                        b.layer.activations().quantize(b.stream, b.upload(b.x, x), scaling, b.activations);
+                        b.codes(scaling).assertQuantized(architecture + " " + scaling.label() + " of " + type + " [" + b.m + ", " + b.k + "]",
+                                floats(x));
                     }
                 }
             }
@@ -168,7 +169,7 @@ class ActivationsGpuTest {
                         String what = architecture + " norm, " + scaling.label() + " of " + type + " [" + b.m + ", " + b.k + "]";
                         DeviceTensor dx = b.upload(b.x, x);
                         DeviceTensor dw = b.upload(b.other, weight);
-                        b.layer.quantizeNormed(b.stream, dx, dw, 1e-5f, scaling, b.activations, b.values());
+                        b.layer.activations().quantizeNormed(b.stream, dx, dw, 1e-5f, scaling, b.activations, b.values());
                         float[] values = b.downloadValues();
                         float[] expected = normed(floats(x), floats(weight), 1e-5f, b.m, b.k);
                         for (int i = 0; i < values.length; i++) {
@@ -176,7 +177,7 @@ class ActivationsGpuTest {
                         }
                         b.codes(scaling).assertQuantized(what, values);
                         b.upload(b.x, x);
-                        b.layer.quantizeNormed(b.stream, dx, dw, 1e-5f, scaling, b.activations, null);
+                        b.layer.activations().quantizeNormed(b.stream, dx, dw, 1e-5f, scaling, b.activations, null);
                         b.codes(scaling).assertQuantized(what + ", values not kept", values);
                     }
                 }
@@ -234,7 +235,7 @@ class ActivationsGpuTest {
                         Tensor up = Schemes.normal(b.arena, type, 35 + turn, 2, b.m, b.k);
                         String what = architecture + " gate, " + scaling.label() + " of " + type + " [" + b.m + ", " + b.k + "]";
                         DeviceTensor dg = b.upload(b.x, gate);
-                        b.layer.quantizeGated(b.stream, dg, b.upload(b.other, up), scaling, b.activations, b.values());
+                        b.layer.activations().quantizeGated(b.stream, dg, b.upload(b.other, up), scaling, b.activations, b.values());
                         float[] values = b.downloadValues();
                         for (int i = 0; i < values.length; i++) {
                             double g = gate.getFloat(i);
@@ -252,14 +253,15 @@ class ActivationsGpuTest {
     /** The whole chain captured: norm and quantize, multiply; replayed, it gives what the parts gave. */
     @Test
     void normAndProductInAGraph() {
-        try (CudaBackend backend = Gpu.open(); Buffers b = new Buffers(backend, new int[] {5, 1024}); DeviceMemory y = backend.context().allocate(4 * 5 * 8)) {
+        try (CudaBackend backend = Gpu.open(); Buffers b = new Buffers(backend, new int[] {5, 1024});
+                DeviceMemory y = backend.context().allocate(4 * 5 * 8)) {
             Tensor x = Schemes.normal(b.arena, DType.BF16, 36, 1, 5, 1024);
             Tensor weight = Schemes.normal(b.arena, DType.F32, 37, 1, 1024);
             DeviceTensor dx = b.upload(b.x, x);
             DeviceTensor dw = b.upload(b.other, weight);
             DeviceTensor dy = DeviceTensor.of(y, DType.F32, 5, 8);
             Runnable both = () -> {
-                b.layer.quantizeNormed(b.stream, dx, dw, 1e-6f, ActivationScaling.ROW, b.activations, null);
+                b.layer.activations().quantizeNormed(b.stream, dx, dw, 1e-6f, ActivationScaling.ROW, b.activations, null);
                 b.layer.multiply(b.stream, b.activations, dy, ActivationScaling.ROW, Accumulation.PRECISE);
             };
             both.run();
@@ -284,14 +286,16 @@ class ActivationsGpuTest {
             DeviceTensor x = DeviceTensor.of(b.x, DType.BF16, 2, 64);
             DeviceTensor weight = DeviceTensor.of(b.other, DType.F32, 64);
             refused("one scale for all of x needs all of x first", () ->
-                    b.layer.quantizeNormed(b.stream, x, weight, 1e-5f, ActivationScaling.TENSOR, b.activations, null));
-            refused("the fused kernels do not make", () -> b.layer.quantizeGated(b.stream, x, x, ActivationScaling.BLOCK32_E8M0, b.activations, null));
-            refused("expected a norm's weight [64]", () -> b.layer.quantizeNormed(b.stream, x, x, 1e-5f, ActivationScaling.ROW, b.activations, null));
-            refused("expected the same", () -> b.layer.quantizeGated(b.stream, x, DeviceTensor.of(b.other, DType.F16, 2, 64), ActivationScaling.ROW,
-                    b.activations, null));
-            refused("expected values F32", () -> b.layer.quantizeGated(b.stream, x, x, ActivationScaling.ROW, b.activations, x));
-            refused("one scale for all of it", () -> b.layer.multiplyQuantized(b.stream, b.activations, 2, ActivationScaling.ROW, Accumulation.FAST, b.x,
-                    ActivationScaling.ROW, 1));
+                    b.layer.activations().quantizeNormed(b.stream, x, weight, 1e-5f, ActivationScaling.TENSOR, b.activations, null));
+            refused("the fused kernels do not make", () ->
+                    b.layer.activations().quantizeGated(b.stream, x, x, ActivationScaling.BLOCK32_E8M0, b.activations, null));
+            refused("expected a norm's weight [64]", () ->
+                    b.layer.activations().quantizeNormed(b.stream, x, x, 1e-5f, ActivationScaling.ROW, b.activations, null));
+            refused("expected the same", () -> b.layer.activations().quantizeGated(b.stream, x, DeviceTensor.of(b.other, DType.F16, 2, 64),
+                    ActivationScaling.ROW, b.activations, null));
+            refused("expected values F32", () -> b.layer.activations().quantizeGated(b.stream, x, x, ActivationScaling.ROW, b.activations, x));
+            refused("one scale for all of it", () -> b.layer.multiplyQuantized(b.stream, b.activations, 2, ActivationScaling.ROW, Accumulation.FAST,
+                    b.x, ActivationScaling.ROW, 1));
             refused("scale of y 0.0", () -> b.layer.multiplyQuantized(b.stream, b.activations, 2, ActivationScaling.ROW, Accumulation.FAST, b.x,
                     ActivationScaling.TENSOR, 0));
             refused("memory for y", () -> b.layer.multiplyQuantized(b.stream, b.activations, 2, ActivationScaling.ROW, Accumulation.FAST, b.x,

@@ -71,7 +71,7 @@ class QuantizedOutputGpuTest {
                                 ActivationScaling outScaling = OUTPUTS[cases[i] % 3 / 2];
                                 String what = architecture + " " + kernel.name() + " " + scheme.label() + " M=" + m + " x " + scaling.label() + " y "
                                         + outScaling.label();
-                                layer.quantize(stream, DeviceTensor.of(dx, DType.BF16, m, shape[1]), scaling, activations);
+                                layer.activations().quantize(stream, DeviceTensor.of(dx, DType.BF16, m, shape[1]), scaling, activations);
                                 layer.multiply(stream, activations, DeviceTensor.of(dy, DType.F32, m, shape[0]), scaling, kernel.accumulation());
                                 Tensor y = Tensor.allocate(arena, DType.F32, m, shape[0]);
                                 stream.download(y.data(), dy.address(), y.data().byteSize());
@@ -135,7 +135,7 @@ class QuantizedOutputGpuTest {
                     DeviceMemory out = backend.context().allocate(first.outputBytes(m))) {
                 stream.upload(dx.address(), x.data(), x.data().byteSize());
                 stream.fill(out.address(), (byte) 0xff, out.bytes());
-                first.quantize(stream, DeviceTensor.of(dx, DType.BF16, m, k), ActivationScaling.ROW, activations);
+                first.activations().quantize(stream, DeviceTensor.of(dx, DType.BF16, m, k), ActivationScaling.ROW, activations);
                 float s = between.e5m2() ? 0x1.9p-12f : 0x1.9p-5f;
                 first.multiplyQuantized(stream, activations, m, ActivationScaling.ROW, accumulation, out, between, s);
                 second.multiply(stream, out, DeviceTensor.of(dy, DType.F32, m, last), between, accumulation);

@@ -51,6 +51,7 @@ public final class CudaLinear extends Owner implements Linear {
     private final Arena arena;
     private final LayerWeights weights;
     private final Selection selection;
+    private final LayerActivations activations;
 
     /** Writes the weights and the bias of a new layer to the device. */
     private interface Content {
@@ -64,6 +65,7 @@ public final class CudaLinear extends Owner implements Linear {
     private CudaLinear(CudaBackend backend, MatrixShape shape, long biasBytes, int biasType, Content content) {
         super("the layer " + shape);
         this.backend = backend;
+        this.activations = new LayerActivations(backend, this);
         this.shape = shape;
         this.scheme = shape.scheme();
         this.n = shape.n();
@@ -258,7 +260,7 @@ public final class CudaLinear extends Owner implements Linear {
 
     /**
      * Adds the quantization of x and the product in 8 bits to {@code stream}, as
-     * {@link #forwardQuantized(Tensor, Tensor, ActivationScaling, Accumulation)}: {@link #quantize}, then {@link #multiply}.
+     * {@link #forwardQuantized(Tensor, Tensor, ActivationScaling, Accumulation)}: {@link LayerActivations#quantize}, then {@link #multiply}.
      *
      * @param workspace at least {@link #workspaceBytes} bytes that nobody else uses until the product has run
      */
@@ -268,28 +270,13 @@ public final class CudaLinear extends Owner implements Linear {
         device(stream, x, y, scaling, accumulation, workspace, false);
     }
 
-    /**
-     * Adds the quantization of x to {@code stream}. Any layer of the same K whose weights lie in the same {@link #layout} may
-     * {@link #multiply} the result.
-     *
-     * @param x {@code [M, K]}
-     * @param activations at least {@link #workspaceBytes} bytes, overwritten
-     */
-    public void quantize(Stream stream, DeviceTensor x, ActivationScaling scaling, DeviceMemory activations) {
-        acquire();
-        try {
-            long m = requireInput(stream, x, activations);
-            if (m > 0) {
-                backend.activations().quantize(stream, scaling, x.address(), ElementTypes.of(x.dtype()), m, k, layout.interleaved(),
-                        activations.address());
-            }
-        } finally {
-            release();
-        }
+    /** What quantizes x for this layer. */
+    public LayerActivations activations() {
+        return activations;
     }
 
     /**
-     * Adds y = x · Wᵀ (+ bias) to {@code stream}, where x is what {@link #quantize} has made.
+     * Adds y = x · Wᵀ (+ bias) to {@code stream}, where x is what {@link #activations} have made.
      *
      * @param y {@code [M, N]}
      * @param scaling as x was quantized
@@ -318,7 +305,7 @@ public final class CudaLinear extends Owner implements Linear {
      *
      * <pre>y₈ = code(y · (1/s))     1/s rounded to f32, codes to the nearest, ties to even, saturating</pre>
      *
-     * and {@code out} is what {@link #quantize} would make of y if it found the scale s: any layer with K = {@link #outFeatures} may
+     * and {@code out} is what {@link LayerActivations#quantize} would make of y if it found the scale s: any layer with K = {@link #outFeatures} may
      * multiply it. Where |y| ≤ 448·s, E4M3 adds an error of at most 2⁻⁴·|y| + 2⁻¹⁰·s to that of y; E5M2, where |y| ≤ 57344·s, at
      * most 2⁻³·|y| + 2⁻¹⁷·s.
      *
@@ -362,112 +349,17 @@ public final class CudaLinear extends Owner implements Linear {
         return Fp8Activations.bytes(m, n);
     }
 
-    /**
-     * Adds RMSNorm and the quantization of its result to {@code stream} as one kernel:
-     *
-     * <pre>v = (x · (1 / √(Σx²/K + ε))) · weight     then as {@link #quantize} of v in F32</pre>
-     *
-     * All is f32, each operation rounded once, Σx² summed in a fixed order with fused multiply-adds; v is rounded to nothing narrower
-     * before it is quantized. Scales a row or for 128 neighbours; with one for all, v has to be there first: norm, then {@link #quantize}.
-     * The first call of a backend loads the kernels and must not be captured in a graph.
-     *
-     * @param x {@code [M, K]}
-     * @param weight {@code [K]}
-     * @param activations at least {@link #workspaceBytes} bytes, overwritten
-     * @param values F32 {@code [M, K]} for v, or null
-     */
-    public void quantizeNormed(Stream stream, DeviceTensor x, DeviceTensor weight, float epsilon, ActivationScaling scaling,
-            DeviceMemory activations, DeviceTensor values) {
-        acquire();
-        try {
-            long m = requireFused(stream, x, scaling, activations, values);
-            if (weight.shape().rank() != 1 || weight.shape().dim(0) != k) {
-                throw new IllegalArgumentException(label() + ": expected a norm's weight [" + k + "], got " + weight.shape());
-            }
-            if (m > 0) {
-                backend.fusedActivations().norm(stream, scaling, x.address(), ElementTypes.of(x.dtype()), weight.address(),
-                        ElementTypes.of(weight.dtype()), epsilon, m, k, layout.interleaved(), activations.address(), address(values));
-            }
-        } finally {
-            release();
-        }
-    }
-
-    /**
-     * Adds SwiGLU's gate and the quantization of its result to {@code stream} as one kernel:
-     *
-     * <pre>v = (gate / (1 + e^−gate)) · up     then as {@link #quantize} of v in F32</pre>
-     *
-     * All is f32, each operation rounded once, e^−gate as CUDA's {@code expf} gives it (2 ulp); the rest as {@link #quantizeNormed}.
-     *
-     * @param gate {@code [M, K]}
-     * @param up as gate, of its type
-     * @param activations at least {@link #workspaceBytes} bytes, overwritten
-     * @param values F32 {@code [M, K]} for v, or null
-     */
-    public void quantizeGated(Stream stream, DeviceTensor gate, DeviceTensor up, ActivationScaling scaling, DeviceMemory activations,
-            DeviceTensor values) {
-        acquire();
-        try {
-            long m = requireFused(stream, gate, scaling, activations, values);
-            if (up.dtype() != gate.dtype() || !up.shape().equals(gate.shape())) {
-                throw new IllegalArgumentException(label() + ": gate is " + gate.dtype() + " " + gate.shape() + ", up is " + up.dtype() + " " + up.shape()
-                        + "; expected the same");
-            }
-            if (m > 0) {
-                backend.fusedActivations().gate(stream, scaling, gate.address(), up.address(), ElementTypes.of(gate.dtype()), m, k,
-                        layout.interleaved(), activations.address(), address(values));
-            }
-        } finally {
-            release();
-        }
-    }
-
-    /** @return M */
-    private long requireFused(Stream stream, DeviceTensor x, ActivationScaling scaling, DeviceMemory activations, DeviceTensor values) {
-        long m = requireInput(stream, x, activations);
-        if (scaling == ActivationScaling.ROW_INT4) {
-            throw new IllegalArgumentException(scaling.label() + " activations are not quantized while they are made: use quantize, or "
-                    + ActivationScaling.ROW_INT8.label());
-        }
-        if (scaling.tensor()) {
-            throw new IllegalArgumentException("one scale for all of x needs all of x first: quantize it after the step before, or take "
-                    + (scaling.e5m2() ? ActivationScaling.ROW_E5M2 : ActivationScaling.ROW).label());
-        }
-        if (scaling.mx()) {
-            throw new IllegalArgumentException("the fused kernels do not make " + scaling.label() + ": quantize it after the step before");
-        }
-        if (values != null && (values.dtype() != DType.F32 || !values.shape().equals(x.shape()))) {
-            throw new IllegalArgumentException(label() + ": expected values F32 " + x.shape() + ", got " + values.dtype() + " " + values.shape());
-        }
-        return m;
-    }
-
-    private static long address(DeviceTensor tensor) {
-        return tensor == null ? 0 : tensor.address();
-    }
-
-    private String label() {
+    String label() {
         return scheme.label() + " [" + n + ", " + k + "]";
     }
 
-    /** @return M */
-    private long requireInput(Stream stream, DeviceTensor x, DeviceMemory activations) {
-        requireStream(stream);
-        if (x.shape().rank() != 2 || x.shape().dim(1) != k) {
-            throw new IllegalArgumentException(label() + ": expected x [M, " + k + "], got " + x.shape());
-        }
-        requireWorkspace(activations, x.shape().dim(0));
-        return x.shape().dim(0);
-    }
-
-    private void requireWorkspace(DeviceMemory workspace, long m) {
+    void requireWorkspace(DeviceMemory workspace, long m) {
         if (workspace.bytes() < workspaceBytes(m)) {
             throw new IllegalArgumentException("workspace of " + workspace.bytes() + " bytes: expected at least " + workspaceBytes(m));
         }
     }
 
-    private void requireStream(Stream stream) {
+    void requireStream(Stream stream) {
         if (stream.context() != backend.context()) {
             throw new IllegalArgumentException("the stream belongs to another context than the layer; open it from the layer's backend");
         }
@@ -504,7 +396,8 @@ public final class CudaLinear extends Owner implements Linear {
         if (product == null) {
             throw new IllegalArgumentException(scheme.label() + ": no kernel here takes " + scaling.label() + " activations: E4M3 needs FP8 weights "
                     + "scaled per tensor, per channel or in blocks whose width is a multiple of 128, or INT4 weights in groups of 32, "
-                    + "64 or a multiple of 128 without act-order; INT8 those INT4 weights; INT4, on Ada, symmetric ones in groups of 64 or more; E5M2 needs such FP8 weights in E4M3; use forward");
+                    + "64 or a multiple of 128 without act-order; INT8 those INT4 weights; INT4, on Ada, symmetric ones in groups of 64 or more; "
+                    + "E5M2 needs such FP8 weights in E4M3; use forward");
         }
         return product;
     }

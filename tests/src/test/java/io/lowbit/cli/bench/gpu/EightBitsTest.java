@@ -22,11 +22,13 @@ class EightBitsTest {
         assertEquals(List.of("fp8 e5m2 channel w8a8 precise", "fp8 e5m2 channel w8a8 fast"), names("fp8 e5m2 channel"));
         assertEquals(List.of("int4 sym g128 w4a8 e4m3-row precise", "int4 sym g128 w4a8 e4m3-row fast", "int4 sym g128 w4a8 int8-row exact"),
                 names("int4 sym g128"));
+        assertEquals(List.of("int4 sym g64 w4a8 e4m3-row precise", "int4 sym g64 w4a8 e4m3-row fast", "int4 sym g64 w4a8 int8-row exact"),
+                names("int4 sym g64"));
         assertEquals(List.of("mxfp8 e5m2 w8a8 precise"), names("mxfp8 e5m2"));
         Scheme fp8 = SchemeNames.parse("fp8 e4m3 tensor").orElseThrow();
         assertEquals(List.of("fp8 e4m3 tensor w8a8 precise +quantize", "fp8 e4m3 tensor w8a8 fast +quantize"),
                 EightBits.of(fp8, true).stream().map(inputs -> inputs.name(fp8)).toList());
-        for (String label : List.of("int4 asym g128", "int4 sym g64", "int4 sym channel", "nf4 b64", "mxfp4")) {
+        for (String label : List.of("int4 asym g128", "int4 sym g100", "int4 sym channel", "nf4 b64", "mxfp4")) {
             assertEquals(List.of(), names(label), label);
         }
     }

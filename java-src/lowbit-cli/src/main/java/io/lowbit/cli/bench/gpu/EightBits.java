@@ -21,8 +21,8 @@ record EightBits(ActivationScaling scaling, Accumulation accumulation, boolean w
 
     /**
      * Those that are timed for weights of a scheme. FP8 weights take E4M3, scaled as the weights are: per tensor, per row for
-     * weights per channel, in blocks for blocks; MXFP8 takes MXFP8; INT4 weights take E4M3 or INT8 a row. Whether a device has a kernel for them only
-     * a layer knows.
+     * weights per channel, in blocks for blocks; MXFP8 takes MXFP8; INT4 weights take E4M3 or INT8 a row. Whether a device has a
+     * kernel for them only a layer knows.
      */
     static List<EightBits> of(Scheme scheme, boolean within) {
         if (scheme instanceof Scheme.Fp8 fp8) {
@@ -33,10 +33,10 @@ record EightBits(ActivationScaling scaling, Accumulation accumulation, boolean w
         if (scheme instanceof Scheme.Mxfp8) {
             return List.of(new EightBits(ActivationScaling.BLOCK32_E8M0, Accumulation.PRECISE, within));
         }
-        return !(scheme instanceof Scheme.Int4 int4) || !int4.symmetric() || !(int4.grouping() instanceof Grouping.PerGroup group) || group.size() % 32 != 0
-                ? List.of()
-                : List.of(new EightBits(ActivationScaling.ROW, Accumulation.PRECISE, within), new EightBits(ActivationScaling.ROW, Accumulation.FAST, within),
-                        new EightBits(ActivationScaling.ROW_INT8, Accumulation.EXACT, within));
+        return scheme instanceof Scheme.Int4 int4 && int4.symmetric() && int4.grouping() instanceof Grouping.PerGroup group && group.size() % 32 == 0
+                ? List.of(new EightBits(ActivationScaling.ROW, Accumulation.PRECISE, within), new EightBits(ActivationScaling.ROW, Accumulation.FAST, within),
+                        new EightBits(ActivationScaling.ROW_INT8, Accumulation.EXACT, within))
+                : List.of();
     }
 
     private static ActivationScaling scaling(Grouping grouping) {
@@ -49,7 +49,8 @@ record EightBits(ActivationScaling scaling, Accumulation accumulation, boolean w
 
     /** A contender's name: {@code fp8 e4m3 tensor w8a8 fast}, {@code int4 sym g128 w4a8 e4m3-row fast}, {@code int4 sym g128 w4a8 int8-row exact}. */
     String name(Scheme scheme) {
-        return scheme.label() + (scheme instanceof Scheme.Fp8 || scheme instanceof Scheme.Mxfp8 ? W8 : W4 + scaling.label() + " ") + accumulation.name().toLowerCase(Locale.ROOT) + (within ? " +quantize" : "");
+        String operands = scheme instanceof Scheme.Fp8 || scheme instanceof Scheme.Mxfp8 ? W8 : W4 + scaling.label() + " ";
+        return scheme.label() + operands + accumulation.name().toLowerCase(Locale.ROOT) + (within ? " +quantize" : "");
     }
 
     /** The scheme's part of a contender's name. */

@@ -100,7 +100,7 @@ final class LowbitContender implements Contender {
         for (int i = 0; i < a.copies(); i++) {
             quantized.add(backend.context().allocate(first.workspaceBytes(a.m())));
             if (!inputs.within()) {
-                first.quantize(timer.stream(), a.x(i), scaling, quantized.get(i));
+                first.activations().quantize(timer.stream(), a.x(i), scaling, quantized.get(i));
             }
         }
     }

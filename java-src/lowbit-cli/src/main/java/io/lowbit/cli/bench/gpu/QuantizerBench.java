@@ -129,9 +129,9 @@ public final class QuantizerBench implements AutoCloseable {
             }
             IntConsumer quantize = i -> {
                 switch (kind.before()) {
-                    case NOTHING -> first.quantize(stream, x[i], kind.scaling(), codes.of(i));
-                    case NORM -> first.quantizeNormed(stream, x[i], weight, 1e-5f, kind.scaling(), codes.of(i), null);
-                    case GATE -> first.quantizeGated(stream, x[i], up[i], kind.scaling(), codes.of(i), null);
+                    case NOTHING -> first.activations().quantize(stream, x[i], kind.scaling(), codes.of(i));
+                    case NORM -> first.activations().quantizeNormed(stream, x[i], weight, 1e-5f, kind.scaling(), codes.of(i), null);
+                    case GATE -> first.activations().quantizeGated(stream, x[i], up[i], kind.scaling(), codes.of(i), null);
                 }
             };
             double alone = nanos(copies, quantize);
