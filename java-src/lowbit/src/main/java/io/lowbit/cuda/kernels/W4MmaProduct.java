@@ -17,37 +17,25 @@ import java.util.List;
  * <p>INT4, MXFP4 and NVFP4 round no operand. The values of NF4 and FP4 are rounded to the type of x.
  */
 final class W4MmaProduct implements ProductKernel {
-    /** By rows of x of a block, parts of K of a block, µs of a stage: argued in {@code kernels-cuda/NOTES.md}, not measured. */
-    static final List<W4MmaProduct> ALL = List.of(new W4MmaProduct(8, 4, 0.4), new W4MmaProduct(16, 4, 0.9), new W4MmaProduct(32, 2, 0.9),
-            new W4MmaProduct(64, 2, 1.8));
+    static final List<W4MmaProduct> ALL = List.of(new W4MmaProduct(new MmaTile(8, 1, 4, 0.4)), new W4MmaProduct(new MmaTile(16, 1, 4, 0.9)), new W4MmaProduct(new MmaTile(32, 1, 2, 0.9)),
+            new W4MmaProduct(new MmaTile(64, 1, 2, 1.8)));
 
     private static final int WARPS = 8;
-    private static final int MOST_SPLIT = 8;
     private static final int MOST_STAGES = 4;
     /** Shared memory of a block: 99 KiB, less what the kernel keeps of its own. */
     private static final int MOST_SHARED = (99 << 10) - 128;
     private static final int TABLE_BYTES = 256 * 8 * 4;
     private static final long MOST_BLOCKS = Integer.MAX_VALUE;
 
-    /** µs that a block takes besides its stages, and what adding the sums of several takes. */
-    private static final double START = 2;
-    private static final double ADDING = 1.5;
-    /** Bytes that the memory gives to each multiprocessor in a µs: 1.0 TB/s for 128, 0.86 TB/s for 142. */
-    private static final double BYTES = 7000;
+    private final MmaTile tile;
 
-    private final int tokens;
-    private final int parts;
-    private final double stage;
-
-    private W4MmaProduct(int tokens, int parts, double stage) {
-        this.tokens = tokens;
-        this.parts = parts;
-        this.stage = stage;
+    private W4MmaProduct(MmaTile tile) {
+        this.tile = tile;
     }
 
     @Override
     public String name() {
-        return "w4-mma-" + tokens;
+        return "w4-mma-" + tile.tokens();
     }
 
     @Override
@@ -57,7 +45,7 @@ final class W4MmaProduct implements ProductKernel {
 
     @Override
     public String description() {
-        return tokens + " rows of x, 64 rows of W, K cut over " + parts + " groups of warps and up to " + MOST_SPLIT
+        return tile.tokens() + " rows of x, 64 rows of W, K cut over " + tile.parts() + " groups of warps and up to " + MmaTile.MOST_SPLIT
                 + " blocks, mma.sync m16n8k16, cp.async, f32 sums scaled by group";
     }
 
@@ -76,7 +64,7 @@ final class W4MmaProduct implements ProductKernel {
     }
 
     private String kernel(Scheme scheme) {
-        return "w4mma" + tokens + "_" + kind(scheme);
+        return "w4mma" + tile.tokens() + "_" + kind(scheme);
     }
 
     @Override
@@ -100,7 +88,7 @@ final class W4MmaProduct implements ProductKernel {
     }
 
     private int stageBytes(RecordLayout.Sizes sizes) {
-        return parts * (tokens * RecordLayout.SPAN * 2 + sizes.recordBytes());
+        return tile.parts() * (tile.tokens() * RecordLayout.SPAN * 2 + sizes.recordBytes());
     }
 
     private static int besides(Scheme scheme, RecordLayout.Sizes sizes) {
@@ -112,36 +100,13 @@ final class W4MmaProduct implements ProductKernel {
         return Math.min(MOST_STAGES, (MOST_SHARED - besides(scheme, sizes)) / stageBytes(sizes));
     }
 
-    /** Blocks that cut K: the number with which the product takes least time, as far as this simple reckoning goes. */
-    private int split(RecordLayout.Sizes sizes, long m, int processors) {
-        long tiles = sizes.bands() * Math.ceilDiv(m, (long) tokens);
-        int best = 1;
-        if (tiles > Stream.COUNTER_BYTES / 4) {
-            return best;
-        }
-        long room = (Stream.WORKSPACE_BYTES - Stream.COUNTER_BYTES) / (4L * tokens * RecordLayout.BAND);
-        for (int split = 2; split <= MOST_SPLIT && sizes.spans() >= (long) split * parts && tiles * split <= room; split++) {
-            if (micros(sizes, tiles, split, processors) < micros(sizes, tiles, best, processors)) {
-                best = split;
-            }
-        }
-        return best;
-    }
-
-    /** The memory bounds it, or the blocks' stages in rounds of one block a multiprocessor. */
-    private double micros(RecordLayout.Sizes sizes, long tiles, int split, int processors) {
-        double memory = sizes.recordsEnd() / (BYTES * processors);
-        long depth = Math.ceilDiv(Math.ceilDiv(sizes.spans(), (long) split), (long) parts);
-        return Math.max(memory, Math.ceilDiv(tiles * split, (long) processors) * (depth * stage + START)) + (split > 1 ? ADDING : 0);
-    }
-
     @Override
     public Product prepare(Kernels kernels, LayerWeights weights, ActivationScaling scaling) {
         Scheme scheme = weights.shape().scheme();
         RecordLayout.Sizes sizes = RecordLayout.Sizes.of(weights.shape());
         int stages = stages(scheme, sizes);
-        MemorySegment[] shapes = new MemorySegment[MOST_SPLIT + 1];
-        for (int split = 1; split <= MOST_SPLIT; split++) {
+        MemorySegment[] shapes = new MemorySegment[MmaTile.MOST_SPLIT + 1];
+        for (int split = 1; split <= MmaTile.MOST_SPLIT; split++) {
             shapes[split] = weights.arena().allocate(12, 4);
             shapes[split].setAtIndex(ValueLayout.JAVA_INT, 0, split);
             shapes[split].setAtIndex(ValueLayout.JAVA_INT, 1, stages);
@@ -156,8 +121,8 @@ final class W4MmaProduct implements ProductKernel {
             LaunchConfig config, int processors) implements Product {
         @Override
         public void enqueue(Stream stream, long m, long x, int xType, long y, int yType, long activations) {
-            int tokens = kernel.tokens;
-            int split = kernel.split(sizes, m, processors);
+            int tokens = kernel.tile.tokens();
+            int split = kernel.tile.split(sizes, m, processors);
             long workspace = split > 1 ? stream.workspace() : 0;
             long k = weights.shape().k();
             long n = weights.shape().n();

@@ -38,7 +38,6 @@ final class W4a8MmaProduct implements ProductKernel {
     }
 
     private static final int WARPS = 8;
-    private static final int MOST_SPLIT = 8;
     private static final int MOST_STAGES = 4;
     /** Shared memory of a block: 99 KiB, less what the kernel keeps of its own. */
     private static final int MOST_SHARED = (99 << 10) - 256;
@@ -46,43 +45,30 @@ final class W4a8MmaProduct implements ProductKernel {
     /** The most groups of a record that INT4 activations take. */
     private static final int S4_GROUPS = 2;
 
-    /** µs that a block takes besides its stages, and what adding the sums of several takes. */
-    private static final double START = 2;
-    private static final double ADDING = 1.5;
-    /** Bytes that the memory gives to each multiprocessor in a µs: 1.0 TB/s for 128, 0.86 TB/s for 142. */
-    private static final double BYTES = 7000;
-
     /** All of them; {@code w4a8_mma.cuh} has the same list. */
     static final List<W4a8MmaProduct> ALL = all();
 
     private final Type type;
-    private final int tokens;
-    private final int bands;
-    private final int parts;
-    private final double stage;
+    private final MmaTile tile;
 
-    private W4a8MmaProduct(Type type, int tokens, int bands, int parts, double stage) {
+    private W4a8MmaProduct(Type type, MmaTile tile) {
         this.type = type;
-        this.tokens = tokens;
-        this.bands = bands;
-        this.parts = parts;
-        this.stage = stage;
+        this.tile = tile;
     }
 
-    /** By rows of x of a block, bands of 64 rows of W, parts of K, µs of a stage: argued in {@code NOTES-w4a8.md}, not measured. */
     private static List<W4a8MmaProduct> all() {
         List<W4a8MmaProduct> all = new ArrayList<>();
         for (Type type : Type.values()) {
-            all.add(new W4a8MmaProduct(type, 8, 1, 4, 0.4));
-            all.add(new W4a8MmaProduct(type, 32, 1, 2, 0.6));
-            all.add(new W4a8MmaProduct(type, 128, 2, 1, type == Type.S4 ? 1.2 : 1.6));
+            all.add(new W4a8MmaProduct(type, new MmaTile(8, 1, 4, 0.4)));
+            all.add(new W4a8MmaProduct(type, new MmaTile(32, 1, 2, 0.6)));
+            all.add(new W4a8MmaProduct(type, new MmaTile(128, 2, 1, type == Type.S4 ? 1.2 : 1.6)));
         }
         return List.copyOf(all);
     }
 
     @Override
     public String name() {
-        return type.label + "_" + tokens;
+        return type.label + "_" + tile.tokens();
     }
 
     @Override
@@ -93,7 +79,7 @@ final class W4a8MmaProduct implements ProductKernel {
     @Override
     public String description() {
         return "%d rows of x, %d rows of W, K cut over %d groups of warps and up to %d blocks, %s, cp.async, f32 sums scaled by group"
-                .formatted(tokens, rows(), parts, MOST_SPLIT, type.instruction);
+                .formatted(tile.tokens(), tile.rows(), tile.parts(), MmaTile.MOST_SPLIT, type.instruction);
     }
 
     @Override
@@ -131,13 +117,9 @@ final class W4a8MmaProduct implements ProductKernel {
         return type.rounding;
     }
 
-    private int rows() {
-        return bands * RecordLayout.BAND;
-    }
-
     private int stageBytes(RecordLayout.Sizes sizes) {
-        int x = tokens * RecordLayout.SPAN / (type == Type.S4 ? 2 : 1);
-        return parts * (x + bands * sizes.recordBytes());
+        int x = tile.tokens() * RecordLayout.SPAN / (type == Type.S4 ? 2 : 1);
+        return tile.parts() * (x + tile.bands() * sizes.recordBytes());
     }
 
     /** At least three fit: the longest records have 4864 bytes. */
@@ -147,41 +129,14 @@ final class W4a8MmaProduct implements ProductKernel {
 
     /** The stages, where the sums of the parts lie in the end. */
     private int shared(RecordLayout.Sizes sizes) {
-        return Math.max(stages(sizes) * stageBytes(sizes), 4 * parts * tokens * (rows() + 4));
-    }
-
-    private long columns(RecordLayout.Sizes sizes) {
-        return Math.ceilDiv(sizes.bands(), (long) bands);
-    }
-
-    /** Blocks that cut K: the number with which the product takes least time, as far as this simple reckoning goes. */
-    private int split(RecordLayout.Sizes sizes, long m, int processors) {
-        long tiles = columns(sizes) * Math.ceilDiv(m, (long) tokens);
-        int best = 1;
-        if (tiles > Stream.COUNTER_BYTES / 4) {
-            return best;
-        }
-        long room = (Stream.WORKSPACE_BYTES - Stream.COUNTER_BYTES) / (4L * tokens * rows());
-        for (int split = 2; split <= MOST_SPLIT && sizes.spans() >= (long) split * parts && tiles * split <= room; split++) {
-            if (micros(sizes, tiles, split, processors) < micros(sizes, tiles, best, processors)) {
-                best = split;
-            }
-        }
-        return best;
-    }
-
-    /** The memory bounds it, or the blocks' stages in rounds of one block a multiprocessor. */
-    private double micros(RecordLayout.Sizes sizes, long tiles, int split, int processors) {
-        double memory = sizes.recordsEnd() / (BYTES * processors);
-        long depth = Math.ceilDiv(Math.ceilDiv(sizes.spans(), (long) split), (long) parts);
-        return Math.max(memory, Math.ceilDiv(tiles * split, (long) processors) * (depth * stage + START)) + (split > 1 ? ADDING : 0);
+        return Math.max(stages(sizes) * stageBytes(sizes), 4 * tile.parts() * tile.tokens() * (tile.rows() + 4));
     }
 
     @Override
     public Product prepare(Kernels kernels, LayerWeights weights, ActivationScaling scaling) {
         RecordLayout.Sizes sizes = RecordLayout.Sizes.of(weights.shape());
-        MemorySegment[] shapes = new MemorySegment[MOST_SPLIT + 1];
-        for (int split = 1; split <= MOST_SPLIT; split++) {
+        MemorySegment[] shapes = new MemorySegment[MmaTile.MOST_SPLIT + 1];
+        for (int split = 1; split <= MmaTile.MOST_SPLIT; split++) {
             shapes[split] = weights.arena().allocate(16, 4);
             shapes[split].setAtIndex(ValueLayout.JAVA_INT, 0, split);
             shapes[split].setAtIndex(ValueLayout.JAVA_INT, 1, stages(sizes));
@@ -197,21 +152,21 @@ final class W4a8MmaProduct implements ProductKernel {
             MemorySegment[] shapes, LaunchConfig config, int processors) implements Product {
         @Override
         public void enqueue(Stream stream, long m, long x, int xType, long y, int yType, long activations) {
-            int tokens = kernel.tokens;
-            int split = kernel.split(sizes, m, processors);
+            int tokens = kernel.tile.tokens();
+            int split = kernel.tile.split(sizes, m, processors);
             long workspace = split > 1 ? stream.workspace() : 0;
             long k = weights.shape().k();
             long n = weights.shape().n();
             int scaleRow = Fp8Activations.scaleRow(scaling);
             // As many rows as a grid has blocks for; nearly always all of them.
-            long most = MOST_BLOCKS / (kernel.columns(sizes) * split) * tokens;
+            long most = MOST_BLOCKS / (kernel.tile.columns(sizes) * split) * tokens;
             for (long at = 0; at < m; at += most) {
                 long rows = Math.min(most, m - at);
                 stream.arguments().struct(weights.matrix()).struct(shapes[split]).int64(activations + at * Fp8Activations.pitch(k))
                         .int64(activations + Fp8Activations.scalesOffset(m, k) + 4 * at * scaleRow).int64(weights.bias())
                         .int64(y + ElementTypes.bytes(yType) * at * n).int32(weights.biasType()).int32(yType).int32((int) rows).int32(scaleRow)
                         .int64(workspace);
-                stream.launch(function, config, kernel.columns(sizes) * split * Math.ceilDiv(rows, (long) tokens), 1, 1);
+                stream.launch(function, config, kernel.tile.columns(sizes) * split * Math.ceilDiv(rows, (long) tokens), 1, 1);
             }
         }
     }
