@@ -151,38 +151,49 @@ class ActivationsGpuTest {
         return out;
     }
 
-    /** RMSNorm: values bit for bit the stated order of operations, codes those of the values. */
-    @ParameterizedTest(name = "{0}, seed 32")
-    @MethodSource("io.lowbit.cuda.Gpu#architectures")
-    void normAndQuantize(Architecture architecture) {
+    /** One case of the fused kernels; {@code turn} counts them from 1. */
+    private interface FusedCase {
+        void run(Buffers b, ActivationScaling scaling, int turn);
+    }
+
+    /** Runs a case for every shape and every scaling that the fused kernels make. */
+    private static void fused(Architecture architecture, FusedCase test) {
         try (CudaBackend backend = Gpu.open(architecture, KernelChoice.byTable())) {
             int turn = 0;
             for (int[] shape : SHAPES) {
                 try (Buffers b = new Buffers(backend, shape)) {
                     for (ActivationScaling scaling : SCALINGS) {
-                        if (scaling.tensor()) {
-                            continue;
+                        if (!scaling.tensor()) {
+                            test.run(b, scaling, ++turn);
                         }
-                        DType type = TYPES[turn++ % TYPES.length];
-                        Tensor x = Schemes.normal(b.arena, type, 32 + turn, 3, b.m, b.k);
-                        Tensor weight = Schemes.normal(b.arena, TYPES[turn / 3 % TYPES.length], 33, 1, b.k);
-                        String what = architecture + " norm, " + scaling.label() + " of " + type + " [" + b.m + ", " + b.k + "]";
-                        DeviceTensor dx = b.upload(b.x, x);
-                        DeviceTensor dw = b.upload(b.other, weight);
-                        b.layer.activations().quantizeNormed(b.stream, dx, dw, 1e-5f, scaling, b.activations, b.values());
-                        float[] values = b.downloadValues();
-                        float[] expected = normed(floats(x), floats(weight), 1e-5f, b.m, b.k);
-                        for (int i = 0; i < values.length; i++) {
-                            assertEquals(expected[i], values[i], what + " element " + i);
-                        }
-                        b.codes(scaling).assertQuantized(what, values);
-                        b.upload(b.x, x);
-                        b.layer.activations().quantizeNormed(b.stream, dx, dw, 1e-5f, scaling, b.activations, null);
-                        b.codes(scaling).assertQuantized(what + ", values not kept", values);
                     }
                 }
             }
         }
+    }
+
+    /** RMSNorm: values bit for bit the stated order of operations, codes those of the values. */
+    @ParameterizedTest(name = "{0}, seed 32")
+    @MethodSource("io.lowbit.cuda.Gpu#architectures")
+    void normAndQuantize(Architecture architecture) {
+        fused(architecture, (b, scaling, turn) -> {
+            DType type = TYPES[(turn - 1) % TYPES.length];
+            Tensor x = Schemes.normal(b.arena, type, 32 + turn, 3, b.m, b.k);
+            Tensor weight = Schemes.normal(b.arena, TYPES[turn / 3 % TYPES.length], 33, 1, b.k);
+            String what = architecture + " norm, " + scaling.label() + " of " + type + " [" + b.m + ", " + b.k + "]";
+            DeviceTensor dx = b.upload(b.x, x);
+            DeviceTensor dw = b.upload(b.other, weight);
+            b.layer.activations().quantizeNormed(b.stream, dx, dw, 1e-5f, scaling, b.activations, b.values());
+            float[] values = b.downloadValues();
+            float[] expected = normed(floats(x), floats(weight), 1e-5f, b.m, b.k);
+            for (int i = 0; i < values.length; i++) {
+                assertEquals(expected[i], values[i], what + " element " + i);
+            }
+            b.codes(scaling).assertQuantized(what, values);
+            b.upload(b.x, x);
+            b.layer.activations().quantizeNormed(b.stream, dx, dw, 1e-5f, scaling, b.activations, null);
+            b.codes(scaling).assertQuantized(what + ", values not kept", values);
+        });
     }
 
     /**
@@ -221,33 +232,23 @@ class ActivationsGpuTest {
     @ParameterizedTest(name = "{0}, seed 34")
     @MethodSource("io.lowbit.cuda.Gpu#architectures")
     void gateAndQuantize(Architecture architecture) {
-        try (CudaBackend backend = Gpu.open(architecture, KernelChoice.byTable())) {
-            int turn = 0;
-            for (int[] shape : SHAPES) {
-                try (Buffers b = new Buffers(backend, shape)) {
-                    for (ActivationScaling scaling : SCALINGS) {
-                        if (scaling.tensor()) {
-                            continue;
-                        }
-                        DType type = TYPES[turn++ % TYPES.length];
-                        Tensor gate = Schemes.normal(b.arena, type, 34 + turn, 6, b.m, b.k);
-                        gate.setFloat(0, -200);
-                        Tensor up = Schemes.normal(b.arena, type, 35 + turn, 2, b.m, b.k);
-                        String what = architecture + " gate, " + scaling.label() + " of " + type + " [" + b.m + ", " + b.k + "]";
-                        DeviceTensor dg = b.upload(b.x, gate);
-                        b.layer.activations().quantizeGated(b.stream, dg, b.upload(b.other, up), scaling, b.activations, b.values());
-                        float[] values = b.downloadValues();
-                        for (int i = 0; i < values.length; i++) {
-                            double g = gate.getFloat(i);
-                            double expected = g / (1 + Math.exp(-g)) * up.getFloat(i);
-                            assertTrue(Math.abs(values[i] - expected) <= 0x1p-20 * Math.abs(expected) + 0x1p-120,
-                                    what + " element " + i + ": expected " + expected + ", got " + values[i]);
-                        }
-                        b.codes(scaling).assertQuantized(what, values);
-                    }
-                }
+        fused(architecture, (b, scaling, turn) -> {
+            DType type = TYPES[(turn - 1) % TYPES.length];
+            Tensor gate = Schemes.normal(b.arena, type, 34 + turn, 6, b.m, b.k);
+            gate.setFloat(0, -200);
+            Tensor up = Schemes.normal(b.arena, type, 35 + turn, 2, b.m, b.k);
+            String what = architecture + " gate, " + scaling.label() + " of " + type + " [" + b.m + ", " + b.k + "]";
+            DeviceTensor dg = b.upload(b.x, gate);
+            b.layer.activations().quantizeGated(b.stream, dg, b.upload(b.other, up), scaling, b.activations, b.values());
+            float[] values = b.downloadValues();
+            for (int i = 0; i < values.length; i++) {
+                double g = gate.getFloat(i);
+                double expected = g / (1 + Math.exp(-g)) * up.getFloat(i);
+                assertTrue(Math.abs(values[i] - expected) <= 0x1p-20 * Math.abs(expected) + 0x1p-120,
+                        what + " element " + i + ": expected " + expected + ", got " + values[i]);
             }
-        }
+            b.codes(scaling).assertQuantized(what, values);
+        });
     }
 
     /** The whole chain captured: norm and quantize, multiply; replayed, it gives what the parts gave. */

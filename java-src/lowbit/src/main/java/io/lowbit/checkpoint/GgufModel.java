@@ -26,8 +26,8 @@ import java.util.function.Consumer;
  */
 final class GgufModel {
     /** {@code llama_ftype} of files that are mostly of one type. */
-    private static final Map<GgufType, Integer> FILE_TYPES = Map.of(GgufType.F32, 0, GgufType.F16, 1, GgufType.Q4_0, 2, GgufType.Q4_1, 3, GgufType.Q8_0, 7,
-            GgufType.Q5_0, 8, GgufType.Q5_1, 9, GgufType.IQ4_NL, 25, GgufType.BF16, 32, GgufType.MXFP4, 38);
+    private static final Map<GgufType, Integer> FILE_TYPES = Map.of(GgufType.F32, 0, GgufType.F16, 1, GgufType.Q4_0, 2, GgufType.Q4_1, 3,
+            GgufType.Q8_0, 7, GgufType.Q5_0, 8, GgufType.Q5_1, 9, GgufType.IQ4_NL, 25, GgufType.BF16, 32, GgufType.MXFP4, 38);
 
     private final Checkpoint in;
     private final JsonObject config;

@@ -28,9 +28,9 @@ final class Fp8Quantizer {
     static QuantizedMatrix quantize(WeightSource source, Scheme.Fp8 scheme, Overflow overflow, Arena arena) {
         long n = source.n();
         long k = source.k();
-        Float8 format = scheme.format() == Scheme.Fp8Format.E4M3 ? Float8.E4M3 : Float8.E5M2;
+        Float8 format = scheme.format().float8();
         Grouping grouping = scheme.grouping();
-        Tensor codes = Tensor.allocate(arena, format == Float8.E4M3 ? DType.F8_E4M3 : DType.F8_E5M2, n, k);
+        Tensor codes = Tensor.allocate(arena, scheme.format().dtype(), n, k);
         Tensor scales = Tensor.allocate(arena, DType.F32, grouping.scaleRows(n), grouping.scaleCols(k));
         if (grouping instanceof Grouping.PerTensor) {
             scales.setFloat(0, scale(source.range(), format, Scaling.DIVIDE));

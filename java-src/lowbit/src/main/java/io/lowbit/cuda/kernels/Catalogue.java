@@ -8,7 +8,8 @@ import java.util.stream.Stream;
 public final class Catalogue {
     private static final List<ProductKernel> KERNELS = Stream.of(
             List.of(ExactProduct.GEMV, ExactProduct.LINEAR, W8a8Product.INSTANCE, W4DecodeProduct.INSTANCE), W4MmaProduct.ALL,
-            W4FewProduct.ALL, W4GemmProduct.ALL, Fp8Kernel.ALL, Mx8Kernel.ALL, List.of(W4a8DecodeProduct.INSTANCE), W4a8Kernel.ALL, W4a8MmaProduct.ALL).<ProductKernel>flatMap(List::stream).toList();
+            W4FewProduct.ALL, W4GemmProduct.ALL, Fp8Kernel.ALL, Mx8Kernel.ALL, List.of(W4a8DecodeProduct.INSTANCE), W4a8Kernel.ALL,
+            W4a8MmaProduct.ALL).<ProductKernel>flatMap(List::stream).toList();
 
     private static final List<WeightLayout> LAYOUTS = List.of(CanonicalLayout.INSTANCE, RecordLayout.INSTANCE);
 

@@ -33,6 +33,7 @@ public final class Fp8Activations {
     private final Function block128;
     private final Function block32;
     private final LaunchConfig config;
+    private volatile Function rowInt4;
 
     /** Loads the quantizers, but that to INT4, which is rare: its first use does. */
     public Fp8Activations(Kernels kernels) {
@@ -53,6 +54,15 @@ public final class Fp8Activations {
     /** The type of the codes, as the kernels number them. */
     static int code(ActivationScaling scaling) {
         return !scaling.fp8() ? 2 : scaling.e5m2() ? 1 : 0;
+    }
+
+    private Function rowInt4() {
+        Function known = rowInt4;
+        if (known == null) {
+            known = kernels.function(INT4_FILE, "int4_quantize_row");
+            rowInt4 = known;
+        }
+        return known;
     }
 
     /** Bytes from row to row of the codes. */
@@ -113,9 +123,9 @@ public final class Fp8Activations {
                 stream.launch(row, config, rowBlocks(m), 1, 1);
             }
             case ROW_INT4 -> {
-                Function int4 = kernels.function(INT4_FILE, "int4_quantize_row");
+                Function function = rowInt4();
                 stream.arguments().int64(x).int32(xType).int64(m).int64(k).int64(pitch).int64(to).int64(scales).int32(order);
-                stream.launch(int4, config, rowBlocks(m), 1, 1);
+                stream.launch(function, config, rowBlocks(m), 1, 1);
             }
             case BLOCK128, BLOCK128_UE8M0 -> {
                 stream.arguments().int64(x).int32(xType).int64(m).int64(k).int64(pitch).int64(to).int64(scales).int64(scaleCol(scaling, m))

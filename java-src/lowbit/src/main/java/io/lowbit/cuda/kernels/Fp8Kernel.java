@@ -250,8 +250,8 @@ final class Fp8Kernel implements ProductKernel {
 
     @Override
     public boolean supports(MatrixShape w, DType x, DType y, ActivationScaling scaling) {
-        return scaling != null && scaling.fp8() && !scaling.mx() && w.scheme() instanceof Scheme.Fp8 f && takes(f, scaling) && w.k() % 16 == 0 && w.k() > 0
-                && switch (f.grouping()) {
+        return scaling != null && scaling.fp8() && !scaling.mx() && w.scheme() instanceof Scheme.Fp8 f && takes(f, scaling)
+                && w.k() % 16 == 0 && w.k() > 0 && switch (f.grouping()) {
                     case Grouping.PerTensor _ -> (scales == Scales.BLOCKS) == scaling.blocks();
                     case Grouping.PerChannel _ -> scales == Scales.ROWS && !scaling.blocks();
                     case Grouping.PerBlock b -> scales == Scales.BLOCKS && b.rows() == 128 && b.cols() == 128;

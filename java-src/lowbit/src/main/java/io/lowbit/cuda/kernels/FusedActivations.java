@@ -35,8 +35,8 @@ public final class FusedActivations {
      */
     public void norm(Stream stream, ActivationScaling scaling, long x, int xType, long weight, int weightType, float epsilon, long m, long k,
             boolean interleaved, long to, long values) {
-        stream.arguments().int64(x).int32(xType).int64(weight).int32(weightType).int32(Float.floatToRawIntBits(epsilon)).int64(values).int64(m).int64(k)
-                .int64(Fp8Activations.pitch(k)).int64(to).int64(to + Fp8Activations.scalesOffset(m, k)).int32(Fp8Activations.code(scaling))
+        stream.arguments().int64(x).int32(xType).int64(weight).int32(weightType).int32(Float.floatToRawIntBits(epsilon)).int64(values).int64(m)
+                .int64(k).int64(Fp8Activations.pitch(k)).int64(to).int64(to + Fp8Activations.scalesOffset(m, k)).int32(Fp8Activations.code(scaling))
                 .int32(interleaved ? 1 : 0).int64(Fp8Activations.scaleCol(scaling, m)).int32(Fp8Activations.ue8m0(scaling));
         stream.launch(scaling.blocks() ? normBlock128 : normRow, config, Fp8Activations.rowBlocks(m), 1, 1);
     }
@@ -46,9 +46,10 @@ public final class FusedActivations {
      *
      * @param type of gate and up
      */
-    public void gate(Stream stream, ActivationScaling scaling, long gate, long up, int type, long m, long k, boolean interleaved, long to, long values) {
-        Arguments arguments = stream.arguments().int64(gate).int64(up).int32(type).int64(values).int64(m).int64(k).int64(Fp8Activations.pitch(k)).int64(to)
-                .int64(to + Fp8Activations.scalesOffset(m, k));
+    public void gate(Stream stream, ActivationScaling scaling, long gate, long up, int type, long m, long k, boolean interleaved, long to,
+            long values) {
+        Arguments arguments = stream.arguments().int64(gate).int64(up).int32(type).int64(values).int64(m).int64(k)
+                .int64(Fp8Activations.pitch(k)).int64(to).int64(to + Fp8Activations.scalesOffset(m, k));
         if (scaling.blocks()) {
             arguments.int32(interleaved ? 1 : 0).int64(Fp8Activations.scaleCol(scaling, m)).int32(Fp8Activations.ue8m0(scaling));
             stream.launch(siluBlock128, config, Fp8Activations.blockBlocks(m, k), 1, 1);

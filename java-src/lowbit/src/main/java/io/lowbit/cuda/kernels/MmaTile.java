@@ -19,6 +19,7 @@ record MmaTile(int tokens, int bands, int parts, double stage) {
     private static final double ADDING = 1.5;
     /** Bytes that the memory gives to each multiprocessor in a µs: 1.0 TB/s for 128, 0.86 TB/s for 142. */
     private static final double BYTES = 7000;
+    private static final long MOST_BLOCKS = Integer.MAX_VALUE;
 
     /** Rows of W of a block. */
     int rows() {
@@ -28,6 +29,16 @@ record MmaTile(int tokens, int bands, int parts, double stage) {
     /** Tiles side by side over W. */
     long columns(RecordLayout.Sizes sizes) {
         return Math.ceilDiv(sizes.bands(), (long) bands);
+    }
+
+    /** Blocks of a grid for so many rows of x, {@code split} of them for a tile of y. */
+    long blocks(RecordLayout.Sizes sizes, int split, long rows) {
+        return columns(sizes) * split * Math.ceilDiv(rows, (long) tokens);
+    }
+
+    /** As many rows of x as a grid has blocks for; nearly always all of them. */
+    long mostRows(RecordLayout.Sizes sizes, int split) {
+        return MOST_BLOCKS / (columns(sizes) * split) * tokens;
     }
 
     /** Blocks that cut K: the number with which the product takes least time, as far as this simple reckoning goes. */

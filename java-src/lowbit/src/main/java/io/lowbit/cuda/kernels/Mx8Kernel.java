@@ -74,7 +74,8 @@ final class Mx8Kernel implements ProductKernel {
 
     @Override
     public String description() {
-        return "%d rows of w x %d rows of x, K step 128 in %d stages, K split among %d, wgmma, f32 sums of every 32 of K".formatted(columns, rows, stages, split);
+        return "%d rows of w x %d rows of x, K step 128 in %d stages, K split among %d, wgmma, f32 sums of every 32 of K"
+                .formatted(columns, rows, stages, split);
     }
 
     @Override
@@ -140,8 +141,8 @@ final class Mx8Kernel implements ProductKernel {
                 TensorMap xMap = arguments.map(0).matrix(stream.context(), TensorMap.Type.U8, TensorMap.Swizzle.B128, TensorMap.Promotion.B256,
                         activations, k, m, pitch, STEP_K, kernel.rows);
                 TensorMap scaleMap = arguments.map(1).matrix(stream.context(), TensorMap.Type.U32, TensorMap.Swizzle.NONE, TensorMap.Promotion.B128,
-                        activations + Fp8Activations.scalesOffset(m, k), 2 * m, pitch / STEP_K, 8L * Fp8Activations.scaleCol(ActivationScaling.BLOCK32_E8M0, m),
-                        2 * kernel.rows, 1);
+                        activations + Fp8Activations.scalesOffset(m, k), 2 * m, pitch / STEP_K,
+                        8L * Fp8Activations.scaleCol(ActivationScaling.BLOCK32_E8M0, m), 2 * kernel.rows, 1);
                 arguments.struct(xMap).struct(wMap).struct(scaleMap).int64(wScales).int64(weights.bias()).int64(y).int32(yType)
                         .int32((int) m).int32((int) n).int32((int) k).int32((int) Math.ceilDiv(k, (long) BLOCK));
             } catch (RuntimeException e) {

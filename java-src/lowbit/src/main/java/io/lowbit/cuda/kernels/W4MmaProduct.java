@@ -17,15 +17,14 @@ import java.util.List;
  * <p>INT4, MXFP4 and NVFP4 round no operand. The values of NF4 and FP4 are rounded to the type of x.
  */
 final class W4MmaProduct implements ProductKernel {
-    static final List<W4MmaProduct> ALL = List.of(new W4MmaProduct(new MmaTile(8, 1, 4, 0.4)), new W4MmaProduct(new MmaTile(16, 1, 4, 0.9)), new W4MmaProduct(new MmaTile(32, 1, 2, 0.9)),
-            new W4MmaProduct(new MmaTile(64, 1, 2, 1.8)));
+    static final List<W4MmaProduct> ALL = List.of(new W4MmaProduct(new MmaTile(8, 1, 4, 0.4)), new W4MmaProduct(new MmaTile(16, 1, 4, 0.9)),
+            new W4MmaProduct(new MmaTile(32, 1, 2, 0.9)), new W4MmaProduct(new MmaTile(64, 1, 2, 1.8)));
 
     private static final int WARPS = 8;
     private static final int MOST_STAGES = 4;
     /** Shared memory of a block: 99 KiB, less what the kernel keeps of its own. */
     private static final int MOST_SHARED = (99 << 10) - 128;
     private static final int TABLE_BYTES = 256 * 8 * 4;
-    private static final long MOST_BLOCKS = Integer.MAX_VALUE;
 
     private final MmaTile tile;
 
@@ -121,18 +120,17 @@ final class W4MmaProduct implements ProductKernel {
             LaunchConfig config, int processors) implements Product {
         @Override
         public void enqueue(Stream stream, long m, long x, int xType, long y, int yType, long activations) {
-            int tokens = kernel.tile.tokens();
-            int split = kernel.tile.split(sizes, m, processors);
+            MmaTile tile = kernel.tile;
+            int split = tile.split(sizes, m, processors);
             long workspace = split > 1 ? stream.workspace() : 0;
             long k = weights.shape().k();
             long n = weights.shape().n();
-            // As many rows as a grid has blocks for; nearly always all of them.
-            long most = MOST_BLOCKS / (sizes.bands() * split) * tokens;
+            long most = tile.mostRows(sizes, split);
             for (long at = 0; at < m; at += most) {
                 long rows = Math.min(most, m - at);
                 stream.arguments().struct(weights.matrix()).struct(shapes[split]).int64(x + 2 * at * k).int64(y + ElementTypes.bytes(yType) * at * n)
                         .int32(yType).int64(weights.bias()).int32(weights.biasType()).int64(rows).int64(workspace);
-                stream.launch(functions.of(xType), config, sizes.bands() * split * Math.ceilDiv(rows, (long) tokens), 1, 1);
+                stream.launch(functions.of(xType), config, tile.blocks(sizes, split, rows), 1, 1);
             }
         }
     }

@@ -117,7 +117,8 @@ final class W4a8DecodeProduct implements ProductKernel {
         for (int i = 0; i < ROWS; i++) {
             configs[i] = LaunchConfig.of(32 * WARPS).withCluster(split, 1, 1).withShared(Math.toIntExact(shared(sizes, i + 1))).withOverlap();
         }
-        return new Prepared(weights, scaling, kernels.function(FILE, entry(scaling, sizes.groups() > 1)).allowShared(MOST_SHARED), shape, configs, sizes.bands() * split);
+        return new Prepared(weights, scaling, kernels.function(FILE, entry(scaling, sizes.groups() > 1)).allowShared(MOST_SHARED), shape, configs,
+                sizes.bands() * split);
     }
 
     private record Prepared(LayerWeights weights, ActivationScaling scaling, Function function, MemorySegment shape, LaunchConfig[] configs,

@@ -41,7 +41,6 @@ final class W4a8MmaProduct implements ProductKernel {
     private static final int MOST_STAGES = 4;
     /** Shared memory of a block: 99 KiB, less what the kernel keeps of its own. */
     private static final int MOST_SHARED = (99 << 10) - 256;
-    private static final long MOST_BLOCKS = Integer.MAX_VALUE;
     /** The most groups of a record that INT4 activations take. */
     private static final int S4_GROUPS = 2;
 
@@ -152,21 +151,20 @@ final class W4a8MmaProduct implements ProductKernel {
             MemorySegment[] shapes, LaunchConfig config, int processors) implements Product {
         @Override
         public void enqueue(Stream stream, long m, long x, int xType, long y, int yType, long activations) {
-            int tokens = kernel.tile.tokens();
-            int split = kernel.tile.split(sizes, m, processors);
+            MmaTile tile = kernel.tile;
+            int split = tile.split(sizes, m, processors);
             long workspace = split > 1 ? stream.workspace() : 0;
             long k = weights.shape().k();
             long n = weights.shape().n();
             int scaleRow = Fp8Activations.scaleRow(scaling);
-            // As many rows as a grid has blocks for; nearly always all of them.
-            long most = MOST_BLOCKS / (kernel.tile.columns(sizes) * split) * tokens;
+            long most = tile.mostRows(sizes, split);
             for (long at = 0; at < m; at += most) {
                 long rows = Math.min(most, m - at);
                 stream.arguments().struct(weights.matrix()).struct(shapes[split]).int64(activations + at * Fp8Activations.pitch(k))
                         .int64(activations + Fp8Activations.scalesOffset(m, k) + 4 * at * scaleRow).int64(weights.bias())
                         .int64(y + ElementTypes.bytes(yType) * at * n).int32(weights.biasType()).int32(yType).int32((int) rows).int32(scaleRow)
                         .int64(workspace);
-                stream.launch(function, config, kernel.tile.columns(sizes) * split * Math.ceilDiv(rows, (long) tokens), 1, 1);
+                stream.launch(function, config, tile.blocks(sizes, split, rows), 1, 1);
             }
         }
     }
