@@ -43,24 +43,31 @@ final class KernelSweep {
 
     private static final int MOST_ROWS = 512;
     private static final String KERNELS = "kernels=";
+    private static final String PART = "part=";
 
     private final boolean quick;
     private final boolean fast;
     private final Pattern names;
+    private final int part;
+    private final int parts;
     private final Map<String, Tensor> activations = new HashMap<>();
     private final Map<String, Integer> products = new LinkedHashMap<>();
     private int turn;
+    private int met;
 
-    private KernelSweep(boolean quick, boolean fast, Pattern names) {
+    private KernelSweep(boolean quick, boolean fast, Pattern names, int part, int parts) {
         this.quick = quick;
         this.fast = fast;
         this.names = names;
+        this.part = part;
+        this.parts = parts;
     }
 
     public static void main(String[] args) {
         List<String> words = List.of(args);
-        String names = words.stream().filter(word -> word.startsWith(KERNELS)).map(word -> word.substring(KERNELS.length())).findFirst().orElse(".*");
-        KernelSweep sweep = new KernelSweep(words.contains("quick"), words.contains("fast"), Pattern.compile(names));
+        String[] part = value(words, PART, "1/1").split("/");
+        KernelSweep sweep = new KernelSweep(words.contains("quick"), words.contains("fast"), Pattern.compile(value(words, KERNELS, ".*")),
+                Integer.parseInt(part[0]) - 1, Integer.parseInt(part[1]));
         List<Architecture> architectures = Gpu.architectures().filter(architecture -> words.contains(architecture.name())).toList();
         List<String> layouts = Catalogue.layouts().stream().map(WeightLayout::name).filter(words::contains).toList();
         for (Architecture architecture : architectures.isEmpty() ? Gpu.architectures().toList() : architectures) {
@@ -78,7 +85,7 @@ final class KernelSweep {
                     for (ProductKernel kernel : sweep.kernels(choice)) {
                         String key = key(architecture, choice, kernel);
                         int count = sweep.products.getOrDefault(key, 0);
-                        if (count == 0) {
+                        if (count == 0 && sweep.parts == 1) {
                             throw new AssertionError(key + ": takes no matrix of the sweep: add one");
                         }
                         System.out.println(key + ": " + count + " products");
@@ -88,6 +95,10 @@ final class KernelSweep {
             sweep.quantize(architecture);
         }
         System.out.println(sweep.products.values().stream().mapToInt(i -> i).sum() + " products swept, all within the bound");
+    }
+
+    private static String value(List<String> words, String name, String otherwise) {
+        return words.stream().filter(word -> word.startsWith(name)).map(word -> word.substring(name.length())).findFirst().orElse(otherwise);
     }
 
     private List<ProductKernel> kernels(LayoutChoice choice) {
@@ -115,7 +126,7 @@ final class KernelSweep {
                     for (ProductKernel kernel : kernels(choice)) {
                         int[] rows = choice.rows(kernel);
                         for (int i = 0; i < rows.length; i++) {
-                            if (!quick || i == (isLong ? 0 : rows.length - 1)) {
+                            if ((!quick || i == (isLong ? 0 : rows.length - 1)) && met++ % parts == part) {
                                 products.merge(key(architecture, choice, kernel), product(kernel, layer, w, weights, bias, rows[i]), Integer::sum);
                             }
                         }
