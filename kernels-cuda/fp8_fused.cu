@@ -4,7 +4,7 @@
 
 namespace lowbit {
 
-// Eight of the values before they are quantized, for who wants them too.
+// 16 of the values before they are quantized, for who wants them too.
 __device__ __forceinline__ void keep(float* values, int64_t row, int64_t i, int64_t k, const float (&v)[VECTOR]) {
     if (values) {
 #pragma unroll
@@ -34,18 +34,29 @@ struct Normed : Plain {
     }
 
     __device__ __forceinline__ void finish(float (&v)[VECTOR], int64_t row, int64_t i, float inverse) const {
-        float w[VECTOR];
-        load_vector(w, weight, weightType, i, k - i, wholeWeight && i < k);
 #pragma unroll
-        for (int j = 0; j < VECTOR; j++) {
-            // Zero beyond K, whatever the row's sum is.
-            v[j] = j < k - i ? __fmul_rn(__fmul_rn(v[j], inverse), w[j]) : 0.f;
+        for (int half = 0; half < VECTOR; half += VECTOR / 2) {
+            float w[VECTOR / 2];
+            load_vector<VECTOR / 2>(w, weight, weightType, i + half, k - i - half, wholeWeight && i < k);
+#pragma unroll
+            for (int j = 0; j < VECTOR / 2; j++) {
+                // Zero beyond K, whatever the row's sum is.
+                v[half + j] = half + j < k - i ? __fmul_rn(__fmul_rn(v[half + j], inverse), w[j]) : 0.f;
+            }
         }
         keep(values, row, i, k, v);
     }
 };
 
-// (gate / (1 + e^-gate)) · up, each step rounded.
+// g / (1 + e^-g), with t = e^-|g| as g / (1 + t) or g·t / (1 + t): nothing overflows. The quotient by a corrected reciprocal, to the last bit
+// or one beside it.
+__device__ __forceinline__ float silu(float g) {
+    const float t = expf(-fabsf(g)), d = __fadd_rn(1.f, t), n = g < 0.f ? __fmul_rn(g, t) : g;
+    const float r = rcp_approx_f32(d), q = __fmul_rn(n, r);
+    return __fmaf_rn(-__fmaf_rn(q, d, -n), r, q);
+}
+
+// silu(gate) · up, each step rounded.
 struct Gated : Plain {
     const void* up;
     bool wholeUp;
@@ -55,12 +66,15 @@ struct Gated : Plain {
         : Plain(gate, type, k), up(up), wholeUp(vectors(up, k)), values(values) {}
 
     __device__ __forceinline__ void load(float (&v)[VECTOR], int64_t row, int64_t i) const {
-        float u[VECTOR];
-        Plain::load(v, row, i);
-        load_vector(u, up, type, row * k + i, k - i, wholeUp && i < k);
 #pragma unroll
-        for (int j = 0; j < VECTOR; j++) {
-            v[j] = __fmul_rn(__fdiv_rn(v[j], __fadd_rn(1.f, expf(-v[j]))), u[j]);
+        for (int half = 0; half < VECTOR; half += VECTOR / 2) {
+            float u[VECTOR / 2];
+            load_vector<VECTOR / 2>(v + half, x, type, row * k + i + half, k - i - half, whole && i < k);
+            load_vector<VECTOR / 2>(u, up, type, row * k + i + half, k - i - half, wholeUp && i < k);
+#pragma unroll
+            for (int j = 0; j < VECTOR / 2; j++) {
+                v[half + j] = __fmul_rn(silu(v[half + j]), u[j]);
+            }
         }
         keep(values, row, i, k, v);
     }
@@ -69,7 +83,7 @@ struct Gated : Plain {
 }  // namespace lowbit
 
 #define NORM_QUANTIZE(name, BLOCKS)                                                                                                 \
-    extern "C" __global__ void __launch_bounds__(256, 2) LOWBIT_NAME(ARCH, name)(                                                   \
+    extern "C" __global__ void __launch_bounds__(lowbit::MOST_THREADS) LOWBIT_NAME(ARCH, name)(                                                   \
         const void* x, uint32_t xType, const void* weight, uint32_t weightType, float epsilon, float* values, int64_t m, int64_t k, \
         int64_t pitch, uint8_t* codes, float* scales, uint32_t code, uint32_t interleaved, int64_t scaleStep, uint32_t ue8m0) {     \
         using namespace lowbit;                                                                                                     \
@@ -80,7 +94,7 @@ struct Gated : Plain {
 NORM_QUANTIZE(norm_quantize_row, false)
 NORM_QUANTIZE(norm_quantize_block128, true)
 
-extern "C" __global__ void __launch_bounds__(256) LOWBIT_NAME(ARCH, silu_quantize_row)(
+extern "C" __global__ void __launch_bounds__(lowbit::MOST_THREADS) LOWBIT_NAME(ARCH, silu_quantize_row)(
     const void* gate, const void* up, uint32_t type, float* values, int64_t m, int64_t k, int64_t pitch, uint8_t* codes,
     float* scales, uint32_t code, uint32_t interleaved) {
     using namespace lowbit;

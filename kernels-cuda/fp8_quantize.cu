@@ -11,10 +11,10 @@ extern "C" __global__ void __launch_bounds__(256) LOWBIT_NAME(ARCH, fp8_amax_ten
     const int64_t step = int64_t(gridDim.x) * THREADS * VECTOR;
     for (int64_t i = (int64_t(blockIdx.x) * THREADS + threadIdx.x) * VECTOR; i < elements; i += step) {
         float v[VECTOR];
-        load_vector(v, x, xType, i, elements - i, aligned && i + VECTOR <= elements);
+        load_vector<VECTOR>(v, x, xType, i, elements - i, aligned && i + VECTOR <= elements);
         amax = largest(v, amax);
     }
-    amax = block_max(amax);
+    amax = block_reduce<false>(amax);
     if (threadIdx.x == 0) {
         parts[blockIdx.x] = amax;
     }
@@ -30,14 +30,19 @@ extern "C" __global__ void __launch_bounds__(256) LOWBIT_NAME(ARCH, fp8_quantize
     for (uint32_t i = threadIdx.x; i < count; i += THREADS) {
         amax = fmaxf(amax, parts[i]);
     }
-    const Scale s(scale_of(block_max(amax), code));
+    const Scale s(scale_of(block_reduce<false>(amax), code));
     if (blockIdx.x == 0 && threadIdx.x == 0) {
         scales[0] = s.s;
+    }
+    if (pitch == k) {  // one long row
+        k *= m;
+        pitch = k;
+        m = 1;
     }
     const Plain source(x, xType, k);
     const int64_t perRow = pitch / VECTOR, all = m * perRow;
     for (int64_t j = int64_t(blockIdx.x) * THREADS + threadIdx.x; j < all; j += int64_t(gridDim.x) * THREADS) {
-        const int64_t row = j / perRow, i = (j - row * perRow) * VECTOR;
+        const int64_t row = m == 1 ? 0 : quotient(j, perRow, all), i = (j - row * perRow) * VECTOR;
         float v[VECTOR];
         source.load(v, row, i);
         store_vector(codes + row * pitch, i, v, s, code, interleaved);
@@ -45,7 +50,7 @@ extern "C" __global__ void __launch_bounds__(256) LOWBIT_NAME(ARCH, fp8_quantize
 }
 
 // One block a row; scales[m].
-extern "C" __global__ void __launch_bounds__(256) LOWBIT_NAME(ARCH, fp8_quantize_row)(
+extern "C" __global__ void __launch_bounds__(lowbit::MOST_THREADS) LOWBIT_NAME(ARCH, fp8_quantize_row)(
     const void* x, uint32_t xType, int64_t m, int64_t k, int64_t pitch, uint8_t* codes, float* scales, uint32_t code, uint32_t interleaved) {
     using namespace lowbit;
     LOWBIT_DEPENDENT();
@@ -60,24 +65,25 @@ extern "C" __global__ void __launch_bounds__(256) LOWBIT_NAME(ARCH, fp8_quantize
     quantize_blocks(Plain(x, xType, k), m, pitch, codes, scales, interleaved, scaleStep, ue8m0);
 }
 
-// MXFP8: half a warp for 128 neighbours of a row, whose four blocks of 32 have a power of two each. The scale of row r, block b is the
+// MXFP8: 8 threads for 128 neighbours of a row, whose four blocks of 32 have a power of two each. The scale of row r, block b is the
 // bf16 scales[(b/4·scaleStep + r)·4 + b%4].
 extern "C" __global__ void __launch_bounds__(256) LOWBIT_NAME(ARCH, fp8_quantize_block32)(
     const void* x, uint32_t xType, int64_t m, int64_t k, int64_t pitch, uint8_t* codes, uint16_t* scales, int64_t scaleStep) {
     using namespace lowbit;
     LOWBIT_DEPENDENT();
+    constexpr int LANES = 128 / VECTOR, GROUPS = THREADS / LANES, SHARE = 32 / VECTOR;
     const Plain source(x, xType, k);
     const int64_t spans = pitch / 128, all = m * spans;
-    const int half = threadIdx.x / 16, lane = threadIdx.x % 16;
-    for (int64_t first = int64_t(blockIdx.x) * (THREADS / 16); first < all; first += int64_t(gridDim.x) * (THREADS / 16)) {
-        const int64_t j = min(first + half, all - 1);  // a warp's halves shuffle together; the last one may be done twice
-        const int64_t row = j / spans, span = j - row * spans, i = span * 128 + lane * VECTOR;
+    const int group = threadIdx.x / LANES, lane = threadIdx.x % LANES;
+    for (int64_t first = int64_t(blockIdx.x) * GROUPS; first < all; first += int64_t(gridDim.x) * GROUPS) {
+        const int64_t j = min(first + group, all - 1);  // a warp's groups shuffle together; the last one may be done several times
+        const int64_t row = quotient(j, spans, all), span = j - row * spans, i = span * 128 + lane * VECTOR;
         float v[VECTOR];
         source.load(v, row, i);
-        const float s = up_to_power(scale_of(lanes_max<4>(largest(v, 0.f)), CODE_E4M3));
+        const float s = up_to_power(scale_of(lanes_max<SHARE>(largest(v, 0.f)), CODE_E4M3));
         store_vector(codes + row * pitch, i, v, Scale(s), CODE_E4M3, 0);
-        if (lane % 4 == 0) {
-            scales[(span * scaleStep + row) * 4 + lane / 4] = uint16_t(__float_as_uint(s) >> 16);
+        if (lane % SHARE == 0) {
+            scales[(span * scaleStep + row) * 4 + lane / SHARE] = uint16_t(__float_as_uint(s) >> 16);
         }
     }
 }

@@ -31,24 +31,25 @@ extern "C" __global__ void __launch_bounds__(256) LOWBIT_NAME(ARCH, int4_quantiz
             source.load(v, row, i);
             amax = largest(v, amax);
         }
-        amax = block_max(amax);
+        amax = block_reduce<false>(amax);
         const Scale s(amax == 0.f ? 1.f : fmaxf(__fdiv_rn(amax, 7.f), 0x1p-126f));
         for (int64_t i = int64_t(threadIdx.x) * RUN; i < pitch; i += THREADS * RUN) {
-            uint32_t q[RUN];
+            uint32_t w[4] = {};
 #pragma unroll
             for (int part = 0; part < RUN / VECTOR; part++) {
                 float v[VECTOR];
                 source.load(v, row, i + part * VECTOR);
+                s.divide(v);
 #pragma unroll
                 for (int j = 0; j < VECTOR; j++) {
-                    q[part * VECTOR + j] = encode_int4(s.divide(v[j]));
+                    const uint32_t q = encode_int4(v[j]);
+                    const int p = j % 8 * 2 + j / 8;
+                    if (interleaved) {
+                        w[p / 4] |= q << (p % 4 * 8 + part * 4);
+                    } else {
+                        w[part * 2 + j / 8] |= q << j % 8 * 4;
+                    }
                 }
-            }
-            uint32_t w[4] = {};
-#pragma unroll
-            for (int p = 0; p < RUN / 2; p++) {
-                const int c = p / 2 + p % 2 * 8;
-                w[p / 4] |= (interleaved ? q[c] | q[c + 16] << 4 : q[2 * p] | q[2 * p + 1] << 4) << p % 4 * 8;
             }
             *reinterpret_cast<uint4*>(codes + row * pitch + i / 2) = make_uint4(w[0], w[1], w[2], w[3]);
         }

@@ -304,7 +304,13 @@ __device__ __forceinline__ uint32_t mul_f16x2(uint32_t a, uint32_t b) {
     return r;
 }
 
-// f32 to f16 bits and back, round to nearest even; overflow gives infinity.
+// 1 / v, off by an ulp at most.
+__device__ __forceinline__ float rcp_approx_f32(float v) {
+    float r;
+    asm("rcp.approx.f32 %0, %1;" : "=f"(r) : "f"(v));
+    return r;
+}
+
 // Two codes; magnitudes beyond the largest become the largest, every NaN 0x7f.
 __device__ __forceinline__ uint16_t cvt_rn_satfinite_e4m3x2_f32(float low, float high) {
     uint16_t r;

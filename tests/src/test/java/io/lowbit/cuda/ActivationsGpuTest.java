@@ -22,6 +22,7 @@ import java.lang.foreign.ValueLayout;
 import java.util.Arrays;
 import java.util.List;
 import java.util.SplittableRandom;
+import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -30,8 +31,8 @@ import org.junit.jupiter.params.provider.MethodSource;
 /** Quantizers of activations, alone and fused with the step before: codes and scales bit for bit those of the CPU's definition. */
 @Tag("gpu")
 class ActivationsGpuTest {
-    /** {@code [M, K]}: odd, what fits whole vectors, rows longer than the registers of a block hold, shorter than a warp's vectors. */
-    private static final int[][] SHAPES = {{3, 131}, {5, 1024}, {2, 9000}, {3, 11008}, {4, 8}, {7, 4097}};
+    /** {@code [M, K]}: odd, what fits whole vectors, rows that a block of any kernel takes in several rounds, shorter than a vector. */
+    private static final int[][] SHAPES = {{3, 131}, {5, 1024}, {2, 9000}, {3, 11008}, {4, 8}, {7, 4097}, {2, 16640}, {2, 33000}};
 
     /** One code a byte, one f32 scale for all, a row or 128 neighbours. */
     private static final List<ActivationScaling> SCALINGS = Arrays.stream(ActivationScaling.values())
@@ -54,9 +55,13 @@ class ActivationsGpuTest {
         final int k;
 
         Buffers(CudaBackend backend, int[] shape) {
+            this(backend, ANY, shape);
+        }
+
+        Buffers(CudaBackend backend, Scheme scheme, int[] shape) {
             m = shape[0];
             k = shape[1];
-            layer = backend.load(Schemes.quantized(arena, ANY, 8, k, 1));
+            layer = backend.load(Schemes.quantized(arena, scheme, 8, k, 1));
             stream = Stream.open(backend.context());
             x = backend.context().allocate(4L * m * k);
             other = backend.context().allocate(4L * m * k);
@@ -83,7 +88,7 @@ class ActivationsGpuTest {
         }
 
         DeviceCodes codes(ActivationScaling scaling) {
-            return DeviceCodes.download(arena, stream, activations, m, k, scaling);
+            return DeviceCodes.download(arena, stream, activations, m, k, scaling, layer.layout().interleaved());
         }
 
         @Override
@@ -112,6 +117,22 @@ class ActivationsGpuTest {
                         b.codes(scaling).assertQuantized(architecture + " " + scaling.label() + " of " + type + " [" + b.m + ", " + b.k + "]",
                                 floats(x));
                     }
+                }
+            }
+        }
+    }
+
+    /** The order of codes that INT4 weights in records want. */
+    @Test
+    void interleavedCodesAreTheSameCodes() {
+        try (CudaBackend backend = Gpu.open()) {
+            Assumptions.assumeTrue(backend.kernels().architecture() == Architecture.SM90, "needs a Hopper GPU");
+            try (Buffers b = new Buffers(backend, new Scheme.Int4(Grouping.group(128), true), new int[] {5, 1024})) {
+                assertTrue(b.layer.layout().interleaved());
+                for (ActivationScaling scaling : SCALINGS) {
+                    Tensor x = extremes(b.arena, DType.BF16, 38, new int[] {5, 1024});
+                    b.layer.activations().quantize(b.stream, b.upload(b.x, x), scaling, b.activations);
+                    b.codes(scaling).assertQuantized("interleaved " + scaling.label(), floats(x));
                 }
             }
         }
@@ -197,35 +218,41 @@ class ActivationsGpuTest {
     }
 
     /**
-     * As the kernel does it: thread t of 256 adds the squares of columns 8t … 8t + 7, then of those 2048 further on, and so on; a tree over the
-     * 32 threads of a warp; the warps in order.
+     * As the kernel does it: a thread adds the squares of 16 columns, then of those further on by 16 a thread; a tree over the 32 threads
+     * of a warp, another over the warps. A thread for each 16 columns, up to 1024, rounded up to whole warps.
      */
     private static float[] normed(float[] x, float[] weight, float epsilon, int m, int k) {
+        int vectors = Math.ceilDiv(k, 128) * 8;
+        int threads = Math.ceilDiv(vectors, 32 * Math.ceilDiv(vectors, 1024)) * 32;
         float[] out = new float[m * k];
         for (int row = 0; row < m; row++) {
-            float[] squares = new float[256];
-            for (int t = 0; t < 256; t++) {
-                for (int from = 8 * t; from < k; from += 2048) {
-                    for (int i = from; i < Math.min(k, from + 8); i++) {
-                        squares[t] = Math.fma(x[row * k + i], x[row * k + i], squares[t]);
+            float[] warps = new float[32];
+            for (int warp = 0; warp < threads / 32; warp++) {
+                float[] squares = new float[32];
+                for (int lane = 0; lane < 32; lane++) {
+                    for (int from = 16 * (32 * warp + lane); from < k; from += 16 * threads) {
+                        for (int i = from; i < Math.min(k, from + 16); i++) {
+                            squares[lane] = Math.fma(x[row * k + i], x[row * k + i], squares[lane]);
+                        }
                     }
                 }
+                warps[warp] = tree(squares);
             }
-            float sum = 0;
-            for (int warp = 0; warp < 8; warp++) {
-                for (int d = 16; d > 0; d /= 2) {
-                    for (int t = 0; t < d; t++) {
-                        squares[32 * warp + t] += squares[32 * warp + t + d];
-                    }
-                }
-                sum = warp == 0 ? squares[0] : sum + squares[32 * warp];
-            }
-            float inverse = 1f / (float) Math.sqrt(sum / k + epsilon);
+            float inverse = 1f / (float) Math.sqrt(tree(warps) / k + epsilon);
             for (int i = 0; i < k; i++) {
                 out[row * k + i] = x[row * k + i] * inverse * weight[i];
             }
         }
         return out;
+    }
+
+    private static float tree(float[] v) {
+        for (int d = 16; d > 0; d /= 2) {
+            for (int i = 0; i < d; i++) {
+                v[i] += v[i + d];
+            }
+        }
+        return v[0];
     }
 
     /** The gate: values within 2^-20 of the product in double precision, codes those of the values. */

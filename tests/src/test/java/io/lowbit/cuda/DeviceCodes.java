@@ -15,19 +15,24 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 
 /** Quantized activations {@code [m, k]} read back from a device, and what the CPU's definition makes of the same values. */
-record DeviceCodes(long m, long k, ActivationScaling scaling, MemorySegment bytes) {
-    static DeviceCodes download(Arena arena, Stream stream, DeviceMemory activations, long m, long k, ActivationScaling scaling) {
+record DeviceCodes(long m, long k, ActivationScaling scaling, boolean interleaved, MemorySegment bytes) {
+    static DeviceCodes download(Arena arena, Stream stream, DeviceMemory activations, long m, long k, ActivationScaling scaling, boolean interleaved) {
         MemorySegment bytes = arena.allocate(Fp8Activations.bytes(m, k), 16);
         stream.download(bytes, activations.address(), bytes.byteSize());
         stream.synchronize();
-        return new DeviceCodes(m, k, scaling, bytes);
+        return new DeviceCodes(m, k, scaling, interleaved, bytes);
     }
 
     int code(long row, long col) {
-        return bytes.get(ValueLayout.JAVA_BYTE, row * Fp8Activations.pitch(k) + col) & 0xff;
+        long at = interleaved ? col / 16 * 16 + col % 8 * 2 + col % 16 / 8 : col;
+        return bytes.get(ValueLayout.JAVA_BYTE, row * Fp8Activations.pitch(k) + at) & 0xff;
     }
 
     float scale(long row, long col) {
+        if (scaling.mx()) {
+            long index = (col / 128 * Fp8Activations.scaleCol(scaling, m) + row) * 4 + col % 128 / 32;
+            return Float.intBitsToFloat(bytes.get(ValueLayout.JAVA_SHORT, Fp8Activations.scalesOffset(m, k) + 2 * index) << 16);
+        }
         long index = row * Fp8Activations.scaleRow(scaling) + col / 128 * Fp8Activations.scaleCol(scaling, m);
         return bytes.get(ValueLayout.JAVA_FLOAT, Fp8Activations.scalesOffset(m, k) + 4 * index);
     }
@@ -48,7 +53,7 @@ record DeviceCodes(long m, long k, ActivationScaling scaling, MemorySegment byte
             float s = 0;
             for (int col = 0; col < k; col++) {
                 // Only at the start of what shares a scale: the value before holds for the rest.
-                s = col == 0 && (row == 0 || !scaling.tensor()) || scaling.blocks() && col % 128 == 0 ? expectedScale(values, row, col) : col == 0 ? first : s;
+                s = col == 0 && (row == 0 || !scaling.tensor()) || width() < k && col % width() == 0 ? expectedScale(values, row, col) : col == 0 ? first : s;
                 first = row == 0 && col == 0 ? s : first;
                 assertEquals(Float.floatToRawIntBits(s), Float.floatToRawIntBits(scale(row, col)),
                         what + " scale of [" + row + ", " + col + "]: expected " + s + ", got " + scale(row, col));
@@ -65,12 +70,17 @@ record DeviceCodes(long m, long k, ActivationScaling scaling, MemorySegment byte
         }
     }
 
+    /** Neighbours of a row that share a scale. */
+    private int width() {
+        return scaling.mx() ? 32 : scaling.blocks() ? 128 : Math.max(1, (int) k);
+    }
+
     /** Of whatever shares the scale of an element. */
     private float expectedScale(float[] values, int row, int col) {
         int firstRow = scaling.tensor() ? 0 : row;
         int lastRow = scaling.tensor() ? (int) m : row + 1;
-        int firstCol = scaling.blocks() ? col / 128 * 128 : 0;
-        int lastCol = scaling.blocks() ? (int) Math.min(k, firstCol + 128) : (int) k;
+        int firstCol = col / width() * width();
+        int lastCol = (int) Math.min(k, firstCol + width());
         float amax = 0;
         for (int r = firstRow; r < lastRow; r++) {
             for (int c = firstCol; c < lastCol; c++) {
@@ -80,7 +90,7 @@ record DeviceCodes(long m, long k, ActivationScaling scaling, MemorySegment byte
         }
         float s = amax == 0 ? 1 : Math.max(amax / (scaling.fp8() ? format(scaling).max() : 127f), Float.MIN_NORMAL);
         // An infinite scale stays one: E8M0 knows no infinity, the f32 that the kernels multiply by does.
-        return scaling == ActivationScaling.BLOCK128_UE8M0 && s < Float.POSITIVE_INFINITY
+        return (scaling == ActivationScaling.BLOCK128_UE8M0 || scaling.mx()) && s < Float.POSITIVE_INFINITY
                 ? E8M0.decode(E8M0.encode(s, E8M0.Rounding.TOWARD_POSITIVE, Overflow.NONSATURATING)) : s;
     }
 }

@@ -11,6 +11,8 @@ import io.lowbit.cuda.kernels.KernelChoice;
 import io.lowbit.cuda.kernels.MatrixShape;
 import io.lowbit.cuda.kernels.ProductKernel;
 import io.lowbit.cuda.kernels.WeightLayout;
+import io.lowbit.quant.Accumulation;
+import io.lowbit.quant.ActivationScaling;
 import io.lowbit.quant.Grouping;
 import io.lowbit.quant.QuantizedMatrix;
 import io.lowbit.quant.Scheme;
@@ -18,6 +20,7 @@ import io.lowbit.tensor.DType;
 import io.lowbit.tensor.Tensor;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.util.EnumSet;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
@@ -87,6 +90,25 @@ class KernelChoiceTest {
                     .filter(kernel -> !exact.contains(kernel) && kernel.supports(MatrixShape.plain(scheme, n, k), DType.BF16, DType.BF16, null))
                     .map(ProductKernel::name).toList();
             assertTrue(fast.contains("w4-decode") && fast.contains("w4-gemm-256x128"), scheme.label() + ": " + fast);
+        }
+    }
+
+    /** E5M2 activations are for E4M3 weights, with a kernel for every way to sum; both in E5M2, or E5M2 with INT4, no kernel takes. */
+    @Test
+    void e5m2ActivationsMeetE4m3WeightsAlone() {
+        for (ActivationScaling scaling : new ActivationScaling[] {ActivationScaling.TENSOR_E5M2, ActivationScaling.ROW_E5M2}) {
+            for (Architecture architecture : Architecture.values()) {
+                Set<Accumulation> sums = EnumSet.noneOf(Accumulation.class);
+                for (ProductKernel kernel : Catalogue.kernels(architecture)) {
+                    for (Scheme scheme : Schemes.ALL) {
+                        if (kernel.supports(MatrixShape.plain(scheme, 4096, 4096), DType.BF16, DType.BF16, scaling)) {
+                            assertTrue(scheme instanceof Scheme.Fp8 f && f.format() == Scheme.Fp8Format.E4M3, kernel.name() + " " + scheme.label());
+                            sums.add(kernel.accumulation());
+                        }
+                    }
+                }
+                assertEquals(architecture == Architecture.SM90 ? EnumSet.allOf(Accumulation.class) : EnumSet.of(Accumulation.EXACT), sums, scaling.label());
+            }
         }
     }
 

@@ -79,7 +79,7 @@ class QuantizedOutputGpuTest {
                                 // y deviates by about 2.5: some of it saturates.
                                 float s = outScaling == ActivationScaling.TENSOR ? 0.0123f : 0.000123f;
                                 layer.multiplyQuantized(stream, activations, m, scaling, kernel.accumulation(), out, outScaling, s);
-                                DeviceCodes codes = DeviceCodes.download(arena, stream, out, m, shape[0], outScaling);
+                                DeviceCodes codes = DeviceCodes.download(arena, stream, out, m, shape[0], outScaling, false);
                                 Float8 format = DeviceCodes.format(outScaling);
                                 assertEquals(s, codes.scale(m - 1, 0), what);
                                 for (int row = 0; row < m; row++) {
@@ -139,7 +139,7 @@ class QuantizedOutputGpuTest {
                 float s = between.e5m2() ? 0x1.9p-12f : 0x1.9p-5f;
                 first.multiplyQuantized(stream, activations, m, ActivationScaling.ROW, accumulation, out, between, s);
                 second.multiply(stream, out, DeviceTensor.of(dy, DType.F32, m, last), between, accumulation);
-                DeviceCodes codes = DeviceCodes.download(arena, stream, out, m, n, between);
+                DeviceCodes codes = DeviceCodes.download(arena, stream, out, m, n, between, false);
                 Tensor y = Tensor.allocate(arena, DType.F32, m, last);
                 stream.download(y.data(), dy.address(), y.data().byteSize());
                 stream.synchronize();

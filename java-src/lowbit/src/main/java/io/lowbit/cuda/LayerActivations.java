@@ -76,7 +76,9 @@ public final class LayerActivations {
      *
      * <pre>v = (gate / (1 + e^−gate)) · up     then as {@link #quantize} of v in F32</pre>
      *
-     * All is f32, each operation rounded once, e^−gate as CUDA's {@code expf} gives it (2 ulp); the rest as {@link #quantizeNormed}.
+     * All is f32: with t = e^−|gate|, which CUDA's {@code expf} gives to 2 ulp, the quotient is gate / (1 + t), or (gate · t) / (1 + t) of a
+     * negative gate, right to the last bit or one beside it; the product with up is rounded once: |v − v₆₄| ≤ 2⁻²⁰·|v₆₄| + 2⁻¹²⁰. An
+     * infinite gate gives NaN. The rest as {@link #quantizeNormed}.
      *
      * @param gate {@code [M, K]}
      * @param up as gate, of its type

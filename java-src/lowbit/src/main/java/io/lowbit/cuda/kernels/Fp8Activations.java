@@ -22,7 +22,9 @@ public final class Fp8Activations {
     private static final long ALIGNMENT = 256;
     private static final int PARTS = 1024;
     private static final int THREADS = 256;
-    private static final int VECTOR = 8;
+    private static final int MOST_THREADS = 1024;
+    private static final int WARP = 32;
+    private static final int VECTOR = 16;
     private static final long MOST_BLOCKS = 1 << 20;
     private static final String INT4_FILE = "int4_quantize";
 
@@ -33,6 +35,7 @@ public final class Fp8Activations {
     private final Function block128;
     private final Function block32;
     private final LaunchConfig config;
+    private final LaunchConfig[] rowConfigs;
     private volatile Function rowInt4;
 
     /** Loads the quantizers, but that to INT4, which is rare: its first use does. */
@@ -43,12 +46,34 @@ public final class Fp8Activations {
         row = kernels.function(FILE, "fp8_quantize_row");
         block128 = kernels.function(FILE, "fp8_quantize_block128");
         block32 = kernels.function(FILE, "fp8_quantize_block32");
-        config = config(kernels);
+        config = config(kernels, THREADS);
+        rowConfigs = rowConfigs(kernels);
     }
 
+    /** Blocks of the threads that a kernel with no rows of its own takes. */
     static LaunchConfig config(Kernels kernels) {
-        LaunchConfig plain = LaunchConfig.of(THREADS);
+        return config(kernels, THREADS);
+    }
+
+    private static LaunchConfig config(Kernels kernels, int threads) {
+        LaunchConfig plain = LaunchConfig.of(threads);
         return kernels.architecture() == Architecture.SM90 ? plain.withOverlap() : plain;
+    }
+
+    /** By warps, for kernels where each block takes rows: see {@link #rowConfig}. */
+    static LaunchConfig[] rowConfigs(Kernels kernels) {
+        LaunchConfig[] configs = new LaunchConfig[MOST_THREADS / WARP + 1];
+        for (int warps = 1; warps < configs.length; warps++) {
+            configs[warps] = config(kernels, warps * WARP);
+        }
+        return configs;
+    }
+
+    /** A thread for each vector of a row, or where those are too many, for every second, third … */
+    static LaunchConfig rowConfig(LaunchConfig[] configs, long columns) {
+        long vectors = Math.ceilDiv(columns, VECTOR);
+        long rounds = Math.ceilDiv(vectors, MOST_THREADS);
+        return configs[(int) Math.ceilDiv(vectors, WARP * rounds)];
     }
 
     /** The type of the codes, as the kernels number them. */
@@ -110,23 +135,24 @@ public final class Fp8Activations {
         long scales = to + scalesOffset(m, k);
         switch (scaling) {
             case TENSOR, TENSOR_E5M2 -> {
+                if (pitch == k && m * k <= (long) MOST_THREADS * VECTOR) {
+                    rows(stream, scaling, x, xType, 1, m * k, m * k, to, scales, order);
+                    return;
+                }
                 long parts = to + partsOffset(m, k);
-                long blocks = Math.clamp(Math.ceilDiv(m * k, 4L * THREADS * VECTOR), 1, PARTS);
+                long blocks = Math.clamp(Math.ceilDiv(m * k, (long) THREADS * VECTOR), 1, PARTS);
                 stream.arguments().int64(x).int32(xType).int64(m * k).int64(parts);
                 stream.launch(amax, config, blocks, 1, 1);
                 stream.arguments().int64(x).int32(xType).int64(m).int64(k).int64(pitch).int64(parts).int32((int) blocks).int64(to).int64(scales)
                         .int32(code(scaling)).int32(order);
-                stream.launch(tensor, config, Math.clamp(Math.ceilDiv(m * pitch, 4L * THREADS * VECTOR), 1, 2L * PARTS), 1, 1);
-            }
-            case ROW, ROW_INT8, ROW_E5M2 -> {
-                stream.arguments().int64(x).int32(xType).int64(m).int64(k).int64(pitch).int64(to).int64(scales).int32(code(scaling)).int32(order);
-                stream.launch(row, config, rowBlocks(m), 1, 1);
+                stream.launch(tensor, config, Math.clamp(Math.ceilDiv(m * pitch, (long) THREADS * VECTOR), 1, 2L * PARTS), 1, 1);
             }
             case ROW_INT4 -> {
                 Function function = rowInt4();
                 stream.arguments().int64(x).int32(xType).int64(m).int64(k).int64(pitch).int64(to).int64(scales).int32(order);
                 stream.launch(function, config, rowBlocks(m), 1, 1);
             }
+            case ROW, ROW_INT8, ROW_E5M2 -> rows(stream, scaling, x, xType, m, k, pitch, to, scales, order);
             case BLOCK128, BLOCK128_UE8M0 -> {
                 stream.arguments().int64(x).int32(xType).int64(m).int64(k).int64(pitch).int64(to).int64(scales).int64(scaleCol(scaling, m))
                         .int32(ue8m0(scaling)).int32(order);
@@ -139,6 +165,11 @@ public final class Fp8Activations {
         }
     }
 
+    private void rows(Stream stream, ActivationScaling scaling, long x, int xType, long m, long k, long pitch, long to, long scales, int order) {
+        stream.arguments().int64(x).int32(xType).int64(m).int64(k).int64(pitch).int64(to).int64(scales).int32(code(scaling)).int32(order);
+        stream.launch(row, rowConfig(rowConfigs, pitch), rowBlocks(m), 1, 1);
+    }
+
     static int ue8m0(ActivationScaling scaling) {
         return scaling == ActivationScaling.BLOCK128_UE8M0 ? 1 : 0;
     }
@@ -148,8 +179,8 @@ public final class Fp8Activations {
         return Math.min(m, MOST_BLOCKS);
     }
 
-    /** Blocks of a launch where half a warp takes 128 neighbours. */
+    /** Blocks of a launch where each thread takes a vector. */
     static long blockBlocks(long m, long k) {
-        return Math.min(Math.ceilDiv(m * (pitch(k) / 128), THREADS / 16L), MOST_BLOCKS);
+        return Math.min(Math.ceilDiv(m * (pitch(k) / VECTOR), (long) THREADS), MOST_BLOCKS);
     }
 }

@@ -15,6 +15,7 @@ public final class FusedActivations {
     private final Function siluRow;
     private final Function siluBlock128;
     private final LaunchConfig config;
+    private final LaunchConfig[] rowConfigs;
 
     /** Loads the kernels. */
     public FusedActivations(Kernels kernels) {
@@ -23,6 +24,7 @@ public final class FusedActivations {
         siluRow = kernels.function(FILE, "silu_quantize_row");
         siluBlock128 = kernels.function(FILE, "silu_quantize_block128");
         config = Fp8Activations.config(kernels);
+        rowConfigs = Fp8Activations.rowConfigs(kernels);
     }
 
     /**
@@ -38,7 +40,7 @@ public final class FusedActivations {
         stream.arguments().int64(x).int32(xType).int64(weight).int32(weightType).int32(Float.floatToRawIntBits(epsilon)).int64(values).int64(m)
                 .int64(k).int64(Fp8Activations.pitch(k)).int64(to).int64(to + Fp8Activations.scalesOffset(m, k)).int32(Fp8Activations.code(scaling))
                 .int32(interleaved ? 1 : 0).int64(Fp8Activations.scaleCol(scaling, m)).int32(Fp8Activations.ue8m0(scaling));
-        stream.launch(scaling.blocks() ? normBlock128 : normRow, config, Fp8Activations.rowBlocks(m), 1, 1);
+        stream.launch(scaling.blocks() ? normBlock128 : normRow, Fp8Activations.rowConfig(rowConfigs, Fp8Activations.pitch(k)), Fp8Activations.rowBlocks(m), 1, 1);
     }
 
     /**
@@ -55,7 +57,7 @@ public final class FusedActivations {
             stream.launch(siluBlock128, config, Fp8Activations.blockBlocks(m, k), 1, 1);
         } else {
             arguments.int32(Fp8Activations.code(scaling)).int32(interleaved ? 1 : 0);
-            stream.launch(siluRow, config, Fp8Activations.rowBlocks(m), 1, 1);
+            stream.launch(siluRow, Fp8Activations.rowConfig(rowConfigs, Fp8Activations.pitch(k)), Fp8Activations.rowBlocks(m), 1, 1);
         }
     }
 }
