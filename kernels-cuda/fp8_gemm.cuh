@@ -76,26 +76,20 @@ __device__ __forceinline__ void store_row(Y* y, int32_t left, const At& at) {
     }
 }
 
-// This thread's rows m0 + 64·i and m0 + 64·i + 8 as codes. Of every two blocks of 8 columns each lane of four collects four
-// neighbours, so that a store writes 16 bytes of each of 8 rows.
+// The sums as codes: word j of row i has columns 16·j + 4·t … + 3 of it. Each lane of four has collected four neighbours.
 template <int MR, int TILE_N>
-__device__ __forceinline__ void store_codes(const float (&sum)[MR][TILE_N / 2], const Fp8Product& p, uint32_t m0, uint32_t n0, int t) {
+__device__ __forceinline__ void pack_codes(uint32_t (&words)[2 * MR][TILE_N / 16], const float (&sum)[MR][TILE_N / 2], const Fp8Product& p, int t) {
     static_assert(TILE_N % 16 == 0, "two blocks of 8 columns");
     const float inverse = __fdiv_rn(1.f, p.yScale);
     const int from = threadIdx.x % 32 - t + t % 2 * 2;
 #pragma unroll
     for (int i = 0; i < 2 * MR; i++) {
-        const uint32_t m = m0 + i / 2 * 64 + i % 2 * 8;
-        uint8_t* y = static_cast<uint8_t*>(p.y) + uint64_t(m) * p.yPitch + n0 + 4 * t;
 #pragma unroll
-        for (int j = 0; j < TILE_N / 8; j += 2) {
-            const float* v = &sum[i / 2][4 * j + i % 2 * 2];
+        for (int j = 0; j < TILE_N / 16; j++) {
+            const float* v = &sum[i / 2][8 * j + i % 2 * 2];
             const uint32_t codes = pack8(v[0], v[1], p.yType, inverse) | pack8(v[4], v[5], p.yType, inverse) << 16;
             const uint32_t low = __shfl_sync(0xffffffff, codes, from), high = __shfl_sync(0xffffffff, codes, from + 1);
-            // What stands beyond n is within the row's pitch.
-            if (m < p.m && n0 + 8 * j + 4 * t < p.n) {
-                *reinterpret_cast<uint32_t*>(y + 8 * j) = __byte_perm(low, high, t < 2 ? 0x5410 : 0x7632);
-            }
+            words[i][j] = __byte_perm(low, high, t < 2 ? 0x5410 : 0x7632);
         }
     }
 }
@@ -452,6 +446,26 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                     }
                 }
             };
+            // Puts panels of 64 columns, the last one at TILE_N - 64, into the staging buffer when it is this consumer's turn.
+            const auto put = [&](auto&& store) {
+#pragma unroll
+                for (int mr = 0; mr < MR; mr++) {
+                    if (mr % S::STAGED == 0) {
+                        barrier_wait(turn + 8 * consumer, (S::STAGED == MR ? tile : mr) ^ 1 ^ consumer);
+                    }
+#pragma unroll
+                    for (int panel = 0; panel < S::PANELS; panel++) {
+                        store(mr, staging + (mr % S::STAGED * S::PANELS + panel) * 8192, panel * 64 < TILE_N - 64 ? panel * 64 : TILE_N - 64);
+                    }
+                    if ((mr + 1) % S::STAGED == 0) {
+                        fence_async_shared();
+                        __syncwarp();
+                        if (lane == 0) {
+                            barrier_arrive(staged + 8 * consumer);
+                        }
+                    }
+                }
+            };
             if (p.yType == F32) {
                 rows([&](int i, uint64_t at, int32_t left) {
                     store_row<TILE_N>(static_cast<float*>(p.y) + at, left, [&](int j, int h) { return sum[i / 2][4 * j + i % 2 * 2 + h]; });
@@ -460,7 +474,16 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                 if (blockIdx.x == 0 && threadIdx.x == 128) {
                     *p.yScaleTo = p.yScale;
                 }
-                store_codes<MR, TILE_N>(sum, p, m0, n0, t);
+                // Panels of 64 codes a row, pieces of 16 bytes swizzled as boxes of 64 bytes are.
+                uint32_t words[2 * MR][TILE_N / 16];
+                pack_codes<MR, TILE_N>(words, sum, p, t);
+                put([&](int mr, uint32_t to, int at) {
+#pragma unroll
+                    for (int i = 0; i < 8; i++) {
+                        const uint32_t sr = row + g + i / 4 * 8, piece = i % 4;
+                        store_shared(to + sr * 64 + ((piece ^ (sr / 2 & 3)) << 4) + 4 * t, words[2 * mr + i / 4][at / 16 + i % 4]);
+                    }
+                });
             } else {
                 // Packed first, so that the turn with the staging buffer is short.
                 uint32_t packed[MR][TILE_N / 4];
@@ -470,29 +493,14 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                     pack_sums<MR, TILE_N, F16>(packed, sum);
                 }
                 if (copyOut) {
+                    put([&](int mr, uint32_t to, int at) {
 #pragma unroll
-                    for (int mr = 0; mr < MR; mr++) {
-                        if (mr % S::STAGED == 0) {
-                            barrier_wait(turn + 8 * consumer, (S::STAGED == MR ? tile : mr) ^ 1 ^ consumer);
+                        for (int i = 0; i < 4; i++) {
+                            const uint32_t sr = row + lane % 16, piece = i * 2 + lane / 16;
+                            const uint32_t* r = &packed[mr][(at + i * 16) / 4];
+                            store_matrices(to + sr * 128 + ((piece ^ (sr & 7)) << 4), r[0], r[1], r[2], r[3]);
                         }
-#pragma unroll
-                        for (int panel = 0; panel < S::PANELS; panel++) {
-                            const int at = panel * 64 < TILE_N - 64 ? panel * 64 : TILE_N - 64;
-#pragma unroll
-                            for (int i = 0; i < 4; i++) {
-                                const uint32_t sr = row + lane % 16, piece = i * 2 + lane / 16;
-                                const uint32_t* r = &packed[mr][(at + i * 16) / 4];
-                                store_matrices(staging + (mr % S::STAGED * S::PANELS + panel) * 8192 + sr * 128 + ((piece ^ (sr & 7)) << 4), r[0], r[1], r[2], r[3]);
-                            }
-                        }
-                        if ((mr + 1) % S::STAGED == 0) {
-                            fence_async_shared();
-                            __syncwarp();
-                            if (lane == 0) {
-                                barrier_arrive(staged + 8 * consumer);
-                            }
-                        }
-                    }
+                    });
                 } else {
                     rows([&](int i, uint64_t at, int32_t left) {
                         store_row<TILE_N>(static_cast<uint16_t*>(p.y) + at, left,

@@ -29,6 +29,11 @@ public final class ElementTypes {
         return scaling.e5m2() ? 4 : 3;
     }
 
+    /** True for the types of {@link #ofCodes}. */
+    static boolean isCode(int type) {
+        return type == 3 || type == 4;
+    }
+
     /** Bytes of an element of a type as {@link #of} numbers it, with or without {@link #ADD}. */
     public static int bytes(int type) {
         return (type & ~ADD) == 0 ? 4 : 2;

@@ -300,8 +300,8 @@ final class Fp8Kernel implements ProductKernel {
         @Override
         public void enqueueCodes(Stream stream, long m, long y, ActivationScaling yScaling, float yScale, long activations) {
             long n = weights.shape().n();
-            enqueue(stream, m, y, ElementTypes.ofCodes(yScaling), false, (int) Fp8Activations.pitch(n), yScale, y + Fp8Activations.scalesOffset(m, n),
-                    activations);
+            enqueue(stream, m, y, ElementTypes.ofCodes(yScaling), kernel.family == Family.GEMM, (int) Fp8Activations.pitch(n), yScale,
+                    y + Fp8Activations.scalesOffset(m, n), activations);
         }
 
         private void enqueue(Stream stream, long m, long y, int yType, boolean copyOut, int yPitch, float yScale, long yScaleTo, long activations) {
@@ -313,9 +313,13 @@ final class Fp8Kernel implements ProductKernel {
                 TensorMap xMap = arguments.map(0).matrix(stream.context(), TensorMap.Type.U8, TensorMap.Swizzle.B128, TensorMap.Promotion.B256,
                         activations, k, m, Fp8Activations.pitch(k), STEP_K, kernel.family == Family.GEMM && kernel.sharesX() ? kernel.rows / kernel.cluster : kernel.rows);
                 arguments.struct(xMap).struct(wMap);
-                if (gemm) {
-                    arguments.struct(copyOut ? arguments.map(1).matrix(stream.context(), TensorMap.Type.U16, TensorMap.Swizzle.B128,
-                            TensorMap.Promotion.B256, y, n, m, 2 * n, 64, SWIZZLE_ROWS) : xMap);
+                if (gemm && !copyOut) {
+                    arguments.struct(xMap);
+                } else if (gemm) {
+                    boolean codes = ElementTypes.isCode(yType);
+                    arguments.struct(arguments.map(1).matrix(stream.context(), codes ? TensorMap.Type.U8 : TensorMap.Type.U16,
+                            codes ? TensorMap.Swizzle.B64 : TensorMap.Swizzle.B128, TensorMap.Promotion.B256, y, n, m, codes ? yPitch : 2 * n, 64,
+                            SWIZZLE_ROWS));
                 }
                 arguments.int64(activations + Fp8Activations.scalesOffset(m, k)).int64(wScales).int64(weights.bias()).int64(y).int32(yType)
                         .int32((int) m).int32((int) n).int32((int) k).int32(Fp8Activations.scaleRow(scaling))
