@@ -1,6 +1,8 @@
 package io.lowbit.cuda;
 
 import io.lowbit.backend.OddMatrices;
+import io.lowbit.cuda.driver.DeviceMemory;
+import io.lowbit.cuda.driver.Stream;
 import io.lowbit.cuda.kernels.Architecture;
 import io.lowbit.cuda.kernels.Catalogue;
 import io.lowbit.cuda.kernels.KernelChoice;
@@ -15,6 +17,7 @@ import io.lowbit.quant.Scheme;
 import io.lowbit.tensor.DType;
 import io.lowbit.tensor.Tensor;
 import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -93,6 +96,7 @@ final class KernelSweep {
                 }
             }
             sweep.quantize(architecture);
+            sweep.fused(architecture);
         }
         System.out.println(sweep.products.values().stream().mapToInt(i -> i).sum() + " products swept, all within the bound");
     }
@@ -208,6 +212,39 @@ final class KernelSweep {
                 for (DType type : quick ? new DType[] {TYPES[turn++ % TYPES.length]} : TYPES) {
                     try (Arena arena = Arena.ofShared()) {
                         backend.quantize(Schemes.normal(arena, type, 4, 1, ODD), scheme, QuantizeOptions.DEFAULT, arena);
+                    }
+                }
+            }
+        }
+    }
+
+    /** The step before a layer and the quantization of its result, with the result kept and not: rows that a block holds and longer ones. */
+    private void fused(Architecture architecture) {
+        try (CudaBackend backend = CudaBackend.open(0, architecture, KernelChoice.byTable())) {
+            for (long[] shape : new long[][] {ODD, {2, 16640}}) {
+                long m = shape[0];
+                long k = shape[1];
+                try (Arena arena = Arena.ofShared();
+                        CudaLinear layer = backend.load(Schemes.quantized(arena, new Scheme.Fp8(Scheme.Fp8Format.E4M3, Grouping.TENSOR), 8, k, 1));
+                        Stream stream = Stream.open(backend.context());
+                        DeviceMemory x = backend.context().allocate(4 * m * k);
+                        DeviceMemory up = backend.context().allocate(4 * m * k);
+                        DeviceMemory kept = backend.context().allocate(4 * m * k);
+                        DeviceMemory codes = backend.context().allocate(layer.workspaceBytes(m))) {
+                    for (ActivationScaling scaling : ActivationScaling.values()) {
+                        if (scaling.tensor() || scaling.mx() || scaling == ActivationScaling.ROW_INT4) {
+                            continue;
+                        }
+                        DType type = TYPES[turn++ % TYPES.length];
+                        DeviceTensor gate = DeviceTensor.of(x, type, m, k);
+                        DeviceTensor values = turn / 3 % 2 == 0 ? null : DeviceTensor.of(kept, DType.F32, m, k);
+                        for (DeviceMemory memory : new DeviceMemory[] {x, up}) {
+                            MemorySegment from = Schemes.normal(arena, type, 5, 1, m, k).data();
+                            stream.upload(memory.address(), from, from.byteSize());
+                        }
+                        layer.activations().quantizeNormed(stream, gate, DeviceTensor.of(up, type, k), 1e-5f, scaling, codes, values);
+                        layer.activations().quantizeGated(stream, gate, DeviceTensor.of(up, type, m, k), scaling, codes, values);
+                        stream.synchronize();
                     }
                 }
             }
