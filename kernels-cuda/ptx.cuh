@@ -324,6 +324,13 @@ __device__ __forceinline__ uint16_t cvt_rn_satfinite_e5m2x2_f32(float low, float
     return r;
 }
 
+// Two E4M3, exact.
+__device__ __forceinline__ uint32_t cvt_rn_f16x2_e4m3x2(uint32_t pair) {
+    uint32_t r;
+    asm("cvt.rn.f16x2.e4m3x2 %0, %1;" : "=r"(r) : "h"(uint16_t(pair)));
+    return r;
+}
+
 __device__ __forceinline__ uint16_t cvt_rn_f16_f32(float v) {
     uint16_t h;
     asm("cvt.rn.f16.f32 %0, %1;" : "=h"(h) : "f"(v));

@@ -12,10 +12,10 @@
 //   word = 8 codes of rows g, g+8 and columns 2t, 2t+1, 2t+8, 2t+9 of that step (g = lane/4, t = lane%4):
 //
 //          column     2t  2t+1   2t+8  2t+9
-//          row g      register 0  register 2     INT4:      column e of register j at bits 4j + 16e, so that
-//          row g+8    register 1  register 3                (word >> 4j) & 0x000f000f are the two codes of a register
-//                                                codebooks: column e of register j at bits 8j + 4e, so that byte j
-//                                                           indexes a table of pairs
+//          row g      register 0  register 2     INT4, E2M1: column e of register j at bits 4j + 16e, so that
+//          row g+8    register 1  register 3                 (word >> 4j) & 0x000f000f are the two codes of a register
+//                                                NF4, FP4:   column e of register j at bits 8j + 4e, so that byte j
+//                                                            indexes a table of pairs
 //
 // Scales: `groups` (1, 2, 4 or 8) for each row of a record, [group][tile][g][row g, row g+8]: a lane reads its two rows at
 // once. They have the scheme's type. Groups of more than 128 columns repeat their scale. With 0 groups (INT4, one scale for
@@ -42,7 +42,7 @@ enum ScaleMode : uint32_t {
     SCALE_16 = SCALE_F16 | SCALE_BF16,
     SCALE_16_F32 = SCALE_16 | SCALE_F32,
     SCALE_BYTE = SCALE_E8M0 | SCALE_E4M3,
-    SCALE_TABLE = SCALE_F32 | SCALE_BYTE | SCALE_NESTED,
+    SCALE_BNB = SCALE_F32 | SCALE_NESTED,
     SCALE_ANY = 63
 };
 enum Codebook : uint32_t { CODEBOOK_NF4 = 0, CODEBOOK_FP4 = 1, CODEBOOK_E2M1 = 2 };

@@ -10,9 +10,10 @@ struct alignas(64) TensorMap {
     uint8_t bytes[128];
 };
 
-// The two 16-bit activation types.
+// The two 16-bit activation types. E2M1_*: where unpack_e2m1 puts exponent and mantissa, and what makes the value of it.
 struct Bf16 {
     static constexpr uint32_t TYPE = BF16, MAGIC = 0x43004300;  // 128
+    static constexpr uint32_t E2M1_BITS = 0x01c001c0, E2M1_SHIFT = 6, E2M1_UNIT = 0x7e807e80;  // 2^126
     static __device__ __forceinline__ uint32_t plus(uint32_t a, uint32_t b) { return add_bf16x2(a, b); }
     static __device__ __forceinline__ uint32_t times(uint32_t a, uint32_t b) { return mul_bf16x2(a, b); }
     static __device__ __forceinline__ uint32_t pair(float low, float high) { return cvt_rn_bf16x2_f32(low, high); }
@@ -30,6 +31,7 @@ struct Bf16 {
 
 struct Half {
     static constexpr uint32_t TYPE = F16, MAGIC = 0x64006400;  // 1024
+    static constexpr uint32_t E2M1_BITS = 0x0e000e00, E2M1_SHIFT = 9, E2M1_UNIT = 0x74007400;  // 2^14
     static __device__ __forceinline__ uint32_t plus(uint32_t a, uint32_t b) { return add_f16x2(a, b); }
     static __device__ __forceinline__ uint32_t times(uint32_t a, uint32_t b) { return mul_f16x2(a, b); }
     static __device__ __forceinline__ uint32_t pair(float low, float high) { return cvt_rn_f16x2_f32(low, high); }
@@ -58,6 +60,66 @@ __device__ __forceinline__ void unpack_int4(uint32_t (&a)[4], uint32_t word, con
 template <class T>
 __device__ __forceinline__ uint32_t minus_zero(uint32_t zero) {
     return (T::MAGIC | 0x80008000u) + zero * 0x10001u;
+}
+
+// MXFP4 and NVFP4. E2M1's exponent and mantissa at the place of T's lowest bits of exponent and highest of mantissa are the value over
+// E2M1_UNIT, subnormals included. `low` and `high`, of rows g and g + 8, twice each: E2M1_UNIT, or that times a scale.
+template <class T>
+__device__ __forceinline__ void unpack_e2m1(uint32_t (&a)[4], uint32_t word, uint32_t low, uint32_t high) {
+#pragma unroll
+    for (int j = 0; j < 4; j++) {
+        const int left = int(T::E2M1_SHIFT) - 4 * j;
+        const uint32_t magnitude = left > 0 ? word << (left > 0 ? left : 0) : word >> (left > 0 ? 0 : -left), sign = word << (12 - 4 * j);
+        a[j] = T::times(lop3_and_or(magnitude, T::E2M1_BITS, sign & 0x80008000u), j % 2 ? high : low);
+    }
+}
+
+// Scales that go into E2M1's weights before these are multiplied, exactly: there are 5 bits of mantissa at most (NVFP4), or the range
+// of the scale is T's own (MXFP4 with BF16).
+template <class T, ScaleMode MODE>
+constexpr bool E2M1_SCALED = MODE == SCALE_E4M3 || (MODE == SCALE_E8M0 && T::TYPE == BF16);
+
+// What such sums are multiplied by: an E4M3 times BF16's E2M1_UNIT would be too large.
+template <ScaleMode MODE>
+constexpr float E2M1_SUMS = MODE == SCALE_E4M3 ? 128.f : 1.f;
+
+// True where any lane has an E8M0 of 2 and more among two or four of them: unpack_e2m1's factor would be too large.
+__device__ __forceinline__ bool any_large_e8m0(uint32_t scales) {
+    return __any_sync(0xffffffffu, scales & 0x80808080u);
+}
+
+// unpack_e2m1's factors from the scales of rows g and g + 8, two bytes. E8M0 above 2 in two steps, the second by scale_large.
+template <class T, ScaleMode MODE>
+__device__ __forceinline__ void e2m1_factors(uint32_t (&factor)[2], uint32_t pair) {
+    if (!E2M1_SCALED<T, MODE>) {
+        factor[0] = factor[1] = T::E2M1_UNIT;
+    } else if (MODE == SCALE_E8M0) {  // 2^(s − 127 + 126) has the exponent s + 126
+#pragma unroll
+        for (int h = 0; h < 2; h++) {
+            const uint32_t s = pair >> 8 * h & 0xff;
+            factor[h] = (s < 128 ? s : 128) * 0x00800080u + 126 * 0x00800080u;
+        }
+    } else if (T::TYPE == BF16) {  // the scale times 2^(126 − 7)
+        const uint32_t both = cvt_rn_f16x2_e4m3x2(pair);
+        const float low = __fmul_rn(cvt_f32_f16(uint16_t(both)), 0x1p119f), high = __fmul_rn(cvt_f32_f16(uint16_t(both >> 16)), 0x1p119f);
+        factor[0] = cvt_rn_bf16x2_f32(low, low);
+        factor[1] = cvt_rn_bf16x2_f32(high, high);
+    } else {  // times 2^(14 − 7)
+        const uint32_t both = T::times(cvt_rn_f16x2_e4m3x2(pair), 0x58005800u);
+        factor[0] = __byte_perm(both, 0, 0x1010);
+        factor[1] = __byte_perm(both, 0, 0x3232);
+    }
+}
+
+// What is left of E8M0 above 2: 2^(s − 128), not a number for 255.
+template <class T>
+__device__ __forceinline__ void scale_large(uint32_t (&a)[4], uint32_t pair) {
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+        const uint32_t s = pair >> 8 * h & 0xff, rest = s == 255 ? 0x7fc07fc0u : ((s > 128 ? s : 128) - 1) * 0x00800080u;
+        a[h] = T::times(a[h], rest);
+        a[h + 2] = T::times(a[h + 2], rest);
+    }
 }
 
 // Codebooks: the table of pairs lies 32 times in shared memory, one copy for each lane in its own bank.
@@ -132,6 +194,46 @@ struct NestedAbsmax {
             }
         }
         return left;
+    }
+};
+
+// The same for rows g and g + 8 of one tile, and the absmax of what comes next with it, so that nobody waits for one.
+struct NestedAhead {
+    float value[2] = {}, next[2] = {};
+    uint32_t after[2] = {};  // the index of next
+    int until[2] = {};       // the record of the row before which value holds
+
+    __device__ __forceinline__ float fetch(const W4& w, uint32_t index) const {
+        const uint32_t last = uint32_t((w.n * w.k - 1) >> (w.blockShift + 8));
+        return w.nestedAbsmax[index < last ? index : last];
+    }
+
+    __device__ __forceinline__ void begin(const W4& w, int64_t row, int record) {
+        const int shift = w.blockShift + 8;
+#pragma unroll
+        for (int h = 0; h < 2; h++) {
+            const int64_t r = row + h * 8, at = (r < w.n ? r : w.n - 1) * w.k + int64_t(record) * SPAN;
+            after[h] = uint32_t(at >> shift) + 1;
+            value[h] = fetch(w, after[h] - 1);
+            next[h] = fetch(w, after[h]);
+            until[h] = record + int(((int64_t(after[h]) << shift) - at) / SPAN);
+        }
+    }
+
+    __device__ __forceinline__ void move(const W4& w, int record) {
+#pragma unroll
+        for (int h = 0; h < 2; h++) {
+            while (record >= until[h]) {
+                value[h] = next[h];
+                next[h] = fetch(w, ++after[h]);
+                until[h] += (1 << (w.blockShift + 8)) / SPAN;
+            }
+        }
+    }
+
+    // The scale from an entry of the nested map, its bits.
+    __device__ __forceinline__ float scale(const W4& w, int h, uint32_t entry) const {
+        return __fadd_rn(__fmul_rn(__uint_as_float(entry), value[h]), w.nestedOffset);
     }
 };
 

@@ -11,7 +11,8 @@
 //   band 1 │ warp 4 │ warp 5 │ warp 6 │ warp 7 │ warp 4 │ …
 //
 // Weights do not depend on the kernel before this one, so the rings are filled before the wait for it; x comes after.
-// (code − zero) or the table's value times x is summed over a group in f32, then scaled in f32. The sums of a band are
+// (code − zero) or the table's value times x is summed over a group in f32, then scaled in f32; MXFP4 and NVFP4 (no TABLE, and a MODE of
+// bytes) are scaled before, where that is exact. The sums of a band are
 // added over its warps and then over the cluster's blocks, both in their order: the order of every sum is fixed.
 #include "w4.cuh"
 
@@ -34,6 +35,7 @@ template <class T, int TILES, bool TABLE, ScaleMode MODE, bool FINE>
 __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& shape, const uint16_t* x, void* y, uint32_t yType, const void* bias,
                                        uint32_t biasType, int64_t m) {
     const W4 w(matrix);
+    constexpr bool E2M1 = !TABLE && (MODE == SCALE_E8M0 || MODE == SCALE_E4M3), SCALED = E2M1 && E2M1_SCALED<T, MODE>;
     constexpr int TOKENS = 8 * TILES, TOGETHER = TILES == 1 && MODE != SCALE_NESTED ? 4 : 2;  // tiles of 16 rows unpacked side by side: as registers allow
     extern __shared__ __align__(128) uint8_t shared[];
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
@@ -159,6 +161,11 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
             absmax.move(w, row, column);
         }
         mbarrier_wait(full + stage * 8, parity);
+        bool large = false;  // known to be the same in a warp
+        if (SCALED && MODE == SCALE_E8M0) {
+            const uint2 scales = reinterpret_cast<const uint2*>(record + CODE_BYTES)[lane];  // all of the record's
+            large = any_large_e8m0(scales.x | scales.y);
+        }
 #pragma unroll 1
         for (int half = 0; half < 2; half++) {
 #pragma unroll
@@ -170,12 +177,14 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
                     codes[i] = *reinterpret_cast<const uint4*>(record + half * 2048 + ((first + i) * 32 + lane) * 16);
                     zero[i][0] = zero[i][1] = minus_zero<T>(8);
                 }
-                if (!TABLE && w.zeroOffset) {
+                if (!TABLE && !E2M1 && w.zeroOffset) {
 #pragma unroll
                     for (int i = 0; i < TOGETHER; i++) {
                         zeroPoints(zero[i], record, half * 4 >> shift, first + i);
                     }
                 }
+                constexpr int STEPS = MODE == SCALE_E8M0 ? 2 : 1;  // E2M1: that share a scale
+                uint32_t pair[E2M1 ? TOGETHER : 1], factor[E2M1 ? TOGETHER : 1][2];
                 uint32_t b[TILES][4];
 #pragma unroll
                 for (int step = 0; step < 4; step++) {
@@ -189,7 +198,16 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
                     for (int i = 0; i < TOGETHER; i++) {
                         const uint32_t word = step == 0 ? codes[i].x : step == 1 ? codes[i].y : step == 2 ? codes[i].z : codes[i].w;
                         uint32_t a[4];
-                        if (TABLE) {
+                        if (E2M1) {
+                            if (step % STEPS == 0) {
+                                pair[i] = *reinterpret_cast<const uint16_t*>(record + CODE_BYTES + (half * 4 + step) / STEPS * BAND + (first + i) * 16 + g * 2);
+                                e2m1_factors<T, MODE>(factor[i], pair[i]);
+                            }
+                            unpack_e2m1<T>(a, word, factor[i][0], factor[i][1]);
+                            if (large) {
+                                scale_large<T>(a, pair[i]);
+                            }
+                        } else if (TABLE) {
                             unpack_table(a, word, shared, lane * 4);
                         } else {
                             unpack_int4<T>(a, word, zero[i]);
@@ -199,11 +217,11 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
                             T::mma(sum[first + i][j], a, b[j][step % 2 * 2], b[j][step % 2 * 2 + 1]);
                         }
                     }
-                    if (FINE && (ends >> (half * 4 + step) & 1)) {
+                    if (FINE && !SCALED && (ends >> (half * 4 + step) & 1)) {
 #pragma unroll
                         for (int i = 0; i < TOGETHER; i++) {
                             scale(record, (half * 4 + step) >> shift, first + i);
-                            if (!TABLE && step < 3 && w.zeroOffset) {
+                            if (!TABLE && !E2M1 && step < 3 && w.zeroOffset) {
                                 zeroPoints(zero[i], record, (half * 4 + step + 1) >> shift, first + i);
                             }
                         }
@@ -242,7 +260,8 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
         for (int j = 0; j < TILES; j++) {
 #pragma unroll
             for (int e = 0; e < 4; e++) {
-                mine[(j * 8 + 2 * t + e % 2) * PITCH + tile * 16 + g + e / 2 * 8] = w.groups ? acc[tile][j][e] : sum[tile][j][e];
+                mine[(j * 8 + 2 * t + e % 2) * PITCH + tile * 16 + g + e / 2 * 8] =
+                    !SCALED && w.groups ? acc[tile][j][e] : E2M1 ? __fmul_rn(sum[tile][j][e], E2M1_SUMS<MODE>) : sum[tile][j][e];
             }
         }
     }
@@ -296,6 +315,7 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
     DECODE(name##_int4_fine_##types, T, TILES, false, SCALE_16_F32, true)                      \
     DECODE(name##_table_f32_##types, T, TILES, true, SCALE_F32, true)                          \
     DECODE(name##_table_nested_##types, T, TILES, true, SCALE_NESTED, true)                    \
-    DECODE(name##_table_byte_##types, T, TILES, true, SCALE_BYTE, true)
+    DECODE(name##_mxfp4_##types, T, TILES, false, SCALE_E8M0, true)                            \
+    DECODE(name##_nvfp4_##types, T, TILES, false, SCALE_E4M3, true)
 DECODE_SCHEMES(w4decode8, bf16, lowbit::Bf16, 1)
 DECODE_SCHEMES(w4decode8, f16, lowbit::Half, 1)

@@ -18,7 +18,8 @@
 // scale is looked up for each 32).
 // With 128 tokens there are no registers for two sets of sums: the weight, code − zero, is scaled before it is multiplied, and
 // rounded to the type of x (one scale for each 128 columns or more alone, and it has the type of x or x is BF16). With 64 tokens
-// and BF16 that is done where there are several scales for 128 columns: FEW_SCALES.
+// and BF16 that is done where there are several scales for 128 columns: FEW_SCALES. MXFP4 and NVFP4 (no TABLE, and a MODE of bytes) lose
+// nothing by it, so there it is done with any number of tokens, but for MXFP4 with F16, whose range is too small.
 #pragma once
 #include "arrive.cuh"
 #include "w4.cuh"
@@ -34,7 +35,7 @@ struct FewShape {
 
 // Where weights are scaled before they are multiplied.
 template <class T, int TOKENS, ScaleMode MODE, int GROUPS, bool TABLE>
-constexpr bool FEW_SCALES = TOKENS >= 128 || (TOKENS == 64 && T::TYPE == BF16 && GROUPS > 1 && !(GROUPS == 4 && TABLE) &&
+constexpr bool FEW_SCALES = TOKENS >= 128 || (!TABLE && E2M1_SCALED<T, MODE>) || (TOKENS == 64 && T::TYPE == BF16 && GROUPS > 1 && !(GROUPS == 4 && TABLE) &&
                                               (MODE == SCALE_16 || MODE == SCALE_F32 || MODE == SCALE_NESTED));
 
 // Where registers are short, the producer is a warp group too and gives its own away.
@@ -45,8 +46,8 @@ template <class T, int TOKENS, int BANDS, int PARTS, bool TABLE, ScaleMode MODE,
 __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape, const void* xMap, void* y, uint32_t yType, const void* bias,
                                     uint32_t biasType, int64_t m) {
     const W4 w(matrix);
-    constexpr bool NESTED = (MODE & SCALE_NESTED) != 0, MOVE_REGISTERS = FEW_MOVES_REGISTERS<TOKENS, BANDS * PARTS>;
-    constexpr bool SCALED = FEW_SCALES<T, TOKENS, MODE, GROUPS, TABLE>;
+    constexpr bool NESTED = (MODE & SCALE_NESTED) != 0, AHEAD = MODE == SCALE_NESTED, MOVE_REGISTERS = FEW_MOVES_REGISTERS<TOKENS, BANDS * PARTS>;
+    constexpr bool SCALED = FEW_SCALES<T, TOKENS, MODE, GROUPS, TABLE>, E2M1 = !TABLE && (MODE == SCALE_E8M0 || MODE == SCALE_E4M3);
     static_assert(!SHARED || PARTS == 1);
     constexpr int OWN = SHARED ? BANDS - 1 : BANDS;  // bands of a block's own
     constexpr int CONSUMERS = BANDS * PARTS * 128, X_BYTES = TOKENS * SPAN * 2, ROWS = OWN * BAND, PAIR_PITCH = ROWS + 8, SHARED_PITCH = BAND + 8;
@@ -166,7 +167,6 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
     }
     const int group = warp / 4, quarter = warp % 4, part = group / BANDS, band = group % BANDS, g = lane / 4, t = lane % 4;
     const int mine = count > part ? (count - part + PARTS - 1) / PARTS : 0;
-    const bool scaled = TABLE && GROUPS == 4 && (MODE & SCALE_E4M3) && w.groups == 8;  // NVFP4: the scaled weight has few enough bits to be exact
     const int shift = w.groups == 8 ? 0 : w.groups == 4 ? 1 : w.groups == 2 ? 2 : 3;   // a group is 2^shift steps of 16 columns
     const int lanePair = quarter * 16 + g * 2;
     const int64_t row = (SHARED && band == OWN ? sharedBand : firstBand + band) * BAND + quarter * 16 + g;
@@ -175,10 +175,15 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
     // lies behind the records, and a record without zero points has none: then what is read there is not used.
     const bool scales = GROUPS > 1 || w.groups;
     const uint32_t codeAt = __shfl_sync(0xffffffffu, recordAt + (quarter * 32 + lane) * 16, lane);
-    const uint32_t scaleAt = __shfl_sync(0xffffffffu, recordAt + (scales ? CODE_BYTES + lanePair * (MODE == SCALE_F32 ? 4 : 2) : 0), lane);
+    const uint32_t scaleAt = __shfl_sync(0xffffffffu, recordAt + (scales ? CODE_BYTES + lanePair * (MODE == SCALE_F32 ? 4 : E2M1 || AHEAD ? 1 : 2) : 0), lane);
     const uint32_t zeroAt = ZEROS ? __shfl_sync(0xffffffffu, recordAt + w.zeroOffset + lanePair, lane) : 0;
     NestedAbsmax<1> absmax;
     int absmaxUntil = 0;
+    NestedAhead ahead;
+    if (AHEAD) {
+        ahead.begin(w, row, int(firstSpan) + part);
+    }
+    const uint32_t mapAt = shared_address(map);
 
     float acc[TOKENS / 2];
 #pragma unroll
@@ -204,11 +209,25 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
         }
         const uint8_t* const record = shared + stage * stageBytes + part * shape.partBytes + recordAt;
         const uint64_t b = wgmma_descriptor(at);
-        if (NESTED && i >= absmaxUntil && (MODE == SCALE_NESTED || w.scaleMode & SCALE_NESTED)) {
+        if (AHEAD) {
+            ahead.move(w, int(firstSpan) + i * PARTS + part);
+        } else if (NESTED && i >= absmaxUntil && w.scaleMode & SCALE_NESTED) {
             absmaxUntil = i + int((absmax.load(w, row, (int64_t(firstSpan) + i * PARTS + part) * SPAN) + PARTS * SPAN - 1) / (PARTS * SPAN));
         }
         mbarrier_wait(full + stage * 8, parity);
         const uint4 codes[2] = {load_shared4(at + codeAt), load_shared4(at + codeAt + CODE_BYTES / 2)};
+        uint2 entries[AHEAD ? GROUPS : 1];  // of the nested map: two loads one after the other, so they are under way early
+        if (AHEAD) {
+            uint32_t bytes[GROUPS];
+#pragma unroll
+            for (int k = 0; k < GROUPS; k++) {
+                bytes[k] = load_shared_u16(at + scaleAt + k * BAND);
+            }
+#pragma unroll
+            for (int k = 0; k < GROUPS; k++) {
+                entries[k] = uint2{load_shared1(mapAt + (bytes[k] & 0xff) * 4), load_shared1(mapAt + (bytes[k] >> 8) * 4)};
+            }
+        }
         const auto wordOf = [&](int step) {
             const uint4& c = codes[step / 4];
             return step % 4 == 0 ? c.x : step % 4 == 1 ? c.y : step % 4 == 2 ? c.z : c.w;
@@ -217,6 +236,8 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
             const int index = GROUPS == 1 ? 0 : step / (8 / GROUPS);
             return MODE == SCALE_16    ? uint2{load_shared1(at + scaleAt + index * BAND * 2), 0}
                    : MODE == SCALE_F32 ? load_shared2(at + scaleAt + index * BAND * 4)
+                   : E2M1              ? uint2{load_shared_u16(at + scaleAt + index * BAND), 0}
+                   : AHEAD             ? entries[AHEAD ? index : 0]
                                        : uint2{0, 0};
         };
         const auto scaleOf = [&](uint2 loaded, int step) {
@@ -229,6 +250,12 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
             if (MODE == SCALE_F32) {
                 return float2{__uint_as_float(loaded.x), __uint_as_float(loaded.y)};
             }
+            if (AHEAD) {
+                return float2{ahead.scale(w, 0, loaded.x), ahead.scale(w, 1, loaded.y)};
+            }
+            if (E2M1) {  // E8M0
+                return float2{decode_e8m0(loaded.x & 0xff), decode_e8m0(loaded.x >> 8)};
+            }
             return scale_pair<MODE>(w, record + CODE_BYTES, (GROUPS == 2 ? step / 4 : step >> shift) * BAND + lanePair, absmax.value[0], map);
         };
 
@@ -240,7 +267,16 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
             for (int k = 0; k < GROUPS; k++) {
                 loaded[k] = loadScales(k * STEPS);
             }
+            bool large = false;  // known to be the same in a warp
+            if (E2M1 && MODE == SCALE_E8M0) {
+                large = any_large_e8m0(loaded[0].x | loaded[GROUPS > 1].x | loaded[GROUPS > 2 ? 2 : 0].x | loaded[GROUPS - 1].x);
+            }
+            uint32_t factor[2] = {};
             const auto begin = [&](int step) {
+                if (E2M1) {
+                    e2m1_factors<T, MODE>(factor, loaded[step / STEPS].x);
+                    return;
+                }
                 const float2 scale = scaleOf(loaded[step / STEPS], step);
                 low = T::pair(scale.x, scale.x);
                 high = T::pair(scale.y, scale.y);
@@ -257,14 +293,21 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
                 if (step >= 4) {
                     wgmma_wait<3>();  // the step before the last three has let go of its registers
                 }
-                if (TABLE) {
-                    unpack_table(a[step % 4], wordOf(step), table, lane * 4);
+                if (E2M1) {
+                    unpack_e2m1<T>(a[step % 4], wordOf(step), factor[0], factor[1]);
+                    if (large) {
+                        scale_large<T>(a[step % 4], loaded[step / STEPS].x);
+                    }
                 } else {
-                    unpack_int4<T>(a[step % 4], wordOf(step), zero);
-                }
+                    if (TABLE) {
+                        unpack_table(a[step % 4], wordOf(step), table, lane * 4);
+                    } else {
+                        unpack_int4<T>(a[step % 4], wordOf(step), zero);
+                    }
 #pragma unroll
-                for (int j = 0; j < 4; j++) {
-                    a[step % 4][j] = T::times(a[step % 4][j], j % 2 ? high : low);
+                    for (int j = 0; j < 4; j++) {
+                        a[step % 4][j] = T::times(a[step % 4][j], j % 2 ? high : low);
+                    }
                 }
                 wgmma_fence();
                 T::template wgmma<TOKENS>(acc, a[step % 4], b + (step / 4 * (X_BYTES / 2) + step % 4 * 32) / 16, 1);
@@ -288,16 +331,10 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
 #pragma unroll
                 for (int s = 0; s < 2; s++) {
                     uint32_t(&to)[4] = a[unit % 2][s];
-                    if (TABLE) {
+                    if (E2M1) {
+                        unpack_e2m1<T>(to, wordOf(unit * 2 + s), T::E2M1_UNIT, T::E2M1_UNIT);
+                    } else if (TABLE) {
                         unpack_table(to, wordOf(unit * 2 + s), table, lane * 4);
-                        if (GROUPS == 4 && (MODE & SCALE_E4M3) && scaled) {
-                            const float2 f = scaleOf(uint2{0, 0}, unit * 2 + s);
-                            const uint32_t low = T::pair(f.x, f.x), high = T::pair(f.y, f.y);
-#pragma unroll
-                            for (int j = 0; j < 4; j++) {
-                                to[j] = T::times(to[j], j % 2 ? high : low);
-                            }
-                        }
                     } else {
                         unpack_int4<T>(to, wordOf(unit * 2 + s), zero);
                     }
@@ -319,7 +356,7 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
                     unpack(unit + 1);
                 }
                 if (ends) {
-                    const float2 scale = GROUPS == 4 && scaled ? float2{1.f, 1.f} : scaleOf(loaded, unit * 2);
+                    const float2 scale = scaleOf(loaded, unit * 2);
                     wgmma_wait<0>();
                     if (unit == 3) {
                         warp_arrive(empty + stage * 8, lane);
@@ -393,7 +430,7 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
                     const float scale = w.rowScales ? __fmul_rn(w.rowScales[n + e], w.matrixScale) : w.matrixScale;
                     const float b = bias ? load(bias, biasType, n + e) : 0.f;
                     for (int h = 0; h < 2; h++) {
-                        v[h][e] = __fmul_rn(v[h][e], scale);
+                        v[h][e] = __fmul_rn(E2M1 ? __fmul_rn(v[h][e], E2M1_SUMS<MODE>) : v[h][e], scale);
                         v[h][e] = bias ? __fadd_rn(v[h][e], b) : v[h][e];
                     }
                 }

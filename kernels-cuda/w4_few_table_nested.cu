@@ -3,7 +3,7 @@
 #include "w4_few.cuh"
 
 FEW_TYPES(table_nested, 16, 1, 2, 2, true, SCALE_NESTED, 2, false)
-FEW_TYPES(table_nested, 16, 2, 1, 3, true, SCALE_NESTED, 2, false)
+FEW_TYPES(table_nested, 16, 2, 1, 2, true, SCALE_NESTED, 2, false)
 FEW_TYPES(table_nested, 32, 2, 1, 2, true, SCALE_NESTED, 2, false)
 FEW_TYPES(table_nested, 64, 2, 1, 1, true, SCALE_NESTED, 2, false)
 FEW_TYPES(table_nested, 64, 3, 1, 1, true, SCALE_NESTED, 2, false)

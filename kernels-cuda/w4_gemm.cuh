@@ -10,8 +10,8 @@
 // registers for two sets of sums, so the scaled weight is rounded once to the type of x, where a scale has to be rounded to
 // it first that too (ProductKernel.operandRounding says so). A tile's sums run over K in order.
 //
-// GROUPS: scales of a row in a record, 1, 2 or 4, in 16 bits; 0: looked up for each 32 or 16 columns. ZEROS: there may be zero
-// points; with GROUPS 1 and none of them the scale has the type of x.
+// GROUPS: scales of a row in a record, 1, 2 or 4, in 16 bits; 4 or 8 in bytes (MXFP4, NVFP4: no TABLE); 0: looked up for each 32
+// columns. ZEROS: there may be zero points; with GROUPS 1 and none of them the scale has the type of x.
 #pragma once
 #include "arrive.cuh"
 #include "w4.cuh"
@@ -27,7 +27,7 @@ template <class T, int TOKENS, int BANDS, int CLUSTER, bool TABLE, ScaleMode MOD
 __device__ __forceinline__ void gemm(const Matrix& matrix, const GemmShape& shape, const void* xMap, void* y, uint32_t yType, const void* bias,
                                      uint32_t biasType, int64_t m) {
     const W4 w(matrix);
-    constexpr bool NESTED = (MODE & SCALE_NESTED) != 0, BY_STEP = (MODE & SCALE_E4M3) != 0;  // NVFP4 has a scale for each 16 columns
+    constexpr bool NESTED = (MODE & SCALE_NESTED) != 0, E2M1 = !TABLE && (MODE == SCALE_E8M0 || MODE == SCALE_E4M3);
     constexpr int CONSUMERS = BANDS * 128, UNIT_BYTES = TOKENS * 128, CHUNK = 64, PITCH = BAND + 4;
     extern __shared__ __align__(1024) uint8_t shared[];
     const int warp = __shfl_sync(0xffffffffu, threadIdx.x / 32, 0), lane = threadIdx.x % 32;
@@ -167,8 +167,22 @@ __device__ __forceinline__ void gemm(const Matrix& matrix, const GemmShape& shap
             const uint4 codes[2] = {load_shared4(codeAt + stage * stageBytes), load_shared4(codeAt + stage * stageBytes + CODE_BYTES / 2)};
             float2 scale = {1.f, 1.f};
             uint32_t low = 0, high = 0, zero[2] = {minus_zero<T>(8), minus_zero<T>(8)};
-            constexpr int STEPS = GROUPS ? 8 / GROUPS : BY_STEP ? 1 : 2;  // that share a scale
+            constexpr int STEPS = GROUPS ? 8 / GROUPS : 2;  // that share a scale
+            uint32_t factor[2] = {}, bytes[E2M1 ? GROUPS : 1];  // E2M1
+            bool large = false;
+            if (E2M1) {
+#pragma unroll
+                for (int k = 0; k < GROUPS; k++) {
+                    bytes[k] = *reinterpret_cast<const uint16_t*>(record + CODE_BYTES + k * BAND + lanePair);
+                }
+                large = MODE == SCALE_E8M0 && any_large_e8m0(bytes[0] | bytes[1] | bytes[2] | bytes[3]);
+            }
             const auto begin = [&](int step) {
+                if (E2M1) {
+                    e2m1_factors<T, MODE>(factor, bytes[step / STEPS]);
+                    scale = float2{decode_e8m0(bytes[step / STEPS] & 0xff), decode_e8m0(bytes[step / STEPS] >> 8)};
+                    return;
+                }
                 const int at = (GROUPS ? step / STEPS : step >> shift) * BAND + lanePair;
                 if (GROUPS != 1 && (TABLE || GROUPS || w.groups)) {
                     scale = scale_pair<MODE>(w, record + CODE_BYTES, at, absmax.value[0], map);
@@ -205,13 +219,18 @@ __device__ __forceinline__ void gemm(const Matrix& matrix, const GemmShape& shap
                     }
                     const uint4& c = codes[half];
                     const uint32_t word = step == 0 ? c.x : step == 1 ? c.y : step == 2 ? c.z : c.w;
-                    if (TABLE) {
+                    if (E2M1) {
+                        unpack_e2m1<T>(a[step], word, factor[0], factor[1]);
+                        if (large && E2M1_SCALED<T, MODE>) {
+                            scale_large<T>(a[step], bytes[(half * 4 + step) / STEPS]);
+                        }
+                    } else if (TABLE) {
                         unpack_table(a[step], word, table, lane * 4);
                     } else {
                         unpack_int4<T>(a[step], word, zero);
                     }
 #pragma unroll
-                    for (int j = 0; j < 4; j++) {
+                    for (int j = 0; j < 4 && !(E2M1 && E2M1_SCALED<T, MODE>); j++) {
                         if (T::TYPE == BF16 || (GROUPS == 1 && !ZEROS)) {
                             a[step][j] = T::times(a[step][j], j % 2 ? high : low);
                         } else {  // the range of F16 is too small for scales of every kind
@@ -264,7 +283,7 @@ __device__ __forceinline__ void gemm(const Matrix& matrix, const GemmShape& shap
 #pragma unroll
                 for (int e = 0; e < 8; e++) {
                     if (n + e < w.n) {
-                        v[e] = __fmul_rn(v[e], w.rowScales ? __fmul_rn(w.rowScales[n + e], w.matrixScale) : w.matrixScale);
+                        v[e] = __fmul_rn(E2M1 ? __fmul_rn(v[e], E2M1_SUMS<MODE>) : v[e], w.rowScales ? __fmul_rn(w.rowScales[n + e], w.matrixScale) : w.matrixScale);
                         if (bias) {
                             v[e] = __fadd_rn(v[e], load(bias, biasType, n + e));
                         }

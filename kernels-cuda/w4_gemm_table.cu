@@ -4,4 +4,5 @@
 
 GEMM_TYPES(table_f32, 256, 2, 2, true, SCALE_F32, 0, false)
 GEMM_TYPES(table_nested, 256, 2, 2, true, SCALE_NESTED, 0, false)
-GEMM_TYPES(table_byte, 256, 2, 2, true, SCALE_BYTE, 0, false)
+GEMM_TYPES(mxfp4, 256, 2, 2, false, SCALE_E8M0, 4, false)
+GEMM_TYPES(nvfp4, 256, 2, 2, false, SCALE_E4M3, 8, false)

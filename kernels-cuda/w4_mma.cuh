@@ -49,7 +49,7 @@ __device__ __forceinline__ void mma_records(const Matrix& matrix, const MmaShape
     // A warp has TILES tiles of 16 rows of W and GROUPS8 groups of 8 tokens.
     constexpr int SLICES = MMA_WARPS / PARTS, TILES = 4 / SLICES, GROUPS8 = TOKENS / 8;
     constexpr int X_ROW = SPAN * 2, PIECES = X_ROW / 16, X_BYTES = TOKENS * X_ROW;
-    constexpr bool NESTED = (MODE & SCALE_NESTED) != 0;
+    constexpr bool NESTED = (MODE & SCALE_NESTED) != 0, E2M1 = !TABLE && MODE == SCALE_BYTE;
     extern __shared__ __align__(128) uint8_t shared[];
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
     const int part = warp / SLICES, slice = warp % SLICES;
@@ -168,7 +168,7 @@ __device__ __forceinline__ void mma_records(const Matrix& matrix, const MmaShape
                 for (int own = 0; own < TILES; own++) {
                     codes[own] = *reinterpret_cast<const uint4*>(record + half * (CODE_BYTES / 2) + ((firstTile + own) * 32 + lane) * 16);
                     zero[own][0] = zero[own][1] = minus_zero<T>(8);
-                    if (!TABLE && w.zeroOffset) {
+                    if (!TABLE && !E2M1 && w.zeroOffset) {
                         zeroPoints(zero[own], half * 4 >> shift, own);
                     }
                 }
@@ -186,7 +186,9 @@ __device__ __forceinline__ void mma_records(const Matrix& matrix, const MmaShape
                         const uint4& c = codes[own];
                         const uint32_t word = step == 0 ? c.x : step == 1 ? c.y : step == 2 ? c.z : c.w;
                         uint32_t a[4];
-                        if (TABLE) {
+                        if (E2M1) {
+                            unpack_e2m1<T>(a, word, T::E2M1_UNIT, T::E2M1_UNIT);
+                        } else if (TABLE) {
                             unpack_small_table(a, word, ownTable);
                         } else {
                             unpack_int4<T>(a, word, zero[own]);
@@ -200,7 +202,7 @@ __device__ __forceinline__ void mma_records(const Matrix& matrix, const MmaShape
 #pragma unroll
                         for (int own = 0; own < TILES; own++) {
                             scale((half * 4 + step) >> shift, own);
-                            if (!TABLE && step < 3 && w.zeroOffset) {
+                            if (!TABLE && !E2M1 && step < 3 && w.zeroOffset) {
                                 zeroPoints(zero[own], (half * 4 + step + 1) >> shift, own);
                             }
                         }

@@ -111,7 +111,7 @@ __device__ __forceinline__ void pack_bnb4(const Matrix& from, const Matrix& to) 
 
 // MXFP4 and NVFP4: one byte a scale.
 __device__ __forceinline__ void pack_e2m1(const Matrix& from, const Matrix& to) {
-    pack_codes(from, to, true, [&](int64_t row, int64_t col) { return nibble(from.codes, (from.k + 1) >> 1, uint32_t(row), uint32_t(col)); });
+    pack_codes(from, to, false, [&](int64_t row, int64_t col) { return nibble(from.codes, (from.k + 1) >> 1, uint32_t(row), uint32_t(col)); });
     pack_scales(to, [&](int64_t row, int64_t col) {
         uint32_t at;
         uint8_t* record = scale_place(to, row, col, at);

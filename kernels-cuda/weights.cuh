@@ -111,7 +111,7 @@ template <Codebook C>
 struct RecordTable {
     static __device__ __forceinline__ float value(const Matrix& m, uint32_t row, uint32_t col) {
         const W4 w(m);
-        const RecordPlace at(w.spans, w.recordBytes, w.groups, true, row, col);
+        const RecordPlace at(w.spans, w.recordBytes, w.groups, C != CODEBOOK_E2M1, row, col);
         const uint8_t* record = w.records + at.record;
         const float v = codebook_value(C, *reinterpret_cast<const uint32_t*>(record + at.word) >> at.shift & 15);
         const uint8_t* scales = record + CODE_BYTES;

@@ -184,7 +184,7 @@ public final class RecordLayout implements WeightLayout {
     }
 
     private static void pack(QuantizedMatrix w, Sizes sizes, MemorySegment out) {
-        boolean table = !(w.scheme() instanceof Scheme.Int4);
+        boolean table = w.scheme() instanceof Scheme.Bnb4;
         for (long row = 0; row < w.n(); row++) {
             for (long col = 0; col < w.k(); col++) {
                 long word = record(sizes, row, col) + word(row, col);

@@ -59,7 +59,7 @@ final class W4DecodeProduct implements ProductKernel {
         return switch (scheme) {
             case Scheme.Int4 _ -> List.of("int4", "int4_fine");
             case Scheme.Bnb4 s -> List.of(s.doubleQuant() ? "table_nested" : "table_f32");
-            default -> List.of("table_byte");
+            default -> List.of(scheme instanceof Scheme.Mxfp4 ? "mxfp4" : "nvfp4");
         };
     }
 
@@ -90,14 +90,14 @@ final class W4DecodeProduct implements ProductKernel {
     }
 
     /**
-     * Blocks of a cluster. INT4: until a warp has four records and there are blocks enough. Codebooks, where each block fills a
+     * Blocks of a cluster. Without a table: until a warp has four records and there are blocks enough. NF4 and FP4, where each block fills a
      * table first: until each multiprocessor has two blocks and the block's part of x fits into its shared memory.
      */
     private static int split(Scheme scheme, RecordLayout.Sizes sizes) {
         int split = 1;
         while (split < MOST_SPLIT && sizes.spans() >= 2L * split * WARPS) {
             long blocks = sizes.bands() * split;
-            if (scheme instanceof Scheme.Int4 ? sizes.spans() <= (long) split * SPANS && blocks >= ENOUGH
+            if (!(scheme instanceof Scheme.Bnb4) ? sizes.spans() <= (long) split * SPANS && blocks >= ENOUGH
                     : blocks >= 2 * PROCESSORS - 8 && shared(scheme, sizes, split, ROWS) <= W4Functions.MOST_SHARED) {
                 break;
             }
@@ -113,7 +113,7 @@ final class W4DecodeProduct implements ProductKernel {
 
     private static int stages(Scheme scheme, RecordLayout.Sizes sizes, int split) {
         long blocks = sizes.bands() * split;
-        return !(scheme instanceof Scheme.Int4) || blocks > 3 * PROCESSORS ? 2 : blocks > PROCESSORS ? 3 : 4;
+        return scheme instanceof Scheme.Bnb4 || blocks > 3 * PROCESSORS ? 2 : blocks > PROCESSORS ? 3 : 4;
     }
 
     private static int spansOfBlock(RecordLayout.Sizes sizes, int split) {
@@ -132,7 +132,7 @@ final class W4DecodeProduct implements ProductKernel {
         long x = Math.ceilDiv(rows * pitch, 16L) * 16;
         long barriers = 16 + 8L * WARPS * stages;
         long sums = 4L * (split - 1) * RecordLayout.BAND * rows;
-        long table = scheme instanceof Scheme.Int4 ? 0 : W4Functions.TABLE_BYTES;
+        long table = scheme instanceof Scheme.Bnb4 ? W4Functions.TABLE_BYTES : 0;
         long map = sizes.scaleMode() == RecordLayout.SCALE_NESTED ? W4Functions.MAP_BYTES : 0;
         return table + map + rings + x + barriers + sums;
     }

@@ -17,8 +17,8 @@ import java.util.List;
  * 4-bit weights in records with BF16 or F16 activations on Hopper's warp groups, for up to some hundred rows: {@code w4_few.cuh}.
  * W goes through registers, x through the tensor memory accelerator; warp groups of a block and blocks of a cluster may cut K.
  *
- * <p>Sums are scaled by group in f32: INT4, MXFP4 and NVFP4 round no operand. The values of NF4 and FP4 are rounded to the
- * type of x. With 128 rows a tile the scaled weight is, as in {@link W4GemmProduct}, and with 64 rows and BF16 where there are
+ * <p>Sums are scaled by group in f32, or MXFP4 and NVFP4 before that where it is exact: these and INT4 round no operand. The values of NF4
+ * and FP4 are rounded to the type of x. With 128 rows a tile the scaled weight is, as in {@link W4GemmProduct}, and with 64 rows and BF16 where there are
  * several scales for 128 columns: scaling the sums of each costs more than the products.
  *
  * <p>Where x does not begin at a multiple of 16 bytes, {@link W4DecodeProduct} computes the product instead.
@@ -118,7 +118,7 @@ final class W4FewProduct implements ProductKernel {
                 yield size == QUARTER_RECORD ? "int4_g32" : size == HALF_RECORD ? "int4_g64" : s.symmetric() ? "int4" : "int4_zeros";
             }
             case Scheme.Bnb4 s -> s.blockSize() != HALF_RECORD ? "table_any" : s.doubleQuant() ? "table_nested" : "table_f32";
-            default -> "table_any";
+            default -> scheme instanceof Scheme.Mxfp4 ? "mxfp4" : "nvfp4";
         };
     }
 
@@ -174,7 +174,7 @@ final class W4FewProduct implements ProductKernel {
 
     /** Shared memory besides the stages, for any M. */
     private int besides(MatrixShape w, RecordLayout.Sizes sizes, int split) {
-        int table = w.scheme() instanceof Scheme.Int4 ? 0 : W4Functions.TABLE_BYTES;
+        int table = w.scheme() instanceof Scheme.Bnb4 ? W4Functions.TABLE_BYTES : 0;
         int map = sizes.scaleMode() == RecordLayout.SCALE_NESTED || kind(w.scheme()).equals("table_any") ? W4Functions.MAP_BYTES : 0;
         int share = Math.ceilDiv(tokens / 2, split);
         int sums = shared ? tokens / 2 * (rows() - RecordLayout.BAND + 8) + split * share * (RecordLayout.BAND + 8) : split * parts * share * (rows() + 8);

@@ -19,7 +19,7 @@ import java.util.List;
  * accelerator, where a cluster of two blocks shares it.
  *
  * <p>Weights are scaled before they are multiplied: the product of code and scale is rounded to the type of x, with BF16 the
- * scale before that, with NF4 and FP4 the value too.
+ * scale before that, with NF4 and FP4 the value too; NVFP4, and MXFP4 with BF16, lose nothing by it.
  *
  * <p>Where x does not begin at a multiple of 16 bytes, {@link W4DecodeProduct} computes the product instead.
  */
@@ -63,7 +63,7 @@ final class W4GemmProduct implements ProductKernel {
     }
 
     private static String file(String kind) {
-        return "w4_gemm_" + (kind.startsWith("table") ? "table" : kind);
+        return "w4_gemm_" + (kind.startsWith("int4") ? kind : "table");
     }
 
     @Override
@@ -87,7 +87,7 @@ final class W4GemmProduct implements ProductKernel {
         return switch (scheme) {
             case Scheme.Int4 s -> W4FewProduct.kind(s).equals("int4_any") ? ANY : W4FewProduct.kind(s);
             case Scheme.Bnb4 s -> s.doubleQuant() ? "table_nested" : "table_f32";
-            default -> "table_byte";
+            default -> scheme instanceof Scheme.Mxfp4 ? "mxfp4" : "nvfp4";
         };
     }
 
@@ -126,7 +126,8 @@ final class W4GemmProduct implements ProductKernel {
 
     @Override
     public double operandRounding(Scheme scheme, DType x) {
-        return rounding(scheme, x);
+        boolean exact = scheme instanceof Scheme.Nvfp4 || scheme instanceof Scheme.Mxfp4 && x == DType.BF16;
+        return exact ? 0 : rounding(scheme, x);
     }
 
     /** Of weights that are scaled before they are multiplied. */
@@ -140,7 +141,7 @@ final class W4GemmProduct implements ProductKernel {
 
     /** Shared memory besides the ring of W. */
     private int besides(MatrixShape w) {
-        int table = w.scheme() instanceof Scheme.Int4 ? 0 : W4Functions.TABLE_BYTES;
+        int table = w.scheme() instanceof Scheme.Bnb4 ? W4Functions.TABLE_BYTES : 0;
         int map = kind(w.scheme()).equals("table_nested") ? W4Functions.MAP_BYTES : 0;
         return units * tokens * W4Functions.BOX_COLUMNS * 2 + bands * CHUNK * PITCH * 4 + table + map + (units + MOST_STAGES) * 16;
     }

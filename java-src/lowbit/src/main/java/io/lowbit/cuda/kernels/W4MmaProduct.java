@@ -58,7 +58,7 @@ final class W4MmaProduct implements ProductKernel {
             case Scheme.Int4 s -> s.scaleType() == DType.F32 || s.grouping() instanceof Grouping.PerGroup g && g.size() < RecordLayout.SPAN
                     ? "int4_fine" : "int4";
             case Scheme.Bnb4 s -> s.doubleQuant() ? "table_nested" : "table_f32";
-            default -> "table_byte";
+            default -> "e2m1";
         };
     }
 
@@ -91,7 +91,7 @@ final class W4MmaProduct implements ProductKernel {
     }
 
     private static int besides(Scheme scheme, RecordLayout.Sizes sizes) {
-        return (scheme instanceof Scheme.Int4 ? 0 : TABLE_BYTES) + (sizes.scaleMode() == RecordLayout.SCALE_NESTED ? W4Functions.MAP_BYTES : 0);
+        return (scheme instanceof Scheme.Bnb4 ? TABLE_BYTES : 0) + (sizes.scaleMode() == RecordLayout.SCALE_NESTED ? W4Functions.MAP_BYTES : 0);
     }
 
     /** At least two fit: the largest records have 5376 bytes. */

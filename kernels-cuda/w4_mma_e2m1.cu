@@ -2,4 +2,4 @@
 // w4_mma.cuh for MXFP4 and NVFP4.
 #include "w4_mma.cuh"
 
-W4MMA_TYPES(table_byte, true, SCALE_BYTE, true)
+W4MMA_TYPES(e2m1, false, SCALE_BYTE, true)
