@@ -70,16 +70,22 @@ final class W4a8Kernel implements ProductKernel {
             all.add(few(type, 16, 1, 4, 16, 1, 1));
             all.add(few(type, 16, 1, 2, 12, 2, 1));
             all.add(few(type, 16, 1, 2, 12, 1, 1));
+            all.add(few(type, 16, 1, 2, 8, 4, 1));
+            all.add(few(type, 32, 1, 2, 10, 2, 1));
+            all.add(few(type, 32, 1, 2, 10, 1, 1));
+            all.add(few(type, 64, 1, 3, 9, 2, 1));
             all.add(few(type, 64, 1, 2, 6, 2, 1));
+            all.add(few(type, 64, 1, 2, 6, 1, 1));
             all.add(few(type, 64, 2, 2, 8, 2, 1));
-            all.add(few(type, 64, 2, 2, 8, 1, 1));
             all.add(few(type, 128, 2, 1, 4, 2, 1));
             all.add(gemm(type, 128, 7, 1));
             all.add(gemm(type, 240, 4, 1));
             all.add(gemm(type, 256, 4, 1));
             for (int groups = 2; groups <= 4; groups *= 2) {
                 all.add(few(type, 16, 1, 2, 12, 2, groups));
+                all.add(few(type, 16, 1, 2, 12, 1, groups));
                 all.add(few(type, 64, 1, 3, 9, 2, groups));
+                all.add(few(type, 64, 1, 3, 9, 1, groups));
                 all.add(gemm(type, 128, 7, groups));
                 all.add(gemm(type, 256, 3, groups));
             }
