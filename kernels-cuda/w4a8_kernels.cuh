@@ -12,6 +12,7 @@
     W4A8_FEW(w4a8_few_##type##_16x64_w2_s8_k4##zero, T, SYMMETRIC, 16, 1, 2, 8, 4, 3, 1)                                            \
     W4A8_FEW(w4a8_few_##type##_32x64_w2_s10_k2##zero, T, SYMMETRIC, 32, 1, 2, 10, 2, 2, 1)                                          \
     W4A8_FEW(w4a8_few_##type##_32x64_w2_s10_k1##zero, T, SYMMETRIC, 32, 1, 2, 10, 1, 2, 1)                                          \
+    W4A8_FEW(w4a8_few_##type##_32x64_w2_s6_k4##zero, T, SYMMETRIC, 32, 1, 2, 6, 4, 3, 1)                                            \
     W4A8_FEW(w4a8_few_##type##_64x64_w3_s9_k2##zero, T, SYMMETRIC, 64, 1, 3, 9, 2, 1, 1)                                            \
     W4A8_FEW(w4a8_few_##type##_64x64_w2_s6_k2##zero, T, SYMMETRIC, 64, 1, 2, 6, 2, 2, 1)                                            \
     W4A8_FEW(w4a8_few_##type##_64x64_w2_s6_k1##zero, T, SYMMETRIC, 64, 1, 2, 6, 1, 2, 1)                                            \

@@ -73,6 +73,7 @@ final class W4a8Kernel implements ProductKernel {
             all.add(few(type, 16, 1, 2, 8, 4, 1));
             all.add(few(type, 32, 1, 2, 10, 2, 1));
             all.add(few(type, 32, 1, 2, 10, 1, 1));
+            all.add(few(type, 32, 1, 2, 6, 4, 1));
             all.add(few(type, 64, 1, 3, 9, 2, 1));
             all.add(few(type, 64, 1, 2, 6, 2, 1));
             all.add(few(type, 64, 1, 2, 6, 1, 1));
