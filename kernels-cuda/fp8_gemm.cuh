@@ -16,15 +16,15 @@
 // and they stay out of step from the first tile on.
 #pragma once
 #include "fp8.cuh"
+#include "cuts.cuh"
 
 namespace lowbit {
 
-struct TileWalk {
-    uint32_t unitsM, unitsN, group, unit, step;
+// Tiles in bands of `group` rows of them, each walked down its columns.
+struct Raster {
+    uint32_t unitsM, unitsN, group;
 
-    __device__ __forceinline__ bool more() const { return unit < unitsM * unitsN; }
-
-    __device__ __forceinline__ void at(uint32_t& m, uint32_t& n) const {
+    __device__ __forceinline__ void at(uint32_t unit, uint32_t& m, uint32_t& n) const {
         uint32_t band = unit / (group * unitsN), first = band * group;
         uint32_t rows = min(group, unitsM - first), i = unit - first * unitsN;
         n = i / rows;
@@ -109,11 +109,11 @@ struct GemmShape {
     static constexpr int SCALES = STAGING + STAGING_BYTES;
     // BLOCK: the scales of each stage, those of x, then that of w. Else the scales of w, for each consumer.
     static constexpr int SLOT_BYTES = TILE_M * 4 + 16;
+    static constexpr int SUMS = MR * TILE_N / 2;  // of a thread
     static constexpr int BARRIERS = SCALES + (MODE == BLOCK ? STAGES * SLOT_BYTES : 2 * TILE_N * 4);
     static constexpr int BYTES = BARRIERS + (2 * STAGES + 4) * 8;
     static_assert(BYTES <= 232448, "shared memory of a block");
     static_assert(MODE != BLOCK || 128 % TILE_N == 0, "one scale of w for the columns of a tile");
-    static_assert(MODE != BLOCK || CLUSTER == 1, "each block loads scales of its own");
 };
 
 // Where things lie in shared memory.
@@ -131,7 +131,7 @@ struct Rows {
 };
 
 template <Fp8Types T, int MR, int TILE_N, int STAGES, int CLUSTER, Fp8Mode MODE>
-__device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap& wMap, const TensorMap& yMap, const Fp8Product& p, uint32_t copyOut, uint32_t raster) {
+__device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap& wMap, const TensorMap& yMap, const Fp8Product& p, const Cuts& cuts, uint32_t copyOut, uint32_t bands) {
     using S = GemmShape<MR, TILE_N, STAGES, CLUSTER, MODE>;
     extern __shared__ __align__(1024) uint8_t smem[];
     const Places<S, STAGES> places(shared_address(smem));
@@ -139,17 +139,16 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     const uint32_t rank = CLUSTER > 1 ? cluster_rank() : 0;
 
-    TileWalk walk;
-    walk.unitsM = (p.m + S::TILE_M * S::ALONG_M - 1) / (S::TILE_M * S::ALONG_M);
-    walk.unitsN = (p.n + TILE_N * S::ALONG_N - 1) / (TILE_N * S::ALONG_N);
-    walk.group = raster;
-    walk.unit = blockIdx.x / CLUSTER;
-    walk.step = gridDim.x / CLUSTER;
-    const uint32_t steps = (p.k + STEP_K - 1) / STEP_K;
+    const Raster raster = {(p.m + S::TILE_M * S::ALONG_M - 1) / (S::TILE_M * S::ALONG_M), (p.n + TILE_N * S::ALONG_N - 1) / (TILE_N * S::ALONG_N), bands};
+    const uint32_t steps = (p.k + STEP_K - 1) / STEP_K, block = blockIdx.x / CLUSTER, blocks = gridDim.x / CLUSTER;
+    // Each warp walks by itself.
+    const auto start = [&]() { return CutWalk(cuts, steps, block, blocks); };
+    const auto more = [&](const CutWalk& walk) { return walk.tile < raster.unitsM * raster.unitsN; };
+    const auto next = [&](CutWalk& walk) { walk.next(cuts, steps, block, blocks); };
     // The first row and column of a unit's tile.
-    const auto tile_at = [&](uint32_t& m, uint32_t& n) {
+    const auto tile_at = [&](const CutWalk& walk, uint32_t& m, uint32_t& n) {
         uint32_t um, un;
-        walk.at(um, un);
+        raster.at(walk.tile, um, un);
         m = (um * S::ALONG_M + (S::ALONG_M > 1 ? rank : 0)) * S::TILE_M;
         n = (un * S::ALONG_N + (S::ALONG_N > 1 ? rank : 0)) * TILE_N;
     };
@@ -157,13 +156,14 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
     if (MODE == FAST && threadIdx.x == 32) {
         // x may still be written by the kernels before this one, but the L2 cache is where all meet: the blocks with the same rows
         // fetch their x together, all of it where those are all rows, else what the first stages take.
-        if (walk.more()) {
+        const CutWalk walk = start();
+        if (more(walk)) {
             constexpr uint32_t SHARES = 8;
             uint32_t m0, n0;
-            tile_at(m0, n0);
-            const uint32_t count = walk.unitsM == 1 ? steps : min(steps, uint32_t(STAGES));
+            tile_at(walk, m0, n0);
+            const uint32_t from = raster.unitsM == 1 ? 0 : walk.first, count = raster.unitsM == 1 ? steps : min(walk.last - walk.first, uint32_t(STAGES));
             for (uint32_t s = n0 / TILE_N % SHARES; s < count; s += SHARES) {
-                prefetch_box(&xMap, s * STEP_K, m0);
+                prefetch_box(&xMap, (from + s) * STEP_K, m0);
             }
         }
     }
@@ -208,21 +208,24 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                 return MODE != BLOCK || p.xScaleRow == 0 ? 0 : min(uint32_t(S::TILE_M), (p.m + 3) / 4 * 4 - m0) * 4;
             };
             const auto expect = [&](uint32_t stage, uint32_t m0) { mbarrier_arrive_expect(full + 8 * stage, S::STAGE_BYTES + scale_bytes(m0)); };
-            const uint32_t early = walk.more() ? min(steps, uint32_t(STAGES)) : 0;
+            CutWalk walk = start();
+            uint32_t early = more(walk) ? min(walk.last - walk.first, uint32_t(STAGES)) : 0;
             uint32_t m0 = 0, n0 = 0;
-            if (walk.more()) {
-                tile_at(m0, n0);
+            if (more(walk)) {
+                tile_at(walk, m0, n0);
             }
             for (uint32_t s = 0; s < early; s++) {
                 expect(s, m0);
-                load_w(s, s, n0);
+                load_w(s, walk.first + s, n0);
             }
             griddepcontrol_wait();
-            uint32_t it = 0, stage = 0, parity = 0;
-            for (; walk.more(); walk.unit += walk.step) {
-                tile_at(m0, n0);
-                for (uint32_t s = 0; s < steps; s++, it++) {
-                    if (it >= early) {
+            uint32_t stage = 0, parity = 0;
+            for (; more(walk); next(walk)) {
+                tile_at(walk, m0, n0);
+                for (uint32_t s = walk.first; s < walk.last; s++) {
+                    if (early > 0) {
+                        early--;
+                    } else {
                         barrier_wait(empty + 8 * stage, parity ^ 1);
                         expect(stage, m0);
                         load_w(stage, s, n0);
@@ -242,22 +245,24 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
         } else if (MODE == BLOCK && warp == 2) {
             // The scale of w for each stage: 32 of them at once in the lanes, loaded 32 steps before they are wanted.
             uint32_t stage = 0, parity = 0;
-            for (; walk.more(); walk.unit += walk.step) {
+            CutWalk walk = start();
+            for (; more(walk); next(walk)) {
                 uint32_t m0, n0;
-                tile_at(m0, n0);
+                tile_at(walk, m0, n0);
                 const auto scales_from = [&](uint32_t s) {
                     return __ldg(p.wScales + uint64_t(min(n0, p.n - 1) / 128) * p.wScaleRow + uint64_t(min(s + lane, steps - 1)) * p.wScaleCol);
                 };
-                float w = scales_from(0), next = scales_from(32);
-                for (uint32_t s = 0; s < steps; s++) {
+                float w = scales_from(walk.first), then = scales_from(walk.first + 32);
+                for (uint32_t s = walk.first; s < walk.last; s++) {
+                    const uint32_t i = (s - walk.first) % 32;
                     barrier_wait(empty + 8 * stage, parity ^ 1);
-                    if (lane == s % 32) {
+                    if (lane == i) {
                         store_shared(base + S::SCALES + stage * S::SLOT_BYTES + S::TILE_M * 4, w);
                         barrier_arrive(full + 8 * stage);
                     }
-                    if (s % 32 == 31) {
-                        w = next;
-                        next = scales_from(s + 33);
+                    if (i == 31) {
+                        w = then;
+                        then = scales_from(s + 33);
                     }
                     if (++stage == STAGES) {
                         stage = 0;
@@ -267,9 +272,13 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
             }
         } else if (warp == 1 && lane == 0 && copyOut) {
             uint32_t parity = 0;
-            for (; walk.more(); walk.unit += walk.step, parity ^= 1) {
+            CutWalk walk = start();
+            for (; more(walk); next(walk)) {
+                if (!walk.owned()) {
+                    continue;
+                }
                 uint32_t m0, n0;
-                tile_at(m0, n0);
+                tile_at(walk, m0, n0);
                 for (int c = 0; c < 2; c++) {
                     for (int first = 0; first < MR; first += S::STAGED) {
                         barrier_wait(staged + 8 * c, S::STAGED == MR ? parity : first);
@@ -283,6 +292,16 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                         store_wait_read();
                         barrier_arrive(turn + 8 * (first + S::STAGED < MR ? c : 1 - c));
                     }
+                }
+                parity ^= 1;
+            }
+        } else if (warp == 3 && cuts.runs > 0) {
+            // What the consumers have left for others, the first thing they do, is there.
+            const CutWalk walk = start();
+            for (uint32_t c = 0; c < 2 && more(walk) && !walk.owned(); c++) {
+                named_barrier(3 + c, 128 + 32);
+                if (lane == 0) {
+                    Slot<2, S::SUMS>(cuts.workspace, blockIdx.x, c).publish();
                 }
             }
         }
@@ -304,6 +323,9 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
         // BLOCK: where this thread's first row has its scale among a stage's.
         const uint32_t scaleAt = base + S::SCALES + (consumer * 64 * MR + row + g) * 4;
         griddepcontrol_wait();
+        if (p.yType >= E4M3 && blockIdx.x == 0 && threadIdx.x == 128) {
+            *p.yScaleTo = p.yScale;
+        }
         if (MODE == BLOCK && p.xScaleRow == 0) {  // one scale for all of x: there once and for all
             for (int i = threadIdx.x % 128; i < STAGES * 64 * MR; i += 128) {
                 store_shared(base + S::SCALES + i / (64 * MR) * S::SLOT_BYTES + (consumer * 64 * MR + i % (64 * MR)) * 4, *p.xScales);
@@ -312,13 +334,14 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
         }
         // The operands of a stage: those of the first, and how far a stage lies from it.
         const uint64_t firstA = descriptor(base + consumer * 64 * MR * STEP_K), firstB = descriptor(base + S::X_BYTES);
+        CutWalk walk = start();
         uint32_t tile = 0, stage = 0, parity = 0, stageAt = 0;
-        for (; walk.more(); walk.unit += walk.step, tile ^= 1) {
+        for (; more(walk); next(walk)) {
             uint32_t tileM, tileN;
-            tile_at(tileM, tileN);
+            tile_at(walk, tileM, tileN);
             const uint32_t m0 = tileM + consumer * MR * 64 + row + g, n0 = tileN;  // this thread's first row
 
-            if (MODE != BLOCK) {
+            if (MODE != BLOCK && walk.owned()) {
                 named_barrier(1 + consumer, 128);  // the scales of the tile before have been read
                 for (int i = threadIdx.x % 128; i < TILE_N; i += 128) {
                     const uint32_t n = min(n0 + i, p.n - 1);
@@ -346,84 +369,110 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                     sum[mr][i] = 0.f;
                 }
             }
-            if (MODE == FAST) {
-                uint32_t before = empty;
-                for (uint32_t s = 0; s < steps; s++) {
-                    barrier_wait(full + 8 * stage, parity);
-                    uint64_t a, b;
-                    operands(a, b);
-                    wgmma_fence();
-#pragma unroll
-                    for (int i = 0; i < STEP_K / 32; i++) {
-#pragma unroll
-                        for (int mr = 0; mr < MR; mr++) {
-                            Wgmma<TILE_N>::template add<T>(sum[mr], a + 2 * i + 512 * mr, b + 2 * i, s | i);
-                        }
-                    }
-                    wgmma_commit();
-                    wgmma_wait<1>();
-                    release<CLUSTER>(before, lane, s > 0);
-                    before = empty + 8 * stage;
-                    next_stage();
-                }
-                wgmma_wait<0>();
-                release<CLUSTER>(before, lane);
-            } else {
-                // What a consumer does between the end of a multiplication and the start of its next one is time lost, so everything but
-                // the additions stands between the instructions of a multiplication, which wait for the tensor cores anyway.
-                barrier_wait(full + 8 * stage, parity);
-                uint64_t a, b;
-                operands(a, b);
-                uint32_t before = 0;
+            // An owner adds the sums of others on its way, when they should have been there for a while, or at its end.
+            const uint32_t others = walk.owned() ? walk.others(cuts, steps, block, blocks) : 0;
+            uint32_t s = walk.first, until = others == 1 ? min(cuts.after, walk.last) : walk.last;
 #pragma unroll 1
-                for (uint32_t s = 0; s < steps; s++) {
-                    uint64_t nextA = a, nextB = b;
-                    float scale[2 * MR], wScale;  // BLOCK
-#pragma unroll
-                    for (int mr = 0; mr < MR; mr++) {
+            for (bool add = others > 0;;) {
+                if (MODE == FAST) {
+                    uint32_t before = empty;
+                    for (const uint32_t begin = s; s < until; s++) {
+                        barrier_wait(full + 8 * stage, parity);
+                        uint64_t a, b;
+                        operands(a, b);
                         wgmma_fence();
 #pragma unroll
                         for (int i = 0; i < STEP_K / 32; i++) {
-                            Wgmma<TILE_N>::template add<T>(part, a + 2 * i + 512 * mr, b + 2 * i, i);
-                            if (i == 0 && mr == 0) {
-                                if (MODE == BLOCK) {
-                                    // A load from shared memory takes long while the tensor cores read there: nothing waits for these.
-                                    const uint32_t slot = stage * S::SLOT_BYTES;
 #pragma unroll
-                                    for (int j = 0; j < 2 * MR; j++) {
-                                        scale[j] = load_shared(scaleAt + slot + (j / 2 * 64 + j % 2 * 8) * 4);
-                                    }
-                                    wScale = load_shared(base + S::SCALES + slot + S::TILE_M * 4);
-                                }
-                                release<CLUSTER>(before, lane, s > 0);
-                            }
-                            if (i == 1 && mr == MR - 1) {
-                                before = empty + 8 * stage;
-                                next_stage();
-                                if (s + 1 < steps) {
-                                    barrier_wait(full + 8 * stage, parity);
-                                }
-                                operands(nextA, nextB);
+                            for (int mr = 0; mr < MR; mr++) {
+                                Wgmma<TILE_N>::template add<T>(sum[mr], a + 2 * i + 512 * mr, b + 2 * i, s != walk.first | i);
                             }
                         }
                         wgmma_commit();
-                        wgmma_wait<0>();
-                        if (MODE == BLOCK) {
-                            const float w = after(wScale, part[0], zero);
+                        wgmma_wait<1>();
+                        release<CLUSTER>(before, lane, s != begin);
+                        before = empty + 8 * stage;
+                        next_stage();
+                    }
+                    wgmma_wait<0>();
+                    release<CLUSTER>(before, lane);
+                } else {
+                    // What a consumer does between the end of a multiplication and the start of its next one is time lost, so everything but
+                    // the additions stands between the instructions of a multiplication, which wait for the tensor cores anyway.
+                    barrier_wait(full + 8 * stage, parity);
+                    uint64_t a, b;
+                    operands(a, b);
+                    uint32_t before = 0;
+#pragma unroll 1
+                    for (const uint32_t begin = s; s < until; s++) {
+                        uint64_t nextA = a, nextB = b;
+                        float scale[2 * MR], wScale;  // BLOCK
 #pragma unroll
-                            for (int j = 2 * mr; j < 2 * mr + 2; j++) {
-                                scale[j] = __fmul_rn(scale[j], w);
+                        for (int mr = 0; mr < MR; mr++) {
+                            wgmma_fence();
+#pragma unroll
+                            for (int i = 0; i < STEP_K / 32; i++) {
+                                Wgmma<TILE_N>::template add<T>(part, a + 2 * i + 512 * mr, b + 2 * i, i);
+                                if (i == 0 && mr == 0) {
+                                    if (MODE == BLOCK) {
+                                        // A load from shared memory takes long while the tensor cores read there: nothing waits for these.
+                                        const uint32_t slot = stage * S::SLOT_BYTES;
+#pragma unroll
+                                        for (int j = 0; j < 2 * MR; j++) {
+                                            scale[j] = load_shared(scaleAt + slot + (j / 2 * 64 + j % 2 * 8) * 4);
+                                        }
+                                        wScale = load_shared(base + S::SCALES + slot + S::TILE_M * 4);
+                                    }
+                                    release<CLUSTER>(before, lane, s != begin);
+                                }
+                                if (i == 1 && mr == MR - 1) {
+                                    before = empty + 8 * stage;
+                                    next_stage();
+                                    if (s + 1 < until) {
+                                        barrier_wait(full + 8 * stage, parity);
+                                    }
+                                    operands(nextA, nextB);
+                                }
+                            }
+                            wgmma_commit();
+                            wgmma_wait<0>();
+                            if (MODE == BLOCK) {
+                                const float w = after(wScale, part[0], zero);
+#pragma unroll
+                                for (int j = 2 * mr; j < 2 * mr + 2; j++) {
+                                    scale[j] = __fmul_rn(scale[j], w);
+                                }
+                            }
+#pragma unroll
+                            for (int i = 0; i < TILE_N / 2; i++) {
+                                sum[mr][i] = MODE == BLOCK ? __fmaf_rn(part[i], scale[2 * mr + i / 2 % 2], sum[mr][i]) : __fadd_rn(part[i], sum[mr][i]);
                             }
                         }
-#pragma unroll
-                        for (int i = 0; i < TILE_N / 2; i++) {
-                            sum[mr][i] = MODE == BLOCK ? __fmaf_rn(part[i], scale[2 * mr + i / 2 % 2], sum[mr][i]) : __fadd_rn(part[i], sum[mr][i]);
-                        }
+                        a = nextA;
+                        b = nextB;
                     }
-                    a = nextA;
-                    b = nextB;
+                    release<CLUSTER>(before, lane);
                 }
-                release<CLUSTER>(before, lane);
+                if (add) {
+                    add = false;
+                    for (uint32_t i = 1; i <= others; i++) {
+                        const Slot<2, S::SUMS> slot(cuts.workspace, blockIdx.x - i * cuts.groups * CLUSTER, consumer);
+                        if (threadIdx.x % 128 == 0) {
+                            slot.await();
+                        }
+                        named_barrier(1 + consumer, 128);
+                        slot.add_to(sum);
+                    }
+                }
+                if (until == walk.last) {
+                    break;
+                }
+                until = walk.last;
+            }
+            if (!walk.owned()) {
+                Slot<2, S::SUMS>(cuts.workspace, blockIdx.x, consumer).store(sum);
+                named_barrier_arrive(3 + consumer, 128 + 32);
+                continue;
             }
 
             float xs[MR][2];
@@ -471,9 +520,6 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                     store_row<TILE_N>(static_cast<float*>(p.y) + at, left, [&](int j, int h) { return sum[i / 2][4 * j + i % 2 * 2 + h]; });
                 });
             } else if (p.yType >= E4M3) {
-                if (blockIdx.x == 0 && threadIdx.x == 128) {
-                    *p.yScaleTo = p.yScale;
-                }
                 // Panels of 64 codes a row, pieces of 16 bytes swizzled as boxes of 64 bytes are.
                 uint32_t words[2 * MR][TILE_N / 16];
                 pack_codes<MR, TILE_N>(words, sum, p, t);
@@ -508,6 +554,7 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                     });
                 }
             }
+            tile ^= 1;
         }
     }
     if (CLUSTER > 1) {
@@ -523,8 +570,9 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
         const __grid_constant__ lowbit::TensorMap xMap, const __grid_constant__ lowbit::TensorMap wMap,                             \
         const __grid_constant__ lowbit::TensorMap yMap, const float* xScales, const float* wScales, const float* bias, void* y,     \
         uint32_t yType, uint32_t m, uint32_t n, uint32_t k, uint32_t xScaleRow, uint32_t xScaleCol, uint32_t wScaleRow,             \
-        uint32_t wScaleCol, uint32_t copyOut, uint32_t raster, uint32_t yPitch, float yScale, float* yScaleTo) {                    \
+        uint32_t wScaleCol, uint32_t copyOut, uint32_t raster, uint32_t yPitch, float yScale, float* yScaleTo,                      \
+        uint32_t* workspace, uint32_t groups, uint32_t runs, uint32_t runTiles, uint32_t span, uint32_t after) {                                     \
         const lowbit::Fp8Product p = {xScales,   wScales,   bias,      y,         yType,  m,      n,       k,                        \
                                       xScaleRow, xScaleCol, wScaleRow, wScaleCol, yPitch, yScale, yScaleTo};                        \
-        lowbit::fp8_gemm<lowbit::T, MR, TILE_N, STAGES, CLUSTER, lowbit::MODE>(xMap, wMap, yMap, p, copyOut, raster);               \
+        lowbit::fp8_gemm<lowbit::T, MR, TILE_N, STAGES, CLUSTER, lowbit::MODE>(xMap, wMap, yMap, p, {workspace, groups, runs, runTiles, span, after}, copyOut, raster); \
     }
