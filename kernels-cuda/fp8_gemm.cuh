@@ -110,10 +110,13 @@ struct GemmShape {
     // BLOCK: the scales of each stage, those of x, then that of w. Else the scales of w, for each consumer.
     static constexpr int SLOT_BYTES = TILE_M * 4 + 16;
     static constexpr int SUMS = MR * TILE_N / 2;  // of a thread
+    // Which may be told to cut tiles along K: those that gain by it somewhere. In the others nothing of it is compiled.
+    static constexpr bool MAY_CUT = CLUSTER == 1 && TILE_N == 128 && (MR == 2 ? MODE != PRECISE : MODE == BLOCK);
     static constexpr int BARRIERS = SCALES + (MODE == BLOCK ? STAGES * SLOT_BYTES : 2 * TILE_N * 4);
     static constexpr int BYTES = BARRIERS + (2 * STAGES + 4) * 8;
     static_assert(BYTES <= 232448, "shared memory of a block");
     static_assert(MODE != BLOCK || 128 % TILE_N == 0, "one scale of w for the columns of a tile");
+    static_assert(MODE != BLOCK || CLUSTER == 1, "each block loads scales of its own");
 };
 
 // Where things lie in shared memory.
@@ -131,24 +134,37 @@ struct Rows {
 };
 
 template <Fp8Types T, int MR, int TILE_N, int STAGES, int CLUSTER, Fp8Mode MODE>
-__device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap& wMap, const TensorMap& yMap, const Fp8Product& p, const Cuts& cuts, uint32_t copyOut, uint32_t bands) {
+__device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap& wMap, const TensorMap& yMap, const Fp8Product& p, const Cuts& asked,
+                                         uint32_t copyOut, uint32_t bands) {
     using S = GemmShape<MR, TILE_N, STAGES, CLUSTER, MODE>;
+    const Cuts cuts = S::MAY_CUT ? asked : Cuts{};
     extern __shared__ __align__(1024) uint8_t smem[];
     const Places<S, STAGES> places(shared_address(smem));
     const uint32_t base = places.base, full = places.full, empty = places.empty, staged = places.staged, turn = places.turn;
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     const uint32_t rank = CLUSTER > 1 ? cluster_rank() : 0;
 
-    const Raster raster = {(p.m + S::TILE_M * S::ALONG_M - 1) / (S::TILE_M * S::ALONG_M), (p.n + TILE_N * S::ALONG_N - 1) / (TILE_N * S::ALONG_N), bands};
-    const uint32_t steps = (p.k + STEP_K - 1) / STEP_K, block = blockIdx.x / CLUSTER, blocks = gridDim.x / CLUSTER;
-    // Each warp walks by itself.
-    const auto start = [&]() { return CutWalk(cuts, steps, block, blocks); };
-    const auto more = [&](const CutWalk& walk) { return walk.tile < raster.unitsM * raster.unitsN; };
-    const auto next = [&](CutWalk& walk) { walk.next(cuts, steps, block, blocks); };
+    const uint32_t block = blockIdx.x / CLUSTER, blocks = gridDim.x / CLUSTER;
+    // A way through the tiles. Each warp has its own, worked out from numbers that the compiler takes for the warp's alone: what
+    // all had in common would be spilled where the registers are shared out.
+    struct Way {
+        Raster raster;
+        uint32_t steps;
+        CutWalk walk;
+    };
+    const auto start = [&]() {
+        uint32_t m = p.m, n = p.n, k = p.k, at = block;
+        asm volatile("" : "+r"(m), "+r"(n), "+r"(k), "+r"(at));
+        const uint32_t steps = (k + STEP_K - 1) / STEP_K;
+        return Way{{(m + S::TILE_M * S::ALONG_M - 1) / (S::TILE_M * S::ALONG_M), (n + TILE_N * S::ALONG_N - 1) / (TILE_N * S::ALONG_N), bands}, steps,
+                   CutWalk(cuts, steps, at, blocks)};
+    };
+    const auto more = [&](const Way& way) { return way.walk.tile < way.raster.unitsM * way.raster.unitsN; };
+    const auto next = [&](Way& way) { way.walk.next(cuts, way.steps, block, blocks); };
     // The first row and column of a unit's tile.
-    const auto tile_at = [&](const CutWalk& walk, uint32_t& m, uint32_t& n) {
+    const auto tile_at = [&](const Way& way, uint32_t& m, uint32_t& n) {
         uint32_t um, un;
-        raster.at(walk.tile, um, un);
+        way.raster.at(way.walk.tile, um, un);
         m = (um * S::ALONG_M + (S::ALONG_M > 1 ? rank : 0)) * S::TILE_M;
         n = (un * S::ALONG_N + (S::ALONG_N > 1 ? rank : 0)) * TILE_N;
     };
@@ -156,12 +172,13 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
     if (MODE == FAST && threadIdx.x == 32) {
         // x may still be written by the kernels before this one, but the L2 cache is where all meet: the blocks with the same rows
         // fetch their x together, all of it where those are all rows, else what the first stages take.
-        const CutWalk walk = start();
-        if (more(walk)) {
+        const Way way = start();
+        if (more(way)) {
             constexpr uint32_t SHARES = 8;
             uint32_t m0, n0;
-            tile_at(walk, m0, n0);
-            const uint32_t from = raster.unitsM == 1 ? 0 : walk.first, count = raster.unitsM == 1 ? steps : min(walk.last - walk.first, uint32_t(STAGES));
+            tile_at(way, m0, n0);
+            const bool all = way.raster.unitsM == 1;
+            const uint32_t from = all ? 0 : way.walk.first, count = all ? way.steps : min(way.walk.last - way.walk.first, uint32_t(STAGES));
             for (uint32_t s = n0 / TILE_N % SHARES; s < count; s += SHARES) {
                 prefetch_box(&xMap, (from + s) * STEP_K, m0);
             }
@@ -187,7 +204,7 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
     }
 
     if (warp < 4) {
-        setmaxnreg_dec<MODE == BLOCK ? 40 : 24>();
+        setmaxnreg_dec<40>();
         if (warp == 0 && lane == 0) {
             const auto load = [&](uint32_t to, const TensorMap* map, int32_t col, int32_t row, uint32_t bar, auto part) {
                 constexpr int ROWS = decltype(part)::value;  // of a box that each block loads for all
@@ -208,21 +225,21 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                 return MODE != BLOCK || p.xScaleRow == 0 ? 0 : min(uint32_t(S::TILE_M), (p.m + 3) / 4 * 4 - m0) * 4;
             };
             const auto expect = [&](uint32_t stage, uint32_t m0) { mbarrier_arrive_expect(full + 8 * stage, S::STAGE_BYTES + scale_bytes(m0)); };
-            CutWalk walk = start();
-            uint32_t early = more(walk) ? min(walk.last - walk.first, uint32_t(STAGES)) : 0;
+            Way way = start();
+            uint32_t early = more(way) ? min(way.walk.last - way.walk.first, uint32_t(STAGES)) : 0;
             uint32_t m0 = 0, n0 = 0;
-            if (more(walk)) {
-                tile_at(walk, m0, n0);
+            if (more(way)) {
+                tile_at(way, m0, n0);
             }
             for (uint32_t s = 0; s < early; s++) {
                 expect(s, m0);
-                load_w(s, walk.first + s, n0);
+                load_w(s, way.walk.first + s, n0);
             }
             griddepcontrol_wait();
             uint32_t stage = 0, parity = 0;
-            for (; more(walk); next(walk)) {
-                tile_at(walk, m0, n0);
-                for (uint32_t s = walk.first; s < walk.last; s++) {
+            for (; more(way); next(way)) {
+                tile_at(way, m0, n0);
+                for (uint32_t s = way.walk.first; s < way.walk.last; s++) {
                     if (early > 0) {
                         early--;
                     } else {
@@ -245,16 +262,16 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
         } else if (MODE == BLOCK && warp == 2) {
             // The scale of w for each stage: 32 of them at once in the lanes, loaded 32 steps before they are wanted.
             uint32_t stage = 0, parity = 0;
-            CutWalk walk = start();
-            for (; more(walk); next(walk)) {
+            Way way = start();
+            for (; more(way); next(way)) {
                 uint32_t m0, n0;
-                tile_at(walk, m0, n0);
+                tile_at(way, m0, n0);
                 const auto scales_from = [&](uint32_t s) {
-                    return __ldg(p.wScales + uint64_t(min(n0, p.n - 1) / 128) * p.wScaleRow + uint64_t(min(s + lane, steps - 1)) * p.wScaleCol);
+                    return __ldg(p.wScales + uint64_t(min(n0, p.n - 1) / 128) * p.wScaleRow + uint64_t(min(s + lane, way.steps - 1)) * p.wScaleCol);
                 };
-                float w = scales_from(walk.first), then = scales_from(walk.first + 32);
-                for (uint32_t s = walk.first; s < walk.last; s++) {
-                    const uint32_t i = (s - walk.first) % 32;
+                float w = scales_from(way.walk.first), then = scales_from(way.walk.first + 32);
+                for (uint32_t s = way.walk.first; s < way.walk.last; s++) {
+                    const uint32_t i = (s - way.walk.first) % 32;
                     barrier_wait(empty + 8 * stage, parity ^ 1);
                     if (lane == i) {
                         store_shared(base + S::SCALES + stage * S::SLOT_BYTES + S::TILE_M * 4, w);
@@ -272,13 +289,13 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
             }
         } else if (warp == 1 && lane == 0 && copyOut) {
             uint32_t parity = 0;
-            CutWalk walk = start();
-            for (; more(walk); next(walk)) {
-                if (!walk.owned()) {
+            Way way = start();
+            for (; more(way); next(way)) {
+                if (!way.walk.owned()) {
                     continue;
                 }
                 uint32_t m0, n0;
-                tile_at(walk, m0, n0);
+                tile_at(way, m0, n0);
                 for (int c = 0; c < 2; c++) {
                     for (int first = 0; first < MR; first += S::STAGED) {
                         barrier_wait(staged + 8 * c, S::STAGED == MR ? parity : first);
@@ -295,18 +312,18 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                 }
                 parity ^= 1;
             }
-        } else if (warp == 3 && cuts.runs > 0) {
+        } else if (S::MAY_CUT && warp == 3 && cuts.runs > 0) {
             // What the consumers have left for others, the first thing they do, is there.
-            const CutWalk walk = start();
-            for (uint32_t c = 0; c < 2 && more(walk) && !walk.owned(); c++) {
+            const Way way = start();
+            for (uint32_t c = 0; c < 2 && more(way) && !way.walk.owned(); c++) {
                 named_barrier(3 + c, 128 + 32);
                 if (lane == 0) {
-                    Slot<2, S::SUMS>(cuts.workspace, blockIdx.x, c).publish();
+                    Slot<2, S::SUMS>(cuts.workspace, block, c).publish();
                 }
             }
         }
     } else {
-        setmaxnreg_inc<MODE == BLOCK ? 232 : 240>();
+        setmaxnreg_inc<232>();
         // Through a shuffle, since ptxas would work the address of shared memory out again in every step.
         const Places<S, STAGES> places(__shfl_sync(0xffffffff, shared_address(smem), 0));
         const uint32_t base = places.base, full = places.full, empty = places.empty, staged = places.staged, turn = places.turn;
@@ -334,14 +351,14 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
         }
         // The operands of a stage: those of the first, and how far a stage lies from it.
         const uint64_t firstA = descriptor(base + consumer * 64 * MR * STEP_K), firstB = descriptor(base + S::X_BYTES);
-        CutWalk walk = start();
+        Way way = start();
         uint32_t tile = 0, stage = 0, parity = 0, stageAt = 0;
-        for (; more(walk); next(walk)) {
+        for (; more(way); next(way)) {
             uint32_t tileM, tileN;
-            tile_at(walk, tileM, tileN);
+            tile_at(way, tileM, tileN);
             const uint32_t m0 = tileM + consumer * MR * 64 + row + g, n0 = tileN;  // this thread's first row
 
-            if (MODE != BLOCK && walk.owned()) {
+            if (MODE != BLOCK && way.walk.owned()) {
                 named_barrier(1 + consumer, 128);  // the scales of the tile before have been read
                 for (int i = threadIdx.x % 128; i < TILE_N; i += 128) {
                     const uint32_t n = min(n0 + i, p.n - 1);
@@ -370,8 +387,8 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                 }
             }
             // An owner adds the sums of others on its way, when they should have been there for a while, or at its end.
-            const uint32_t others = walk.owned() ? walk.others(cuts, steps, block, blocks) : 0;
-            uint32_t s = walk.first, until = others == 1 ? min(cuts.after, walk.last) : walk.last;
+            const uint32_t others = S::MAY_CUT && way.walk.owned() ? way.walk.others(cuts, way.steps, block, blocks) : 0;
+            uint32_t s = way.walk.first, until = others == 1 ? min(cuts.after, way.walk.last) : way.walk.last;
 #pragma unroll 1
             for (bool add = others > 0;;) {
                 if (MODE == FAST) {
@@ -385,7 +402,7 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                         for (int i = 0; i < STEP_K / 32; i++) {
 #pragma unroll
                             for (int mr = 0; mr < MR; mr++) {
-                                Wgmma<TILE_N>::template add<T>(sum[mr], a + 2 * i + 512 * mr, b + 2 * i, s != walk.first | i);
+                                Wgmma<TILE_N>::template add<T>(sum[mr], a + 2 * i + 512 * mr, b + 2 * i, s != way.walk.first | i);
                             }
                         }
                         wgmma_commit();
@@ -456,7 +473,7 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                 if (add) {
                     add = false;
                     for (uint32_t i = 1; i <= others; i++) {
-                        const Slot<2, S::SUMS> slot(cuts.workspace, blockIdx.x - i * cuts.groups * CLUSTER, consumer);
+                        const Slot<2, S::SUMS> slot(cuts.workspace, block - i * cuts.groups, consumer);
                         if (threadIdx.x % 128 == 0) {
                             slot.await();
                         }
@@ -464,13 +481,13 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                         slot.add_to(sum);
                     }
                 }
-                if (until == walk.last) {
+                if (until == way.walk.last) {
                     break;
                 }
-                until = walk.last;
+                until = way.walk.last;
             }
-            if (!walk.owned()) {
-                Slot<2, S::SUMS>(cuts.workspace, blockIdx.x, consumer).store(sum);
+            if (S::MAY_CUT && !way.walk.owned()) {
+                Slot<2, S::SUMS>(cuts.workspace, block, consumer).store(sum);
                 named_barrier_arrive(3 + consumer, 128 + 32);
                 continue;
             }

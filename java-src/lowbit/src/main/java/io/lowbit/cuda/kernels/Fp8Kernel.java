@@ -63,6 +63,9 @@ final class Fp8Kernel implements ProductKernel {
             gemm(Accumulation.PRECISE, Scales.BLOCKS, 256, 128, 4, 1),
             gemm(Accumulation.PRECISE, Scales.BLOCKS, 128, 128, 6, 1),
             gemm(Accumulation.PRECISE, Scales.BLOCKS, 128, 64, 8, 1),
+            gemm(Accumulation.FAST, Scales.ROWS, 256, 128, 4, 1).cut(),
+            gemm(Accumulation.PRECISE, Scales.BLOCKS, 256, 128, 4, 1).cut(),
+            gemm(Accumulation.PRECISE, Scales.BLOCKS, 128, 128, 6, 1).cut(),
             few(Scales.ROWS, 8, 1, 12, 1),
             few(Scales.ROWS, 8, 1, 24, 1),
             few(Scales.ROWS, 8, 1, 12, 2),
@@ -113,9 +116,10 @@ final class Fp8Kernel implements ProductKernel {
     private final int split;
     private final int shared;
     private final int threads;
+    private final boolean cut;
 
     private Fp8Kernel(Family family, Accumulation accumulation, Scales scales, int rows, int columns, int stages, int cluster, int split,
-            int shared, int threads) {
+            int shared, int threads, boolean cut) {
         this.family = family;
         this.accumulation = accumulation;
         this.scales = scales;
@@ -126,6 +130,7 @@ final class Fp8Kernel implements ProductKernel {
         this.split = split;
         this.shared = shared;
         this.threads = threads;
+        this.cut = cut;
     }
 
     /**
@@ -139,7 +144,12 @@ final class Fp8Kernel implements ProductKernel {
         boolean blocks = scales == Scales.BLOCKS;
         int shared = stages * (rows + columns) * STEP_K + (blocks ? 1 : rows / 128) * Math.ceilDiv(columns, 64) * 8192
                 + (blocks ? stages * (4 * rows + 16) : 8 * columns) + 8 * (2 * stages + 4);
-        return new Fp8Kernel(Family.GEMM, accumulation, scales, rows, columns, stages, cluster, 1, shared, GEMM_THREADS);
+        return new Fp8Kernel(Family.GEMM, accumulation, scales, rows, columns, stages, cluster, 1, shared, GEMM_THREADS, false);
+    }
+
+    /** The same kernel with tiles cut along K where whole ones would leave blocks idle ({@link Cuts}): 128 columns, no cluster. */
+    private Fp8Kernel cut() {
+        return new Fp8Kernel(family, accumulation, scales, rows, columns, stages, cluster, split, shared, threads, true);
     }
 
     /**
@@ -155,12 +165,12 @@ final class Fp8Kernel implements ProductKernel {
         int shared = stages * (rows + columns) * STEP_K + (split - 1) * rows * columns / split * 4
                 + 4 * (blocks ? 16 * (rows + 1) : rows) + 8 * (2 * stages + (blocks ? 4 : 0));
         return new Fp8Kernel(Family.FEW, Accumulation.PRECISE, scales, rows, columns, stages, 1, split, shared,
-                128 * warpgroups + (blocks ? 64 : 32));
+                128 * warpgroups + (blocks ? 64 : 32), false);
     }
 
     @Override
     public String name() {
-        return "fp8_" + tile();
+        return "fp8_" + tile() + (cut ? "_sk" : "");
     }
 
     /** Mode, tile, stages and cluster: the part of the entry's name that follows the types. */
@@ -192,7 +202,8 @@ final class Fp8Kernel implements ProductKernel {
     @Override
     public String description() {
         return family == Family.GEMM
-                ? "%d x %d tile of y, K step 128 in %d stages, clusters of %d, persistent, wgmma, %s".formatted(rows, columns, stages, cluster, sums())
+                ? "%d x %d tile of y, K step 128 in %d stages, clusters of %d, persistent%s, wgmma, %s".formatted(rows, columns, stages, cluster,
+                        cut ? ", tiles cut along K" : "", sums())
                 : "%d rows of w x %d rows of x, K step 128 in %d stages, K split among %d, wgmma, %s".formatted(columns, rows, stages, split, sums());
     }
 
@@ -308,6 +319,11 @@ final class Fp8Kernel implements ProductKernel {
             long n = weights.shape().n();
             long k = weights.shape().k();
             boolean gemm = kernel.family == Family.GEMM;
+            long unitRows = kernel.sharesX() ? kernel.rows : (long) kernel.rows * kernel.cluster;
+            long unitColumns = kernel.sharesX() ? (long) kernel.columns * kernel.cluster : kernel.columns;
+            long units = Math.ceilDiv(m, unitRows) * Math.ceilDiv(n, unitColumns);
+            Cuts cuts = kernel.cut ? Cuts.of(units, Math.ceilDiv(k, (long) STEP_K), clusters) : Cuts.NONE;
+            long workspace = cuts.runs() > 0 ? stream.workspace() : 0;
             Arguments arguments = stream.arguments();
             try {
                 TensorMap xMap = arguments.map(0).matrix(stream.context(), TensorMap.Type.U8, TensorMap.Swizzle.B128, TensorMap.Promotion.B256,
@@ -328,15 +344,15 @@ final class Fp8Kernel implements ProductKernel {
                     arguments.int32(copyOut ? 1 : 0).int32(kernel.raster(m, n));
                 }
                 arguments.int32(yPitch).int32(Float.floatToRawIntBits(yScale)).int64(yScaleTo);
+                if (gemm) {
+                    arguments.int64(workspace).int32(cuts.groups()).int32(cuts.runs()).int32(cuts.tiles()).int32(cuts.span()).int32(cuts.after());
+                }
             } catch (RuntimeException e) {
                 stream.abandon();
                 throw e;
             }
             if (gemm) {
-                long unitRows = kernel.sharesX() ? kernel.rows : (long) kernel.rows * kernel.cluster;
-                long unitColumns = kernel.sharesX() ? (long) kernel.columns * kernel.cluster : kernel.columns;
-                long units = Math.ceilDiv(m, unitRows) * Math.ceilDiv(n, unitColumns);
-                stream.launch(function, config, Math.min(units, clusters) * kernel.cluster, 1, 1);
+                stream.launch(function, config, (cuts.runs() > 0 ? cuts.blocks() : Math.min(units, clusters)) * kernel.cluster, 1, 1);
             } else {
                 stream.launch(function, config, Math.ceilDiv(n, (long) kernel.columns) * kernel.split, Math.ceilDiv(m, (long) kernel.rows), 1);
             }
