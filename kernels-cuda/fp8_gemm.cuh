@@ -1,8 +1,9 @@
 // FP8 products on Hopper for many rows of x: y = (x · wᵀ) with scales.
 //
 // A persistent grid. Each block has a producer warpgroup, of which one thread loads boxes of x and w and scales of x, one stores boxes
-// of y and a warp fetches scales of w that change along K, and two consumer warpgroups that multiply. Both operands of a tile, and scales that change along K, lie in shared memory in STAGES
-// stages of 128 along K, handed over by barriers: full (bytes have arrived) and empty (all consumers are done).
+// of y and a warp fetches scales that change along K, and two consumer warpgroups that multiply. Both operands of a tile lie in shared memory
+// in STAGES stages of 128 along K, handed over by barriers: full (bytes have arrived) and empty (all consumers are done). Scales that change
+// along K lie in two slots for RUN stages each, with barriers of their own: scaled and read.
 //
 //   tile of y: 128·MR rows × TILE_N columns; consumer c makes rows [64·MR·c, 64·MR·(c+1)), as MR blocks of 64
 //
@@ -107,13 +108,13 @@ struct GemmShape {
     static constexpr int STAGING_BYTES = STAGED * PANELS * 8192;
     static constexpr int STAGING = STAGES * STAGE_BYTES;
     static constexpr int SCALES = STAGING + STAGING_BYTES;
-    // BLOCK: the scales of each stage, those of x, then that of w. Else the scales of w, for each consumer.
-    static constexpr int SLOT_BYTES = TILE_M * 4 + 16;
+    // BLOCK: two slots for the scales of RUN steps, those of x, then those of w. Else the scales of w, for each consumer.
+    static constexpr int RUN = 8, W_SCALES = RUN * TILE_M * 4, SLOT_BYTES = W_SCALES + 128;
     static constexpr int SUMS = MR * TILE_N / 2;  // of a thread
     // Which may be told to cut tiles along K: those that gain by it somewhere. In the others nothing of it is compiled.
     static constexpr bool MAY_CUT = CLUSTER == 1 && TILE_N == 128 && (MR == 2 ? MODE != PRECISE : MODE == BLOCK);
-    static constexpr int BARRIERS = SCALES + (MODE == BLOCK ? STAGES * SLOT_BYTES : 2 * TILE_N * 4);
-    static constexpr int BYTES = BARRIERS + (2 * STAGES + 4) * 8;
+    static constexpr int BARRIERS = SCALES + (MODE == BLOCK ? 2 * SLOT_BYTES : 2 * TILE_N * 4);
+    static constexpr int BYTES = BARRIERS + (2 * STAGES + (MODE == BLOCK ? 8 : 4)) * 8;
     static_assert(BYTES <= 232448, "shared memory of a block");
     static_assert(MODE != BLOCK || 128 % TILE_N == 0, "one scale of w for the columns of a tile");
     static_assert(MODE != BLOCK || CLUSTER == 1, "each block loads scales of its own");
@@ -122,10 +123,10 @@ struct GemmShape {
 // Where things lie in shared memory.
 template <typename S, int STAGES>
 struct Places {
-    uint32_t base, full, empty, staged, turn;
+    uint32_t base, full, empty, staged, turn, scaled, read;
 
     explicit __device__ __forceinline__ Places(uint32_t base)
-        : base(base), full(base + S::BARRIERS), empty(full + 8 * STAGES), staged(empty + 8 * STAGES), turn(staged + 16) {}
+        : base(base), full(base + S::BARRIERS), empty(full + 8 * STAGES), staged(empty + 8 * STAGES), turn(staged + 16), scaled(turn + 16), read(scaled + 16) {}
 };
 
 template <int N>
@@ -134,8 +135,8 @@ struct Rows {
 };
 
 template <Fp8Types T, int MR, int TILE_N, int STAGES, int CLUSTER, Fp8Mode MODE>
-__device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap& wMap, const TensorMap& yMap, const Fp8Product& p, const Cuts& asked,
-                                         uint32_t copyOut, uint32_t bands) {
+__device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap& wMap, const TensorMap& yMap, const TensorMap& scaleMap, const Fp8Product& p,
+                                         const Cuts& asked, uint32_t copyOut, uint32_t bands) {
     using S = GemmShape<MR, TILE_N, STAGES, CLUSTER, MODE>;
     const Cuts cuts = S::MAY_CUT ? asked : Cuts{};
     extern __shared__ __align__(1024) uint8_t smem[];
@@ -188,12 +189,16 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
         prefetch_tensor_map(&xMap);
         prefetch_tensor_map(&wMap);
         for (int i = 0; i < STAGES; i++) {
-            mbarrier_init(full + 8 * i, MODE == BLOCK ? 2 : 1);
+            mbarrier_init(full + 8 * i, 1);
             mbarrier_init(empty + 8 * i, 8 * CLUSTER * WARP_ARRIVALS);
         }
         for (int i = 0; i < 2; i++) {
             mbarrier_init(staged + 8 * i, 4);
             mbarrier_init(turn + 8 * i, 1);
+            if (MODE == BLOCK) {
+                mbarrier_init(places.scaled + 8 * i, 1 + S::RUN);
+                mbarrier_init(places.read + 8 * i, 8 * WARP_ARRIVALS);
+            }
         }
         fence_mbarrier_init();
     }
@@ -220,11 +225,7 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
             const auto load_w = [&](uint32_t stage, uint32_t s, int32_t n0) {
                 load(base + stage * S::STAGE_BYTES + S::X_BYTES, &wMap, s * STEP_K, n0, full + 8 * stage, Rows<S::ALONG_M == 1 ? 0 : TILE_N / CLUSTER>());
             };
-            // BLOCK: the bytes of scales of x that are copied for a stage.
-            const auto scale_bytes = [&](uint32_t m0) {
-                return MODE != BLOCK || p.xScaleRow == 0 ? 0 : min(uint32_t(S::TILE_M), (p.m + 3) / 4 * 4 - m0) * 4;
-            };
-            const auto expect = [&](uint32_t stage, uint32_t m0) { mbarrier_arrive_expect(full + 8 * stage, S::STAGE_BYTES + scale_bytes(m0)); };
+            const auto expect = [&](uint32_t stage) { mbarrier_arrive_expect(full + 8 * stage, S::STAGE_BYTES); };
             Way way = start();
             uint32_t early = more(way) ? min(way.walk.last - way.walk.first, uint32_t(STAGES)) : 0;
             uint32_t m0 = 0, n0 = 0;
@@ -232,7 +233,7 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                 tile_at(way, m0, n0);
             }
             for (uint32_t s = 0; s < early; s++) {
-                expect(s, m0);
+                expect(s);
                 load_w(s, way.walk.first + s, n0);
             }
             griddepcontrol_wait();
@@ -244,14 +245,10 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                         early--;
                     } else {
                         barrier_wait(empty + 8 * stage, parity ^ 1);
-                        expect(stage, m0);
+                        expect(stage);
                         load_w(stage, s, n0);
                     }
                     load_x(stage, s, m0);
-                    if (MODE == BLOCK && p.xScaleRow != 0) {
-                        copy_bulk(base + S::SCALES + stage * S::SLOT_BYTES, p.xScales + m0 + uint64_t(s) * p.xScaleCol,
-                                  scale_bytes(m0), full + 8 * stage);
-                    }
                     if (++stage == STAGES) {
                         stage = 0;
                         parity ^= 1;
@@ -260,8 +257,8 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
             }
             griddepcontrol_launch_dependents();
         } else if (MODE == BLOCK && warp == 2) {
-            // The scale of w for each stage: 32 of them at once in the lanes, loaded 32 steps before they are wanted.
-            uint32_t stage = 0, parity = 0;
+            // The scales of RUN steps at a time: those of x in one box, those of w from the lanes, which have 32 of them, loaded 32 steps before.
+            uint32_t slot = 0, parity = 0;
             Way way = start();
             for (; more(way); next(way)) {
                 uint32_t m0, n0;
@@ -270,21 +267,36 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                     return __ldg(p.wScales + uint64_t(min(n0, p.n - 1) / 128) * p.wScaleRow + uint64_t(min(s + lane, way.steps - 1)) * p.wScaleCol);
                 };
                 float w = scales_from(way.walk.first), then = scales_from(way.walk.first + 32);
-                for (uint32_t s = way.walk.first; s < way.walk.last; s++) {
+                griddepcontrol_wait();
+                for (uint32_t s = way.walk.first; s < way.walk.last; s += S::RUN) {
                     const uint32_t i = (s - way.walk.first) % 32;
-                    barrier_wait(empty + 8 * stage, parity ^ 1);
-                    if (lane == i) {
-                        store_shared(base + S::SCALES + stage * S::SLOT_BYTES + S::TILE_M * 4, w);
-                        barrier_arrive(full + 8 * stage);
+                    const uint32_t to = base + S::SCALES + slot * S::SLOT_BYTES, scaled = places.scaled + 8 * slot;
+                    barrier_wait(places.read + 8 * slot, parity ^ 1);
+                    if (p.xScaleRow != 0 && p.xScaleCol == 0) {  // the same along K
+                        const uint32_t bytes = min(uint32_t(S::TILE_M), (p.m + 3) / 4 * 4 - m0) * 4;
+                        if (lane == 0) {
+                            mbarrier_arrive_expect(scaled, S::RUN * bytes);
+                        }
+                        __syncwarp();
+                        if (lane < S::RUN) {
+                            copy_bulk(to + lane * S::TILE_M * 4, p.xScales + m0, bytes, scaled);
+                        }
+                    } else if (lane == 0 && p.xScaleRow != 0) {
+                        mbarrier_arrive_expect(scaled, S::W_SCALES);
+                        load_box(to, &scaleMap, m0, s, scaled, EVICT_NORMAL);
+                    } else if (lane == 0) {
+                        barrier_arrive(scaled);
                     }
-                    if (i == 31) {
+                    if (lane / S::RUN == i / S::RUN) {
+                        store_shared(to + S::W_SCALES + lane % S::RUN * 4, w);
+                        barrier_arrive(scaled);
+                    }
+                    if (i == 32 - S::RUN) {
                         w = then;
-                        then = scales_from(s + 33);
+                        then = scales_from(s + S::RUN + 32);
                     }
-                    if (++stage == STAGES) {
-                        stage = 0;
-                        parity ^= 1;
-                    }
+                    slot ^= 1;
+                    parity ^= slot ^ 1;
                 }
             }
         } else if (warp == 1 && lane == 0 && copyOut) {
@@ -337,15 +349,18 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
             part[i] = 0.f;
         }
         const uint32_t zero = uint32_t(copyOut) >> 1;  // which no compiler knows
-        // BLOCK: where this thread's first row has its scale among a stage's.
-        const uint32_t scaleAt = base + S::SCALES + (consumer * 64 * MR + row + g) * 4;
+        // BLOCK: where this thread's first row has its scale among a step's. Through shuffles for the same reason.
+        const uint32_t scaleAt = __shfl_sync(0xffffffff, base + S::SCALES + (consumer * 64 * MR + row + g) * 4, lane);
+        const int self = MODE == BLOCK ? __shfl_sync(0xffffffff, lane, lane) : lane;
         griddepcontrol_wait();
         if (p.yType >= E4M3 && blockIdx.x == 0 && threadIdx.x == 128) {
             *p.yScaleTo = p.yScale;
         }
         if (MODE == BLOCK && p.xScaleRow == 0) {  // one scale for all of x: there once and for all
-            for (int i = threadIdx.x % 128; i < STAGES * 64 * MR; i += 128) {
-                store_shared(base + S::SCALES + i / (64 * MR) * S::SLOT_BYTES + (consumer * 64 * MR + i % (64 * MR)) * 4, *p.xScales);
+            for (int i = threadIdx.x % 128; i < 2 * S::RUN * 64 * MR; i += 128) {
+                const int step = i / (64 * MR);
+                store_shared(base + S::SCALES + step / S::RUN * S::SLOT_BYTES + (step % S::RUN * S::TILE_M + consumer * 64 * MR + i % (64 * MR)) * 4,
+                             *p.xScales);
             }
             named_barrier(1 + consumer, 128);
         }
@@ -353,6 +368,11 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
         const uint64_t firstA = descriptor(base + consumer * 64 * MR * STEP_K), firstB = descriptor(base + S::X_BYTES);
         Way way = start();
         uint32_t tile = 0, stage = 0, parity = 0, stageAt = 0;
+        uint32_t slot = 0, slotParity = 0;  // BLOCK
+        const auto next_slot = [&]() {
+            slot ^= 1;
+            slotParity ^= slot ^ 1;
+        };
         for (; more(way); next(way)) {
             uint32_t tileM, tileN;
             tile_at(way, tileM, tileN);
@@ -415,15 +435,41 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                     release<CLUSTER>(before, lane);
                 } else {
                     // What a consumer does between the end of a multiplication and the start of its next one is time lost, so everything but
-                    // the additions stands between the instructions of a multiplication, which wait for the tensor cores anyway.
+                    // the additions stands between the instructions of a multiplication, which wait for the tensor cores anyway, or in BLOCK
+                    // mode, where that is more, behind them. ptxas moves nothing up across the loop of a barrier_wait.
+                    constexpr bool LATE = TILE_N == 128;
                     barrier_wait(full + 8 * stage, parity);
                     uint64_t a, b;
                     operands(a, b);
                     uint32_t before = 0;
+                    float scale[2 * MR], wScale;  // BLOCK
+                    const auto load_scales = [&](uint32_t step) {
+                        if (step % S::RUN == 0 && step > 0) {
+                            next_slot();
+                        }
+                        if (LATE || step % S::RUN == 0) {
+                            barrier_wait(places.scaled + 8 * slot, slotParity);
+                        }
+                        // A load from shared memory takes long while the tensor cores read there.
+                        const uint32_t at = slot * S::SLOT_BYTES + step % S::RUN * (S::TILE_M * 4);
+#pragma unroll
+                        for (int j = 0; j < 2 * MR; j++) {
+                            scale[j] = load_shared(scaleAt + at + (j / 2 * 64 + j % 2 * 8) * 4);
+                        }
+                        wScale = load_shared(base + S::SCALES + S::W_SCALES + slot * S::SLOT_BYTES + step % S::RUN * 4);
+                    };
 #pragma unroll 1
                     for (const uint32_t begin = s; s < until; s++) {
+                        const uint32_t step = s - way.walk.first;
                         uint64_t nextA = a, nextB = b;
-                        float scale[2 * MR], wScale;  // BLOCK
+                        const auto next_operands = [&]() {
+                            before = empty + 8 * stage;
+                            next_stage();
+                            if (s + 1 < until) {
+                                barrier_wait(full + 8 * stage, parity);
+                            }
+                            operands(nextA, nextB);
+                        };
 #pragma unroll
                         for (int mr = 0; mr < MR; mr++) {
                             wgmma_fence();
@@ -431,29 +477,29 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                             for (int i = 0; i < STEP_K / 32; i++) {
                                 Wgmma<TILE_N>::template add<T>(part, a + 2 * i + 512 * mr, b + 2 * i, i);
                                 if (i == 0 && mr == 0) {
-                                    if (MODE == BLOCK) {
-                                        // A load from shared memory takes long while the tensor cores read there: nothing waits for these.
-                                        const uint32_t slot = stage * S::SLOT_BYTES;
-#pragma unroll
-                                        for (int j = 0; j < 2 * MR; j++) {
-                                            scale[j] = load_shared(scaleAt + slot + (j / 2 * 64 + j % 2 * 8) * 4);
-                                        }
-                                        wScale = load_shared(base + S::SCALES + slot + S::TILE_M * 4);
+                                    if (MODE == BLOCK && !LATE) {
+                                        load_scales(step);
                                     }
-                                    release<CLUSTER>(before, lane, s != begin);
+                                    release<CLUSTER>(before, self, s != begin);
                                 }
-                                if (i == 1 && mr == MR - 1) {
-                                    before = empty + 8 * stage;
-                                    next_stage();
-                                    if (s + 1 < until) {
-                                        barrier_wait(full + 8 * stage, parity);
-                                    }
-                                    operands(nextA, nextB);
+                                if (MODE == PRECISE && i == 1 && mr == MR - 1) {
+                                    next_operands();
                                 }
                             }
                             wgmma_commit();
+                            if (MODE == BLOCK && LATE && mr == 0) {
+                                load_scales(step);
+#pragma unroll
+                                for (int j = 0; j < 2 * MR; j++) {
+                                    scale[j] = __fmul_rn(scale[j], wScale);
+                                }
+                            }
+                            if (MODE == BLOCK && mr == MR - 1) {
+                                release<1>(places.read + 8 * (slot ^ 1), self, step > 0 && step % S::RUN == 0);
+                                next_operands();
+                            }
                             wgmma_wait<0>();
-                            if (MODE == BLOCK) {
+                            if (MODE == BLOCK && !LATE) {
                                 const float w = after(wScale, part[0], zero);
 #pragma unroll
                                 for (int j = 2 * mr; j < 2 * mr + 2; j++) {
@@ -485,6 +531,10 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                     break;
                 }
                 until = way.walk.last;
+            }
+            if (MODE == BLOCK) {
+                release<1>(places.read + 8 * slot, lane);
+                next_slot();
             }
             if (S::MAY_CUT && !way.walk.owned()) {
                 Slot<2, S::SUMS>(cuts.workspace, block, consumer).store(sum);
@@ -582,14 +632,16 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
 
 }  // namespace lowbit
 
-#define FP8_GEMM(name, T, MR, TILE_N, STAGES, CLUSTER, MODE)                                                                \
+#define FP8_GEMM(name, T, MR, TILE_N, STAGES, CLUSTER, MODE)                                                                        \
     extern "C" __global__ void __launch_bounds__(384, 1) LOWBIT_NAME(ARCH, name)(                                                   \
         const __grid_constant__ lowbit::TensorMap xMap, const __grid_constant__ lowbit::TensorMap wMap,                             \
-        const __grid_constant__ lowbit::TensorMap yMap, const float* xScales, const float* wScales, const float* bias, void* y,     \
-        uint32_t yType, uint32_t m, uint32_t n, uint32_t k, uint32_t xScaleRow, uint32_t xScaleCol, uint32_t wScaleRow,             \
-        uint32_t wScaleCol, uint32_t copyOut, uint32_t raster, uint32_t yPitch, float yScale, float* yScaleTo,                      \
-        uint32_t* workspace, uint32_t groups, uint32_t runs, uint32_t runTiles, uint32_t span, uint32_t after) {                                     \
+        const __grid_constant__ lowbit::TensorMap yMap, const __grid_constant__ lowbit::TensorMap scaleMap, const float* xScales,   \
+        const float* wScales, const float* bias, void* y, uint32_t yType, uint32_t m, uint32_t n, uint32_t k, uint32_t xScaleRow,   \
+        uint32_t xScaleCol, uint32_t wScaleRow, uint32_t wScaleCol, uint32_t copyOut, uint32_t raster, uint32_t yPitch,             \
+        float yScale, float* yScaleTo, uint32_t* workspace, uint32_t groups, uint32_t runs, uint32_t runTiles, uint32_t span,       \
+        uint32_t after) {                                                                                                           \
         const lowbit::Fp8Product p = {xScales,   wScales,   bias,      y,         yType,  m,      n,       k,                        \
                                       xScaleRow, xScaleCol, wScaleRow, wScaleCol, yPitch, yScale, yScaleTo};                        \
-        lowbit::fp8_gemm<lowbit::T, MR, TILE_N, STAGES, CLUSTER, lowbit::MODE>(xMap, wMap, yMap, p, {workspace, groups, runs, runTiles, span, after}, copyOut, raster); \
+        lowbit::fp8_gemm<lowbit::T, MR, TILE_N, STAGES, CLUSTER, lowbit::MODE>(                                                     \
+            xMap, wMap, yMap, scaleMap, p, {workspace, groups, runs, runTiles, span, after}, copyOut, raster);                      \
     }

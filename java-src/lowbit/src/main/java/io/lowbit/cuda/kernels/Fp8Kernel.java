@@ -38,6 +38,10 @@ final class Fp8Kernel implements ProductKernel {
 
     private static final int STEP_K = 128;
     private static final int SWIZZLE_ROWS = 64;
+
+    /** Steps whose scales come in one box. */
+    private static final int SCALE_STEPS = 8;
+
     private static final int RASTER = 8;
     private static final int NARROW_RASTER = 4;
     private static final int GEMM_THREADS = 384;
@@ -143,7 +147,7 @@ final class Fp8Kernel implements ProductKernel {
     static Fp8Kernel gemm(Accumulation accumulation, Scales scales, int rows, int columns, int stages, int cluster) {
         boolean blocks = scales == Scales.BLOCKS;
         int shared = stages * (rows + columns) * STEP_K + (blocks ? 1 : rows / 128) * Math.ceilDiv(columns, 64) * 8192
-                + (blocks ? stages * (4 * rows + 16) : 8 * columns) + 8 * (2 * stages + 4);
+                + (blocks ? 2 * (SCALE_STEPS * 4 * rows + 128) : 8 * columns) + 8 * (2 * stages + (blocks ? 8 : 4));
         return new Fp8Kernel(Family.GEMM, accumulation, scales, rows, columns, stages, cluster, 1, shared, GEMM_THREADS, false);
     }
 
@@ -336,6 +340,12 @@ final class Fp8Kernel implements ProductKernel {
                     arguments.struct(arguments.map(1).matrix(stream.context(), codes ? TensorMap.Type.U8 : TensorMap.Type.U16,
                             codes ? TensorMap.Swizzle.B64 : TensorMap.Swizzle.B128, TensorMap.Promotion.B256, y, n, m, codes ? yPitch : 2 * n, 64,
                             SWIZZLE_ROWS));
+                }
+                if (gemm) {
+                    long line = Fp8Activations.scaleCol(scaling, m);
+                    arguments.struct(line == 0 ? xMap : arguments.map(2).matrix(stream.context(), TensorMap.Type.F32, TensorMap.Swizzle.NONE,
+                            TensorMap.Promotion.B256, activations + Fp8Activations.scalesOffset(m, k), line, Math.ceilDiv(k, STEP_K), 4 * line,
+                            kernel.rows, SCALE_STEPS));
                 }
                 arguments.int64(activations + Fp8Activations.scalesOffset(m, k)).int64(wScales).int64(weights.bias()).int64(y).int32(yType)
                         .int32((int) m).int32((int) n).int32((int) k).int32(Fp8Activations.scaleRow(scaling))
