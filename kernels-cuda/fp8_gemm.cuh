@@ -368,10 +368,14 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
         const uint64_t firstA = descriptor(base + consumer * 64 * MR * STEP_K), firstB = descriptor(base + S::X_BYTES);
         Way way = start();
         uint32_t tile = 0, stage = 0, parity = 0, stageAt = 0;
-        uint32_t slot = 0, slotParity = 0;  // BLOCK
+        // BLOCK: where the scales of the next step are, those of x and that of w: step `run` of a slot.
+        uint32_t run = 0, slot = 0, slotParity = 0, xScaleFrom = scaleAt, wScaleFrom = base + S::SCALES + S::W_SCALES;
         const auto next_slot = [&]() {
             slot ^= 1;
             slotParity ^= slot ^ 1;
+            run = 0;
+            xScaleFrom = scaleAt + slot * S::SLOT_BYTES;
+            wScaleFrom = base + S::SCALES + S::W_SCALES + slot * S::SLOT_BYTES;
         };
         for (; more(way); next(way)) {
             uint32_t tileM, tileN;
@@ -443,24 +447,19 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                     operands(a, b);
                     uint32_t before = 0;
                     float scale[2 * MR], wScale;  // BLOCK
-                    const auto load_scales = [&](uint32_t step) {
-                        if (step % S::RUN == 0 && step > 0) {
-                            next_slot();
-                        }
-                        if (LATE || step % S::RUN == 0) {
+                    const auto load_scales = [&]() {
+                        if (LATE || run == 0) {
                             barrier_wait(places.scaled + 8 * slot, slotParity);
                         }
                         // A load from shared memory takes long while the tensor cores read there.
-                        const uint32_t at = slot * S::SLOT_BYTES + step % S::RUN * (S::TILE_M * 4);
 #pragma unroll
                         for (int j = 0; j < 2 * MR; j++) {
-                            scale[j] = load_shared(scaleAt + at + (j / 2 * 64 + j % 2 * 8) * 4);
+                            scale[j] = load_shared(xScaleFrom + (j / 2 * 64 + j % 2 * 8) * 4);
                         }
-                        wScale = load_shared(base + S::SCALES + S::W_SCALES + slot * S::SLOT_BYTES + step % S::RUN * 4);
+                        wScale = load_shared(wScaleFrom);
                     };
 #pragma unroll 1
                     for (const uint32_t begin = s; s < until; s++) {
-                        const uint32_t step = s - way.walk.first;
                         uint64_t nextA = a, nextB = b;
                         const auto next_operands = [&]() {
                             before = empty + 8 * stage;
@@ -478,7 +477,7 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                                 Wgmma<TILE_N>::template add<T>(part, a + 2 * i + 512 * mr, b + 2 * i, i);
                                 if (i == 0 && mr == 0) {
                                     if (MODE == BLOCK && !LATE) {
-                                        load_scales(step);
+                                        load_scales();
                                     }
                                     release<CLUSTER>(before, self, s != begin);
                                 }
@@ -488,15 +487,20 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                             }
                             wgmma_commit();
                             if (MODE == BLOCK && LATE && mr == 0) {
-                                load_scales(step);
+                                load_scales();
 #pragma unroll
                                 for (int j = 0; j < 2 * MR; j++) {
                                     scale[j] = __fmul_rn(scale[j], wScale);
                                 }
                             }
                             if (MODE == BLOCK && mr == MR - 1) {
-                                release<1>(places.read + 8 * (slot ^ 1), self, step > 0 && step % S::RUN == 0);
                                 next_operands();
+                                release<1>(places.read + 8 * (slot ^ 1), self, run == 0 && s != way.walk.first);
+                                xScaleFrom += S::TILE_M * 4;
+                                wScaleFrom += 4;
+                                if (++run == S::RUN) {
+                                    next_slot();
+                                }
                             }
                             wgmma_wait<0>();
                             if (MODE == BLOCK && !LATE) {
@@ -533,8 +537,10 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                 until = way.walk.last;
             }
             if (MODE == BLOCK) {
-                release<1>(places.read + 8 * slot, lane);
-                next_slot();
+                if (run > 0) {
+                    next_slot();
+                }
+                release<1>(places.read + 8 * (slot ^ 1), lane);
             }
             if (S::MAY_CUT && !way.walk.owned()) {
                 Slot<2, S::SUMS>(cuts.workspace, block, consumer).store(sum);
