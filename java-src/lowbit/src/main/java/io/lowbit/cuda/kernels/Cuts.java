@@ -14,8 +14,8 @@ record Cuts(int groups, int runs, int tiles, int span, int after) {
 
     /** Runs are at as many places along K at a time, which the L2 cache must give each on its own. */
     private static final int MOST_RUNS = 12;
-    /** Steps that adding sums takes, measured with 256 × 128 tiles: 3 to 9 µs of steps of 0.8. */
-    private static final int ADDING = 6;
+    /** Steps that a cut takes, measured: sums that go out and come in, and what is read at several places at a time; one more for each run. */
+    private static final int ADDING = 12;
     /** Steps until sums that a block has finished are surely there for others. */
     private static final int ARRIVAL = 4;
 
@@ -33,7 +33,7 @@ record Cuts(int groups, int runs, int tiles, int span, int after) {
      */
     static Cuts of(long tiles, long steps, int most) {
         Cuts best = NONE;
-        // Fewer tiles than blocks leave blocks idle: those are always cut.
+        // Fewer tiles than blocks are cut wherever that makes the longest run shorter.
         long least = tiles < most ? Long.MAX_VALUE : Math.ceilDiv(tiles, (long) most) * steps - ADDING;
         for (int runs = 2; runs <= Math.min(MOST_RUNS, most); runs++) {
             long groups = most / runs;
@@ -45,7 +45,7 @@ record Cuts(int groups, int runs, int tiles, int span, int after) {
             }
             long span = each * steps;
             long cost = rounds * steps + Math.ceilDiv(span, (long) runs) + runs;
-            if (span >= runs && cost < least) {
+            if (each % runs != 0 && span >= runs && rounds * steps + span / runs < Math.ceilDiv(tiles, (long) most) * steps && cost < least) {
                 least = cost;
                 best = new Cuts((int) groups, runs, (int) each, Math.toIntExact(span), (int) Math.max(ARRIVAL, steps - span / runs + ARRIVAL));
             }
