@@ -15,9 +15,12 @@
 //
 // The two consumers use one staging buffer in turns for their part of y, so one of them stores while the other multiplies,
 // and they stay out of step from the first tile on.
+//
+// Tiles may be cut along K (cuts.cuh): the first that a block makes is then the tail of one, whose sums it leaves in the workspace, where
+// the fourth warp of the producer's warpgroup says that they are there.
 #pragma once
-#include "fp8.cuh"
 #include "cuts.cuh"
+#include "fp8.cuh"
 
 namespace lowbit {
 
