@@ -70,8 +70,8 @@ class CutTilesGpuTest {
         try (Arena arena = Arena.ofShared(); CudaBackend backend = Gpu.open(Architecture.SM90, KernelChoice.always(kernel.name()));
                 Stream stream = Stream.open(backend.context())) {
             QuantizedMatrix w = Schemes.quantized(arena, scheme, n, k, SEED);
-            Tensor x = Schemes.normal(arena, DType.BF16, SEED, 1, m, k);
-            Tensor bias = biased ? Schemes.normal(arena, DType.F32, SEED, 2, n) : null;
+            Tensor x = Schemes.normal(arena, DType.BF16, SEED + 1, 1, m, k);
+            Tensor bias = biased ? Schemes.normal(arena, DType.F32, SEED + 2, 1, n) : null;
             Tensor y = Tensor.allocate(arena, yType, m, n);
             Tensor again = Tensor.allocate(arena, yType, m, n);
             try (CudaLinear layer = bias == null ? backend.load(w) : backend.load(w, bias);
