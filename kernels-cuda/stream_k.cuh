@@ -80,6 +80,9 @@ struct Walk {
         return true;
     }
 
+    // Whether next() will give another.
+    __host__ __device__ __forceinline__ bool more() const { return ahead < shape.whole || at != until; }
+
     // True where what next() gave is not a whole tile.
     __host__ __device__ __forceinline__ bool part() const { return end - begin != steps; }
 

@@ -9,7 +9,10 @@
 // The sum of 128 along K, one group of w, is a chunk's own sum in the tensor cores, then scaled and added to the tile's f32 sums. With
 // chunks of 64 there are two such sums, and one is added while the next is made; with larger ones the other consumer keeps the
 // tensor cores busy meanwhile.
+//
+// Tiles that would not fill a round of blocks may be cut along K (stream_k.cuh).
 #pragma once
+#include "stream_k.cuh"
 #include "w4a8.cuh"
 
 namespace lowbit {
@@ -21,17 +24,21 @@ struct W4a8Shape {
     static constexpr int STAGING = RECORDS + (STAGES * 2 * RECORD_BYTES + 1023) / 1024 * 1024;
     static constexpr int STAGING_BYTES = TOKENS * 128;  // of a consumer: its 64 columns of y
     static constexpr int BARRIERS = STAGING + 2 * STAGING_BYTES;
-    static constexpr int BYTES = BARRIERS + 16 * STAGES;
+    static constexpr int EXCHANGE = BARRIERS + 16 * STAGES;  // 8 bytes of each consumer
+    static constexpr int BYTES = EXCHANGE + 16;
     static_assert(BYTES <= 232448, "shared memory of a block");
 };
 
 template <class T, bool SYMMETRIC, int TOKENS, int CHUNK, int STAGES, int GROUPS>
 __device__ __forceinline__ void w4a8_gemm(const Matrix& matrix, const TensorMap& xMap, const TensorMap& yMap, const W4a8Product& p, bool copyOut,
-                                          uint32_t raster) {
+                                          uint32_t raster, const CutShape& cut, void* workspace) {
     using S = W4a8Shape<TOKENS, STAGES, GROUPS>;
     using Sum = typename T::Sum;
     constexpr int CHUNKS = TOKENS / CHUNK, PARTS = CHUNK > 80 ? 1 : 2;
     constexpr int PIECES = CHUNKS * GROUPS;  // of a step, each with a sum of its own: a group of columns of a chunk
+    // A tile is stored in parts, since those of one that is cut may be finished by several blocks.
+    constexpr int SHARES = 4, SHARE = TOKENS / SHARES;
+    static_assert(SHARE % 16 == 0, "two matrices of 8 tokens are stored at once");
     const W4 w(matrix);
     extern __shared__ __align__(1024) uint8_t smem[];
     const uint32_t base = shared_address(smem);
@@ -71,17 +78,19 @@ __device__ __forceinline__ void w4a8_gemm(const Matrix& matrix, const TensorMap&
                               w.recordBytes, full + 8 * stage);
                 }
             };
-            uint32_t unit = blockIdx.x, um, un;
-            const uint32_t early = unit < units ? min(w.spans, uint32_t(STAGES)) : 0;
-            place(unit, um, un);
+            Walk walk(cut, units, w.spans, blockIdx.x, gridDim.x);
+            bool on = walk.next();
+            uint32_t um, un;
+            place(walk.tile, um, un);
+            const uint32_t early = on ? min(walk.end - walk.begin, uint32_t(STAGES)) : 0;
             for (uint32_t s = 0; s < early; s++) {
-                load_w(s, un, s);
+                load_w(s, un, walk.begin + s);
             }
             griddepcontrol_wait();
             uint32_t it = 0;
-            for (; unit < units; unit += gridDim.x) {
-                place(unit, um, un);
-                for (uint32_t s = 0; s < w.spans; s++, it++) {
+            for (; on; on = walk.next()) {
+                place(walk.tile, um, un);
+                for (uint32_t s = walk.begin; s < walk.end; s++, it++) {
                     const uint32_t stage = it % STAGES;
                     if (it >= early) {
                         barrier_wait(empty + 8 * stage, (it / STAGES & 1) ^ 1);
@@ -107,26 +116,30 @@ __device__ __forceinline__ void w4a8_gemm(const Matrix& matrix, const TensorMap&
         part[i / (CHUNK / 2)][i % (CHUNK / 2)] = 0;
     }
     RecordPart<GROUPS> record = {};
-    if (blockIdx.x < units) {
+    Walk walk(cut, units, w.spans, blockIdx.x, gridDim.x);
+    bool on = walk.next();
+    if (on) {
         barrier_wait(full, 0);
         record = RecordPart<GROUPS>::template of<SYMMETRIC>(w, smem + S::RECORDS + consumer * S::RECORD_BYTES, quarter, lane);
     }
-    for (uint32_t unit = blockIdx.x; unit < units; unit += gridDim.x) {
+    for (; on; on = walk.next()) {
         uint32_t um, un;
-        place(unit, um, un);
+        place(walk.tile, um, un);
+        // In pairs, the second first: a tile that is cut moves its sums four at a time, so they lie from even registers on, as the tensor
+        // cores' do; a multiply-add of two operands of the same parity reads them one after the other, which cost 3 %.
         float sum[TOKENS / 2];
 #pragma unroll
         for (int i = 0; i < TOKENS / 2; i++) {
             sum[i] = 0.f;
         }
-        // Scales of x: two tokens a thread, for all of them in the end.
-        float mine[(TOKENS + 127) / 128];
+        // Scales of x, for the end: two tokens a thread.
+        float xScale[(TOKENS + 127) / 128];
 #pragma unroll
         for (int i = 0; i < (TOKENS + 127) / 128; i++) {
-            mine[i] = __ldg(p.xScales + uint64_t(min(um * TOKENS + i * 128 + threadIdx.x % 128, p.m - 1)) * p.xScaleRow);
+            xScale[i] = __ldg(p.xScales + uint64_t(min(um * TOKENS + i * 128 + threadIdx.x % 128, p.m - 1)) * p.xScaleRow);
         }
-        const bool another = unit + gridDim.x < units;
-        for (uint32_t s = 0; s < w.spans; s++) {
+        const bool another = walk.more();
+        for (uint32_t s = walk.begin; s < walk.end; s++) {
             const uint64_t b = descriptor(base + stage * S::X_BYTES);
             const uint32_t done = empty + 8 * stage;
             uint32_t a[4][4];
@@ -146,7 +159,7 @@ __device__ __forceinline__ void w4a8_gemm(const Matrix& matrix, const TensorMap&
 #pragma unroll
                     for (int i = 0; i < CHUNK / 4; i++) {
                         const int at = i / 2 * 4 + h * 2 + i % 2;
-                        float& v = sum[c * (CHUNK / 2) + at];
+                        float& v = sum[c * (CHUNK / 2) + (at ^ 1)];
                         v = T::add(part[e % PARTS][at], h ? own.y : own.x, v);
                     }
                 }
@@ -173,7 +186,7 @@ __device__ __forceinline__ void w4a8_gemm(const Matrix& matrix, const TensorMap&
                             parity ^= 1;
                         }
                         // The next record comes while the last sums are added.
-                        if (s + 1 < w.spans || another) {
+                        if (s + 1 < walk.end || another) {
                             barrier_wait(full + 8 * stage, parity);
                             record = RecordPart<GROUPS>::template of<SYMMETRIC>(
                                 w, smem + S::RECORDS + (stage * 2 + consumer) * S::RECORD_BYTES, quarter, lane);
@@ -184,22 +197,40 @@ __device__ __forceinline__ void w4a8_gemm(const Matrix& matrix, const TensorMap&
             }
         }
 
+        if (copyOut && warp % 4 == 0 && lane == 0) {
+            store_wait_read();  // the tile before has left
+        }
+        uint32_t shares = (1 << SHARES) - 1;  // of the tile, that this block finishes
+        if (walk.part()) {
+            shares = join_pieces<TOKENS / 2, SHARE / 2>(sum, walk.pieces(), cut.patience, workspace, 0, 1, consumer, 2,
+                                                        reinterpret_cast<float4*>(smem + (staging - base)),
+                                                        reinterpret_cast<uint32_t*>(smem + S::EXCHANGE) + 2 * consumer, 1 + consumer);
+            shares = __shfl_sync(0xffffffffu, shares, 0);  // the same in a warp: what follows in the loop stays in uniform registers
+            if (shares == 0) {
+                continue;
+            }
+        }
+
         const uint32_t n0 = un * 128 + consumer * 64 + quarter * 16, m0 = um * TOKENS;
-        float rows[2], bias[2];
+        float bias[2];
 #pragma unroll
         for (int h = 0; h < 2; h++) {
             const uint32_t n = min(n0 + g + 8 * h, uint32_t(w.n) - 1);
-            rows[h] = w.rowScales ? __fmul_rn(unitScale, __ldg(w.rowScales + n)) : unitScale;
             bias[h] = p.bias ? load(p.bias, p.biasType, n) : 0.f;
-        }
-        if (copyOut && warp % 4 == 0 && lane == 0) {
-            store_wait_read();  // the tile before has left
+            if (w.rowScales) {
+                const float row = __ldg(w.rowScales + n);
+#pragma unroll
+                for (int i = 0; i < TOKENS / 4; i++) {
+                    float& v = sum[i / 2 * 4 + 2 * h + i % 2];
+                    v = __fmul_rn(v, row);
+                }
+            }
         }
         named_barrier(1 + consumer, 128);
         float* const scales = reinterpret_cast<float*>(smem + (staging - base));
 #pragma unroll
         for (int i = 0; i < (TOKENS + 127) / 128; i++) {
-            scales[i * 128 + threadIdx.x % 128] = mine[i];
+            scales[i * 128 + threadIdx.x % 128] = __fmul_rn(xScale[i], unitScale);
         }
         named_barrier(1 + consumer, 128);
 #pragma unroll
@@ -207,8 +238,8 @@ __device__ __forceinline__ void w4a8_gemm(const Matrix& matrix, const TensorMap&
             const float2 x = *reinterpret_cast<const float2*>(scales + 8 * j + 2 * t);
 #pragma unroll
             for (int i = 0; i < 4; i++) {
-                float& v = sum[4 * j + i];
-                v = __fadd_rn(__fmul_rn(v, __fmul_rn(i % 2 ? x.y : x.x, rows[i / 2])), bias[i / 2]);
+                float& v = sum[4 * j + (i ^ 1)];
+                v = __fmaf_rn(v, i % 2 ? x.y : x.x, bias[i / 2]);
             }
         }
         named_barrier(1 + consumer, 128);
@@ -219,7 +250,7 @@ __device__ __forceinline__ void w4a8_gemm(const Matrix& matrix, const TensorMap&
 #pragma unroll
                 for (int i = 0; i < 4; i++) {
                     const int at = 4 * (j + i / 2) + 2 * (i % 2);
-                    r[i] = pack16(sum[at], sum[at + 1], p.yType);
+                    r[i] = pack16(sum[at + 1], sum[at], p.yType);
                 }
                 const uint32_t token = 8 * (j + lane / 16) + lane % 8, piece = quarter * 2 + lane / 8 % 2;
                 store_matrices_transposed(staging + token * 128 + ((piece ^ (token & 7)) << 4), r[0], r[1], r[2], r[3]);
@@ -227,23 +258,30 @@ __device__ __forceinline__ void w4a8_gemm(const Matrix& matrix, const TensorMap&
             fence_async_shared();
             named_barrier(1 + consumer, 128);
             if (warp % 4 == 0 && lane == 0) {
-                store_box(&yMap, un * 128 + consumer * 64, m0, staging);
+#pragma unroll
+                for (int share = 0; share < SHARES; share++) {
+                    if (shares >> share & 1) {
+                        store_box(&yMap, un * 128 + consumer * 64, m0 + share * SHARE, staging + share * SHARE * 128);
+                    }
+                }
                 store_commit();
             }
         } else {
-            // Half of the tokens at a time through shared memory as [token][row].
-            constexpr int HALF = TOKENS / 2;
+            // A share of the tokens at a time through shared memory as [token][row].
 #pragma unroll
-            for (int pass = 0; pass < 2; pass++) {
+            for (int share = 0; share < SHARES; share++) {
+                if (!(shares >> share & 1)) {
+                    continue;
+                }
 #pragma unroll
-                for (int i = 0; i < HALF / 2; i++) {
+                for (int i = 0; i < SHARE / 2; i++) {
                     const int token = i / 4 * 8 + 2 * t + i % 2, row = quarter * 16 + g + i / 2 % 2 * 8;
-                    scales[token * 64 + (row ^ t << 3)] = sum[pass * (HALF / 2) + i];
+                    scales[token * 64 + (row ^ t << 3)] = sum[share * (SHARE / 2) + (i ^ 1)];
                 }
                 named_barrier(1 + consumer, 128);
 #pragma unroll 1
-                for (int i = threadIdx.x % 128; i < HALF * 64; i += 128) {
-                    const uint32_t token = i / 64, row = i % 64, m = m0 + pass * HALF + token, n = un * 128 + consumer * 64 + row;
+                for (int i = threadIdx.x % 128; i < SHARE * 64; i += 128) {
+                    const uint32_t token = i / 64, row = i % 64, m = m0 + share * SHARE + token, n = un * 128 + consumer * 64 + row;
                     if (m < p.m && n < w.n) {
                         store(p.y, p.yType, int64_t(m) * w.n + n, scales[token * 64 + (row ^ (token / 2 % 4) << 3)]);
                     }
@@ -259,13 +297,14 @@ __device__ __forceinline__ void w4a8_gemm(const Matrix& matrix, const TensorMap&
 
 }  // namespace lowbit
 
-// CopyOut 1: y is written by the copy engine through its map: a 16-bit type, y and its rows on 16-byte boundaries. Raster: tiles of
-// tokens that are walked together.
+// CopyOut 1: y is written by the copy engine through its map: a 16-bit type, y and its rows on 16-byte boundaries; a box is a quarter of
+// a tile's tokens. Raster: tiles of tokens that are walked together.
 #define W4A8_GEMM(name, T, SYMMETRIC, TOKENS, CHUNK, STAGES, GROUPS)                                                                 \
     extern "C" __global__ void __launch_bounds__(384, 1) LOWBIT_NAME(ARCH, name)(                                                   \
         const __grid_constant__ lowbit::Matrix w, const __grid_constant__ lowbit::TensorMap xMap,                                   \
         const __grid_constant__ lowbit::TensorMap yMap, const float* xScales, const void* bias, void* y, uint32_t biasType,         \
-        uint32_t yType, uint32_t m, uint32_t xScaleRow, uint32_t copyOut, uint32_t raster) {                                         \
+        uint32_t yType, uint32_t m, uint32_t xScaleRow, uint32_t copyOut, uint32_t raster, uint32_t whole,      \
+        uint32_t patience, void* workspace) {                                         \
         const lowbit::W4a8Product p = {xScales, bias, y, biasType, yType, m, xScaleRow};                                            \
-        lowbit::w4a8_gemm<lowbit::T, SYMMETRIC, TOKENS, CHUNK, STAGES, GROUPS>(w, xMap, yMap, p, copyOut, raster);                   \
+        lowbit::w4a8_gemm<lowbit::T, SYMMETRIC, TOKENS, CHUNK, STAGES, GROUPS>(w, xMap, yMap, p, copyOut, raster, lowbit::CutShape{whole, patience}, workspace);                   \
     }

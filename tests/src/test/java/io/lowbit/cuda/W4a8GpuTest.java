@@ -4,6 +4,8 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.lowbit.cuda.driver.DeviceMemory;
+import io.lowbit.cuda.driver.Graph;
 import io.lowbit.cuda.kernels.Architecture;
 import io.lowbit.cuda.kernels.Catalogue;
 import io.lowbit.cuda.kernels.KernelChoice;
@@ -17,6 +19,7 @@ import io.lowbit.quant.Scheme;
 import io.lowbit.tensor.DType;
 import io.lowbit.tensor.Tensor;
 import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -26,6 +29,7 @@ import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** INT4 weights with activations quantized on the card to E4M3, INT8 or INT4, against the same quantization by the CPU's definition. */
@@ -198,6 +202,61 @@ class W4a8GpuTest {
         layer.forwardQuantized(first, again, scaling, kernel.accumulation());
         Products.check(what, weights, Arrays.copyOf(x, m), bias, y, kernel.operandRounding(scheme, all.dtype()));
         assertEquals(-1, y.data().mismatch(again.data()), () -> what + ": two runs differ");
+    }
+
+    /**
+     * Products whose tiles are cut along K into a dozen pieces, into two and three, and in the last round alone: the same bits in hundreds of
+     * replays of a graph, over a workspace that holds anything but its counters, which are zero afterwards.
+     */
+    @ParameterizedTest
+    @CsvSource({"520, 4096, 300", "8448, 1024, 256", "12000, 520, 250", "25001, 264, 200"})
+    void cutTilesRepeat(int n, int k, int m) {
+        Assumptions.assumeTrue(Gpu.architectures().toList().contains(Architecture.SM90), "needs a Hopper GPU");
+        List<ProductKernel> kernels = kernels(Architecture.SM90).stream().filter(kernel -> kernel.name().endsWith("_cut")).toList();
+        assertTrue(kernels.size() > 4, () -> kernels.toString());
+        for (ProductKernel kernel : kernels) {
+            ActivationScaling scaling = kernel.name().contains("s8") ? ActivationScaling.ROW_INT8 : ActivationScaling.ROW;
+            int group = kernel.name().contains("g32") ? 32 : kernel.name().contains("g64") ? 64 : 128;
+            Scheme.Int4 scheme = new Scheme.Int4(Grouping.group(group), true, DType.BF16);
+            try (CudaBackend backend = Gpu.open(Architecture.SM90, KernelChoice.always(kernel.name())); Arena arena = Arena.ofShared()) {
+                QuantizedMatrix w = Schemes.quantized(arena, scheme, n, k, 61);
+                Tensor x = Schemes.normal(arena, DType.BF16, 62, 1, m, k);
+                Tensor y = Tensor.allocate(arena, DType.BF16, m, n);
+                try (CudaLinear layer = backend.load(w, null)) {
+                    layer.forwardQuantized(x, y, scaling, kernel.accumulation());
+                    replays(backend, layer, x, y, scaling, kernel, arena);
+                }
+            }
+        }
+    }
+
+    private static void replays(CudaBackend backend, CudaLinear layer, Tensor x, Tensor expected, ActivationScaling scaling, ProductKernel kernel, Arena arena) {
+        MemorySegment got = arena.allocate(expected.data().byteSize());
+        MemorySegment counters = arena.allocate(io.lowbit.cuda.driver.Stream.COUNTER_BYTES);
+        try (io.lowbit.cuda.driver.Stream stream = io.lowbit.cuda.driver.Stream.open(backend.context());
+                DeviceMemory dx = DeviceMemory.allocate(stream, x.data().byteSize()); DeviceMemory dy = DeviceMemory.allocate(stream, got.byteSize());
+                DeviceMemory activations = DeviceMemory.allocate(stream, layer.workspaceBytes(x.dim(0)))) {
+            stream.upload(dx.address(), x.data(), dx.bytes());
+            stream.fill(stream.workspace() + counters.byteSize(), (byte) 0xff, io.lowbit.cuda.driver.Stream.WORKSPACE_BYTES - counters.byteSize());
+            DeviceTensor xs = new DeviceTensor(x.dtype(), x.shape(), dx.address());
+            DeviceTensor ys = new DeviceTensor(expected.dtype(), expected.shape(), dy.address());
+            try (Graph graph = Graph.capture(stream, () -> layer.forwardQuantized(stream, xs, ys, scaling, kernel.accumulation(), activations))) {
+                for (int i = 1; i <= 200; i++) {
+                    if (i % 50 == 0) {
+                        stream.fill(dy.address(), (byte) 0xff, dy.bytes());
+                    }
+                    graph.launch(stream);
+                    if (i % 50 == 0) {
+                        stream.download(got, dy.address(), got.byteSize());
+                        stream.synchronize();
+                        assertEquals(-1, got.mismatch(expected.data()), kernel.name() + " replay " + i);
+                    }
+                }
+            }
+            stream.download(counters, stream.workspace(), counters.byteSize());
+            stream.synchronize();
+            assertEquals(-1, counters.mismatch(arena.allocate(counters.byteSize())), kernel.name() + ": counters that are not zero");
+        }
     }
 
     /** The M of kernel {@code i}: one that few tiles hold, one that needs several. */

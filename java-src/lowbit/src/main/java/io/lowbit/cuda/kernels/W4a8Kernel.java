@@ -40,6 +40,10 @@ final class W4a8Kernel implements ProductKernel {
     private static final int GEMM_THREADS = 384;
     private static final int GEMM_COLUMNS = 128;
     private static final int RASTER = 4;
+    /** Warpgroups of the kernels for many rows, each with a band of w. */
+    private static final int CONSUMERS = 2;
+    /** Spans of K in the time that it costs to give away, to fetch or to store a tile's sums, with what L2 loses where blocks are at different K. */
+    private static final double SEAM = 8;
 
     /** All of them; {@code w4a8_kernels.cuh} has the same list. */
     static final List<W4a8Kernel> ALL = all();
@@ -52,8 +56,9 @@ final class W4a8Kernel implements ProductKernel {
     private final int stages;
     private final int split;
     private final int groups;
+    private final boolean cut;
 
-    private W4a8Kernel(Type type, boolean few, int tokens, int columns, int ways, int stages, int split, int groups) {
+    private W4a8Kernel(Type type, boolean few, int tokens, int columns, int ways, int stages, int split, int groups, boolean cut) {
         this.type = type;
         this.few = few;
         this.tokens = tokens;
@@ -62,6 +67,7 @@ final class W4a8Kernel implements ProductKernel {
         this.stages = stages;
         this.split = split;
         this.groups = groups;
+        this.cut = cut;
     }
 
     private static List<W4a8Kernel> all() {
@@ -79,16 +85,18 @@ final class W4a8Kernel implements ProductKernel {
             all.add(few(type, 64, 1, 2, 6, 1, 1));
             all.add(few(type, 64, 2, 2, 8, 2, 1));
             all.add(few(type, 128, 2, 1, 4, 2, 1));
-            all.add(gemm(type, 128, 7, 1));
-            all.add(gemm(type, 240, 4, 1));
-            all.add(gemm(type, 256, 4, 1));
+            all.add(gemm(type, 128, 7, 1, false));
+            all.add(gemm(type, 128, 7, 1, true));
+            all.add(gemm(type, 256, 4, 1, false));
+            all.add(gemm(type, 256, 4, 1, true));
             for (int groups = 2; groups <= 4; groups *= 2) {
                 all.add(few(type, 16, 1, 2, 12, 2, groups));
                 all.add(few(type, 16, 1, 2, 12, 1, groups));
                 all.add(few(type, 64, 1, 3, 9, 2, groups));
                 all.add(few(type, 64, 1, 3, 9, 1, groups));
-                all.add(gemm(type, 128, 7, groups));
-                all.add(gemm(type, 256, 3, groups));
+                all.add(gemm(type, 128, 7, groups, false));
+                all.add(gemm(type, 256, 3, groups, false));
+                all.add(gemm(type, 256, 3, groups, true));
             }
         }
         return List.copyOf(all);
@@ -99,9 +107,10 @@ final class W4a8Kernel implements ProductKernel {
      *
      * @param tokens rows of x in a tile
      * @param groups of a record: 1 for groups of a multiple of 128 columns and for rows
+     * @param cut the K of tiles is cut as finely as it goes, not where it pays: for tests
      */
-    private static W4a8Kernel gemm(Type type, int tokens, int stages, int groups) {
-        return new W4a8Kernel(type, false, tokens, GEMM_COLUMNS, 1, stages, 1, groups);
+    private static W4a8Kernel gemm(Type type, int tokens, int stages, int groups, boolean cut) {
+        return new W4a8Kernel(type, false, tokens, GEMM_COLUMNS, 1, stages, 1, groups, cut);
     }
 
     /**
@@ -113,11 +122,15 @@ final class W4a8Kernel implements ProductKernel {
      * @param split blocks that each sum a part of K
      */
     private static W4a8Kernel few(Type type, int tokens, int bands, int ways, int stages, int split, int groups) {
-        return new W4a8Kernel(type, true, tokens, BAND * bands, ways, stages, split, groups);
+        return new W4a8Kernel(type, true, tokens, BAND * bands, ways, stages, split, groups, false);
     }
 
     @Override
     public String name() {
+        return cut ? tile() + "_cut" : tile();
+    }
+
+    private String tile() {
         String tile = few ? "w4a8_few_%s_%dx%d_w%d_s%d_k%d".formatted(type.label, tokens, columns, ways, stages, split)
                 : "w4a8_%s_%dx%d_s%d".formatted(type.label, tokens, columns, stages);
         return groups > 1 ? tile + "_g" + width() : tile;
@@ -138,8 +151,8 @@ final class W4a8Kernel implements ProductKernel {
         return few
                 ? "%d rows of w x %d rows of x, K step 128 in %d stages, %d records of a band at once, K split among %d, wgmma %s, f32 sums of every %d of K"
                         .formatted(columns, tokens, stages, ways, split, type.label, width())
-                : "%d x %d tile of y, K step 128 in %d stages, persistent, wgmma %s with W from registers, f32 sums of every %d of K"
-                        .formatted(tokens, columns, stages, type.label, width());
+                : "%d x %d tile of y, K step 128 in %d stages, persistent, wgmma %s with W from registers, f32 sums of every %d of K, tiles cut %s"
+                        .formatted(tokens, columns, stages, type.label, width(), cut ? "as finely as it goes" : "where it pays");
     }
 
     @Override
@@ -148,7 +161,7 @@ final class W4a8Kernel implements ProductKernel {
     }
 
     private String entry(Scheme.Int4 scheme) {
-        return groups > 1 ? name() : name() + zero(scheme);
+        return groups > 1 ? tile() : tile() + zero(scheme);
     }
 
     private static String zero(Scheme.Int4 scheme) {
@@ -207,7 +220,7 @@ final class W4a8Kernel implements ProductKernel {
             int rows = columns / split;
             return x + records + 4 * split * ways * tokens * (rows + 4) + 4 * tokens + 8 * rows + 16 * stages;
         }
-        return x + Math.ceilDiv(records, 1024) * 1024 + bands * tokens * 128 + 16 * stages;
+        return x + Math.ceilDiv(records, 1024) * 1024 + bands * tokens * 128 + 16 * stages + 8 * bands;
     }
 
     @Override
@@ -216,11 +229,13 @@ final class W4a8Kernel implements ProductKernel {
         Function function = kernels.function(file(weights.shape().scheme()), entry((Scheme.Int4) weights.shape().scheme())).allowShared(shared);
         int threads = few ? columns / BAND * ways * 128 + 32 : GEMM_THREADS;
         LaunchConfig config = LaunchConfig.of(threads).withCluster(split, 1, 1).withShared(shared).withOverlap();
-        return new Prepared(this, weights, scaling, function, config, kernels.context().device().multiprocessors());
+        // What always cuts waits for nobody if it may leave the rest to others.
+        StreamK.Cost cost = new StreamK.Cost(cut ? 0 : SEAM, 4L * tokens * columns, CONSUMERS);
+        return new Prepared(this, weights, scaling, function, config, kernels.context().device().multiprocessors(), cost);
     }
 
     private record Prepared(W4a8Kernel kernel, LayerWeights weights, ActivationScaling scaling, Function function, LaunchConfig config,
-            int multiprocessors) implements Product {
+            int multiprocessors, StreamK.Cost cost) implements Product {
         @Override
         public void enqueue(Stream stream, long m, long x, int xType, long y, int yType, long activations) {
             long n = weights.shape().n();
@@ -228,6 +243,10 @@ final class W4a8Kernel implements ProductKernel {
             int tokens = kernel.tokens;
             // The copy engine writes rows that begin on 16-byte boundaries.
             boolean copyOut = !kernel.few && yType != ElementTypes.of(DType.F32) && n % 8 == 0 && y % 16 == 0;
+            long tiles = Math.ceilDiv(m, (long) tokens) * Math.ceilDiv(n, (long) kernel.columns);
+            StreamK way = kernel.few ? null
+                    : StreamK.choose(tiles, Math.toIntExact(RecordLayout.Sizes.of(weights.shape()).spans()), multiprocessors, cost);
+            long workspace = way != null && way.whole() < tiles ? stream.workspace() : 0;
             Arguments arguments = stream.arguments();
             try {
                 TensorMap xMap = arguments.map(0).matrix(stream.context(), TensorMap.Type.U8, TensorMap.Swizzle.B128, TensorMap.Promotion.B256,
@@ -235,12 +254,12 @@ final class W4a8Kernel implements ProductKernel {
                 arguments.struct(weights.matrix()).struct(xMap);
                 if (!kernel.few) {
                     arguments.struct(copyOut ? arguments.map(1).matrix(stream.context(), TensorMap.Type.U16, TensorMap.Swizzle.B128,
-                            TensorMap.Promotion.B256, y, n, m, 2 * n, BAND, tokens) : xMap);
+                            TensorMap.Promotion.B256, y, n, m, 2 * n, BAND, tokens / StreamK.CHUNKS) : xMap);
                 }
                 arguments.int64(activations + Fp8Activations.scalesOffset(m, k)).int64(weights.bias()).int64(y).int32(weights.biasType())
                         .int32(yType).int32((int) m).int32(Fp8Activations.scaleRow(scaling));
                 if (!kernel.few) {
-                    arguments.int32(copyOut ? 1 : 0).int32(RASTER);
+                    arguments.int32(copyOut ? 1 : 0).int32(RASTER).int32((int) way.whole()).int32(kernel.cut ? 0 : StreamK.PATIENCE).int64(workspace);
                 }
             } catch (RuntimeException e) {
                 stream.abandon();
@@ -249,8 +268,7 @@ final class W4a8Kernel implements ProductKernel {
             if (kernel.few) {
                 stream.launch(function, config, Math.ceilDiv(n, (long) kernel.columns) * kernel.split, Math.ceilDiv(m, (long) tokens), 1);
             } else {
-                long units = Math.ceilDiv(m, (long) tokens) * Math.ceilDiv(n, (long) kernel.columns);
-                stream.launch(function, config, Math.min(units, multiprocessors), 1, 1);
+                stream.launch(function, config, way.workers(), 1, 1);
             }
         }
     }
