@@ -214,17 +214,24 @@ class W4a8GpuTest {
         Assumptions.assumeTrue(Gpu.architectures().toList().contains(Architecture.SM90), "needs a Hopper GPU");
         List<ProductKernel> kernels = kernels(Architecture.SM90).stream().filter(kernel -> kernel.name().endsWith("_cut")).toList();
         assertTrue(kernels.size() > 4, () -> kernels.toString());
-        for (ProductKernel kernel : kernels) {
-            ActivationScaling scaling = kernel.name().contains("s8") ? ActivationScaling.ROW_INT8 : ActivationScaling.ROW;
-            int group = kernel.name().contains("g32") ? 32 : kernel.name().contains("g64") ? 64 : 128;
-            Scheme.Int4 scheme = new Scheme.Int4(Grouping.group(group), true, DType.BF16);
-            try (CudaBackend backend = Gpu.open(Architecture.SM90, KernelChoice.always(kernel.name())); Arena arena = Arena.ofShared()) {
-                QuantizedMatrix w = Schemes.quantized(arena, scheme, n, k, 61);
-                Tensor x = Schemes.normal(arena, DType.BF16, 62, 1, m, k);
-                Tensor y = Tensor.allocate(arena, DType.BF16, m, n);
+        StringBuilder table = new StringBuilder();
+        for (int i = 0; i < kernels.size(); i++) {
+            table.append("* int4_* e4m3-*|int8-* ").append(m + i).append(" * * ").append(kernels.get(i).name()).append('\n');
+        }
+        try (CudaBackend backend = Gpu.open(Architecture.SM90, KernelChoice.byTable(table.toString())); Arena arena = Arena.ofShared()) {
+            Tensor x = Schemes.normal(arena, DType.BF16, 62, 1, m + kernels.size(), k);
+            for (int group = 32; group <= 128; group *= 2) {
+                QuantizedMatrix w = Schemes.quantized(arena, new Scheme.Int4(Grouping.group(group), true, DType.BF16), n, k, 61);
                 try (CudaLinear layer = backend.load(w, null)) {
-                    layer.forwardQuantized(x, y, scaling, kernel.accumulation());
-                    replays(backend, layer, x, y, scaling, kernel, arena);
+                    for (int i = 0; i < kernels.size(); i++) {
+                        for (ActivationScaling scaling : List.of(ActivationScaling.ROW, ActivationScaling.ROW_INT8)) {
+                            if (kernels.get(i).supports(MatrixShape.of(w), DType.BF16, DType.BF16, scaling)) {
+                                Tensor y = Tensor.allocate(arena, DType.BF16, m + i, n);
+                                layer.forwardQuantized(x.rows(0, m + i), y, scaling, kernels.get(i).accumulation());
+                                replays(backend, layer, x.rows(0, m + i), y, scaling, kernels.get(i), arena);
+                            }
+                        }
+                    }
                 }
             }
         }
