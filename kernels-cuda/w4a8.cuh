@@ -73,6 +73,15 @@ __device__ __forceinline__ void fragment(uint32_t (&a)[4], uint32_t first, uint3
 template <int GROUPS>
 constexpr int RECORD_SPACE = (CODE_BYTES + GROUPS * BAND * 3 + 63) / 64 * 64;
 
+// Where a lane finds its part of a record, from the record's beginning on.
+struct RecordOffsets {
+    uint32_t codes, scales, zeros;  // zeros: less W4::zeroOffset
+
+    // `quarter`: 16 of the record's rows.
+    __device__ __forceinline__ RecordOffsets(int quarter, int lane)
+        : codes((quarter * 32 + lane) * 16), scales(CODE_BYTES + (quarter * 16 + lane / 4 * 2) * 2), zeros(quarter * 16 + lane / 4 * 2) {}
+};
+
 // What a lane needs of a record of GROUPS groups along K.
 template <int GROUPS>
 struct RecordPart {
@@ -80,16 +89,15 @@ struct RecordPart {
     uint32_t scales[GROUPS];  // of rows g and g + 8
     uint32_t zeros[GROUPS];
 
-    // `quarter`: 16 of the record's rows. Not SYMMETRIC: with zero points, or 8 for all where the record has none.
+    // Not SYMMETRIC: with zero points, or 8 for all where the record has none.
     template <bool SYMMETRIC>
-    static __device__ __forceinline__ RecordPart of(const W4& w, const uint8_t* record, int quarter, int lane) {
-        const int pair = quarter * 16 + lane / 4 * 2;
-        const uint8_t* const codes = record + (quarter * 32 + lane) * 16;
+    static __device__ __forceinline__ RecordPart of(const W4& w, const uint8_t* record, const RecordOffsets& at) {
+        const uint8_t* const codes = record + at.codes;
         RecordPart part = {{*reinterpret_cast<const uint4*>(codes), *reinterpret_cast<const uint4*>(codes + CODE_BYTES / 2)}};
 #pragma unroll
         for (int q = 0; q < GROUPS; q++) {
-            part.scales[q] = *reinterpret_cast<const uint32_t*>(record + CODE_BYTES + q * BAND * 2 + pair * 2);
-            part.zeros[q] = SYMMETRIC ? 0u : *reinterpret_cast<const uint16_t*>(record + w.zeroOffset + q * BAND + pair);
+            part.scales[q] = *reinterpret_cast<const uint32_t*>(record + at.scales + q * BAND * 2);
+            part.zeros[q] = SYMMETRIC ? 0u : *reinterpret_cast<const uint16_t*>(record + at.zeros + w.zeroOffset + q * BAND);
             if (GROUPS > 1 && !SYMMETRIC && w.zeroOffset == 0) {
                 part.zeros[q] = 0x0808u;
             }

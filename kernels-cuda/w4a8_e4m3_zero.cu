@@ -2,4 +2,4 @@
 // INT4 weights with zero points times E4M3 activations.
 #include "w4a8_kernels.cuh"
 
-W4A8_KERNELS(e4m3, _zero, E4m3Weights, false, 128)
+W4A8_KERNELS(e4m3, _zero, E4m3Weights, false)

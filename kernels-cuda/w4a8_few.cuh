@@ -121,7 +121,7 @@ __device__ __forceinline__ void w4a8_few(const Matrix& matrix, const TensorMap& 
         const uint64_t b = descriptor(base + stage * S::X_BYTES);
         barrier_wait(full + 8 * stage, parity);
         const uint8_t* const at = smem + S::RECORDS + (stage * BANDS + band) * S::RECORD_BYTES;
-        auto record = RecordPart<GROUPS>::template of<SYMMETRIC>(w, at, quarter, lane);
+        auto record = RecordPart<GROUPS>::template of<SYMMETRIC>(w, at, RecordOffsets(quarter, lane));
         uint32_t a[4][4];
         if (PARTS == GROUPS) {
             record.template convert<T, SYMMETRIC>(a);
@@ -137,7 +137,7 @@ __device__ __forceinline__ void w4a8_few(const Matrix& matrix, const TensorMap& 
         for (int q = 0; q < GROUPS; q++) {
             if (PARTS < GROUPS) {
                 if (q == GROUPS / 2) {
-                    record = RecordPart<GROUPS>::template of<SYMMETRIC>(w, at, quarter, lane);  // so that a half at a time is in registers
+                    record = RecordPart<GROUPS>::template of<SYMMETRIC>(w, at, RecordOffsets(quarter, lane));  // so that a half at a time is in registers
                 }
 #pragma unroll
                 for (int i = q * 4 / GROUPS; i < (q + 1) * 4 / GROUPS; i++) {

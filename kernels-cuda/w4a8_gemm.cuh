@@ -107,6 +107,11 @@ __device__ __forceinline__ void w4a8_gemm(const Matrix& matrix, const TensorMap&
     setmaxnreg_inc<240>();
     const int consumer = warp / 4 - 1, quarter = warp % 4, g = lane / 4, t = lane % 4;
     const uint32_t staging = base + S::STAGING + consumer * S::STAGING_BYTES;
+    // Through shuffles, so that the compiler keeps them: made anew they are some 30 cycles between a record's arrival and its use.
+    RecordOffsets at(quarter, lane);
+    at.codes = __shfl_sync(0xffffffffu, at.codes + consumer * S::RECORD_BYTES, lane);
+    at.scales = __shfl_sync(0xffffffffu, at.scales + consumer * S::RECORD_BYTES, lane);
+    at.zeros = SYMMETRIC ? 0 : __shfl_sync(0xffffffffu, at.zeros + consumer * S::RECORD_BYTES, lane);
     const float unitScale = SYMMETRIC ? T::SYMMETRIC_UNIT : T::UNIT;
     griddepcontrol_wait();
     uint32_t stage = 0, parity = 0;
@@ -120,7 +125,7 @@ __device__ __forceinline__ void w4a8_gemm(const Matrix& matrix, const TensorMap&
     bool on = walk.next();
     if (on) {
         barrier_wait(full, 0);
-        record = RecordPart<GROUPS>::template of<SYMMETRIC>(w, smem + S::RECORDS + consumer * S::RECORD_BYTES, quarter, lane);
+        record = RecordPart<GROUPS>::template of<SYMMETRIC>(w, smem + S::RECORDS, at);
     }
     for (; on; on = walk.next()) {
         uint32_t um, un;
@@ -158,9 +163,9 @@ __device__ __forceinline__ void w4a8_gemm(const Matrix& matrix, const TensorMap&
                 for (int h = 0; h < 2; h++) {  // row by row: neighbours share their scale
 #pragma unroll
                     for (int i = 0; i < CHUNK / 4; i++) {
-                        const int at = i / 2 * 4 + h * 2 + i % 2;
-                        float& v = sum[c * (CHUNK / 2) + (at ^ 1)];
-                        v = T::add(part[e % PARTS][at], h ? own.y : own.x, v);
+                        const int place = i / 2 * 4 + h * 2 + i % 2;
+                        float& v = sum[c * (CHUNK / 2) + (place ^ 1)];
+                        v = T::add(part[e % PARTS][place], h ? own.y : own.x, v);
                     }
                 }
             };
@@ -188,8 +193,7 @@ __device__ __forceinline__ void w4a8_gemm(const Matrix& matrix, const TensorMap&
                         // The next record comes while the last sums are added.
                         if (s + 1 < walk.end || another) {
                             barrier_wait(full + 8 * stage, parity);
-                            record = RecordPart<GROUPS>::template of<SYMMETRIC>(
-                                w, smem + S::RECORDS + (stage * 2 + consumer) * S::RECORD_BYTES, quarter, lane);
+                            record = RecordPart<GROUPS>::template of<SYMMETRIC>(w, smem + S::RECORDS + stage * (2 * S::RECORD_BYTES), at);
                         }
                     }
                     promote(e);

@@ -5,7 +5,7 @@
 #include "w4a8_gemm.cuh"
 
 // `zero` follows the names of kernels for weights with zero points.
-#define W4A8_KERNELS(type, zero, T, SYMMETRIC, CHUNK)                                                                               \
+#define W4A8_KERNELS(type, zero, T, SYMMETRIC)                                                                                      \
     W4A8_FEW(w4a8_few_##type##_16x64_w4_s16_k1##zero, T, SYMMETRIC, 16, 1, 4, 16, 1, 1, 1)                                          \
     W4A8_FEW(w4a8_few_##type##_16x64_w2_s12_k2##zero, T, SYMMETRIC, 16, 1, 2, 12, 2, 2, 1)                                          \
     W4A8_FEW(w4a8_few_##type##_16x64_w2_s12_k1##zero, T, SYMMETRIC, 16, 1, 2, 12, 1, 2, 1)                                          \
@@ -19,7 +19,7 @@
     W4A8_FEW(w4a8_few_##type##_64x128_w2_s8_k2##zero, T, SYMMETRIC, 64, 2, 2, 8, 2, 1, 1)                                           \
     W4A8_FEW(w4a8_few_##type##_128x128_w1_s4_k2##zero, T, SYMMETRIC, 128, 2, 1, 4, 2, 1, 1)                                         \
     W4A8_GEMM(w4a8_##type##_128x128_s7##zero, T, SYMMETRIC, 128, 64, 7, 1)                                                          \
-    W4A8_GEMM(w4a8_##type##_256x128_s4##zero, T, SYMMETRIC, 256, CHUNK, 4, 1)
+    W4A8_GEMM(w4a8_##type##_256x128_s4##zero, T, SYMMETRIC, 256, 64, 4, 1)
 
 // Groups of 32 or 64 columns, GROUPS of them in a record, with or without zero points: the sums of the groups are most of what these
 // kernels do, so what zero points cost hardly shows.
