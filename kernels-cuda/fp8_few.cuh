@@ -1,11 +1,15 @@
 // FP8 products on Hopper for few rows of x, where reading w is what takes the time: y = (x · wᵀ) with scales.
 //
 // The operands are swapped: rows of w are the rows of the tensor cores' tile (64 for each of WARPGROUPS consumers), rows of x
-// its TILE_M columns, so that few rows of x waste little. A cluster of SPLIT·SHARE blocks makes SHARE tiles: SPLIT blocks each
-// sum a part of K, then add their sums in the order of K, each for a part of the tile, through distributed shared memory.
-// The SHARE blocks with the same part of K load x together.
+// its TILE_M columns, so that few rows of x waste little. A cluster of SPLIT blocks makes a tile: each sums a part of K, then they
+// add their sums in the order of K, each for a part of the tile, through distributed shared memory.
 //
-// The weights do not depend on the kernels before this one: their first stages are loaded before waiting for those.
+// The weights do not depend on the kernels before this one: their first stages are loaded before waiting for those. What is
+// asked for after that wait, x, queues behind the weights that this multiprocessor is loading for the kernel after this one;
+// so where the product is short, only AHEAD stages of weights are on their way at a time.
+//
+// Blocks beyond the matrix wait for the kernel before and end: they hold a place, so that no multiprocessor gets two blocks of
+// one product while another has none.
 #pragma once
 #include "fp8.cuh"
 
@@ -30,36 +34,49 @@ struct FewShape {
     // The scales of x; BLOCK: those of two chunks of steps, of x and then of w.
     static constexpr int CHUNK = 8, SCALES_W = SCALES + 2 * CHUNK * TILE_M * 4;
     static constexpr int BARRIERS = MODE == BLOCK ? SCALES_W + 2 * CHUNK * 4 : SCALES + TILE_M * 4;
-    static constexpr int BYTES = BARRIERS + (2 * STAGES + (MODE == BLOCK ? 4 : 0)) * 8;
+    static constexpr int BYTES = BARRIERS + (3 * STAGES + 1 + (MODE == BLOCK ? 4 : 0)) * 8;
+    static constexpr int AHEAD = SPLIT == 1 ? STAGES : TILE_M < 64 || STAGES < 5 ? 3 : 1;  // as measured
     static_assert(BYTES <= 232448, "shared memory of a block");
 };
 
-template <Fp8Types T, int WARPGROUPS, int TILE_M, int STAGES, int SHARE, int SPLIT, Fp8Mode MODE>
+template <Fp8Types T, int WARPGROUPS, int TILE_M, int STAGES, int SPLIT, Fp8Mode MODE>
 __device__ __forceinline__ void fp8_few(const TensorMap& xMap, const TensorMap& wMap, const Fp8Product& p) {
     using S = FewShape<WARPGROUPS, TILE_M, STAGES, SPLIT, MODE>;
-    constexpr int CLUSTER = SHARE * SPLIT, CONSUMERS = 128 * WARPGROUPS;
+    constexpr int CONSUMERS = 128 * WARPGROUPS;
     extern __shared__ __align__(1024) uint8_t smem[];
     const uint32_t base = shared_address(smem);
-    const uint32_t full = base + S::BARRIERS, empty = full + 8 * STAGES, scaled = empty + 8 * STAGES, used = scaled + 16;
+    // Of w and of x of a stage, of the stage when it is free, of the other blocks' sums, of scales.
+    const uint32_t wFull = base + S::BARRIERS, xFull = wFull + 8 * STAGES, empty = xFull + 8 * STAGES, gathered = empty + 8 * STAGES;
+    const uint32_t scaled = gathered + 8, used = scaled + 16;
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-    const uint32_t rank = CLUSTER > 1 ? cluster_rank() : 0, share = rank % SHARE, split = rank / SHARE;
-    const int32_t n0 = (blockIdx.x / CLUSTER * SHARE + share) * S::TILE_N, m0 = blockIdx.y * TILE_M;
+    const uint32_t split = SPLIT > 1 ? cluster_rank() : 0;
+    const int32_t n0 = blockIdx.x / SPLIT * S::TILE_N, m0 = blockIdx.y * TILE_M;
     const uint32_t allSteps = (p.k + STEP_K - 1) / STEP_K;
     const uint32_t first = allSteps * split / SPLIT, steps = allSteps * (split + 1) / SPLIT - first;
 
     const auto load_w = [&](uint32_t s) {
-        const uint32_t to = base + s % STAGES * S::STAGE_BYTES, bar = full + 8 * (s % STAGES);
-        mbarrier_arrive_expect(bar, S::STAGE_BYTES);
-        load_box(to, &wMap, (first + s) * STEP_K, n0, bar, EVICT_FIRST);
+        mbarrier_arrive_expect(wFull + 8 * (s % STAGES), S::W_BYTES);
+        load_box(base + s % STAGES * S::STAGE_BYTES, &wMap, (first + s) * STEP_K, n0, wFull + 8 * (s % STAGES), EVICT_FIRST);
+    };
+    const auto load_x = [&](uint32_t s) {
+        mbarrier_arrive_expect(xFull + 8 * (s % STAGES), S::X_BYTES);
+        load_box(base + s % STAGES * S::STAGE_BYTES + S::W_BYTES, &xMap, (first + s) * STEP_K, m0, xFull + 8 * (s % STAGES), EVICT_LAST);
     };
 
+    if (uint32_t(n0) >= p.n) {
+        griddepcontrol_launch_dependents();
+        griddepcontrol_wait();
+        return;
+    }
     if (threadIdx.x == CONSUMERS) {
         prefetch_tensor_map(&xMap);
         prefetch_tensor_map(&wMap);
         for (int i = 0; i < STAGES; i++) {
-            mbarrier_init(full + 8 * i, 1);
-            mbarrier_init(empty + 8 * i, 4 * WARPGROUPS * SHARE * WARP_ARRIVALS);
+            mbarrier_init(wFull + 8 * i, 1);
+            mbarrier_init(xFull + 8 * i, 1);
+            mbarrier_init(empty + 8 * i, 4 * WARPGROUPS * WARP_ARRIVALS);
         }
+        mbarrier_init(gathered, 1);
         if (MODE == BLOCK) {
             for (int i = 0; i < 2; i++) {
                 mbarrier_init(scaled + 8 * i, 32);
@@ -67,25 +84,15 @@ __device__ __forceinline__ void fp8_few(const TensorMap& xMap, const TensorMap& 
             }
         }
         fence_mbarrier_init();
-        griddepcontrol_launch_dependents();
-        for (uint32_t s = 0; s < min(steps, uint32_t(STAGES)); s++) {
-            load_w(s);
-        }
-        // x may still be written by the kernels before this one, but the L2 cache is where all meet: the blocks fetch it together.
-        constexpr uint32_t SHARES = 8;
-        for (uint32_t s = blockIdx.x / CLUSTER % SHARES; s < steps; s += SHARES) {
-            prefetch_box(&xMap, (first + s) * STEP_K, m0);
+        if (SPLIT > 1) {
+            mbarrier_arrive_expect(gathered, (SPLIT - 1) * S::SUM_BYTES);
         }
     }
     __syncwarp();
-    if (CLUSTER > 1) {
+    if (SPLIT > 1) {
         cluster_arrive();
     }
-    if (SHARE > 1) {
-        cluster_wait();
-    } else {
-        __syncthreads();
-    }
+    __syncthreads();
 
     if (warp >= 4 * WARPGROUPS) {
         if (MODE == BLOCK && warp > 4 * WARPGROUPS) {
@@ -128,31 +135,33 @@ __device__ __forceinline__ void fp8_few(const TensorMap& xMap, const TensorMap& 
                 x_from(s + S::CHUNK, x);
             }
         } else if (lane == 0) {
+            // x may still be written by the kernels before this one, but the L2 cache is where all meet: the blocks fetch it together.
+            constexpr uint32_t SHARES = 8;
+            for (uint32_t s = blockIdx.x / SPLIT % SHARES; s < steps; s += SHARES) {
+                prefetch_box(&xMap, (first + s) * STEP_K, m0);
+            }
+            if (S::AHEAD >= STAGES) {
+                griddepcontrol_launch_dependents();
+            }
+            for (uint32_t s = 0; s < min(steps, uint32_t(STAGES)); s++) {
+                if (s >= S::AHEAD) {
+                    barrier_wait(wFull + 8 * (s - S::AHEAD), 0);
+                }
+                load_w(s);
+            }
+            if (S::AHEAD < STAGES) {
+                griddepcontrol_launch_dependents();
+            }
             griddepcontrol_wait();
-            for (uint32_t s = 0; s < steps; s++) {
-                const uint32_t stage = s % STAGES, x = base + stage * S::STAGE_BYTES + S::W_BYTES, bar = full + 8 * stage;
-                if (s >= STAGES) {
-                    barrier_wait(empty + 8 * stage, s / STAGES - 1 & 1);
-                    load_w(s);
-                }
-                if (SHARE > 1) {
-                    constexpr int PART = TILE_M / SHARE;
-                    load_box_multicast(x + share * PART * STEP_K, &xMap, (first + s) * STEP_K, m0 + share * PART, bar,
-                                       ((1 << SHARE) - 1) << (split * SHARE), EVICT_LAST);
-                } else {
-                    load_box(x, &xMap, (first + s) * STEP_K, m0, bar, EVICT_LAST);
-                }
+            for (uint32_t s = STAGES; s < steps; s++) {
+                barrier_wait(empty + 8 * (s % STAGES), s / STAGES - 1 & 1);
+                load_w(s);
+                load_x(s);
             }
         }
         __syncwarp();
-        if (CLUSTER > 1) {
-            if (SHARE == 1) {
-                cluster_wait();
-            }
-            if (SPLIT > 1) {
-                cluster_arrive();
-                cluster_wait();
-            }
+        if (SPLIT > 1) {
+            cluster_wait();
         }
         return;
     }
@@ -172,6 +181,12 @@ __device__ __forceinline__ void fp8_few(const TensorMap& xMap, const TensorMap& 
     }
     const uint32_t zero = p.yType >> 16;  // which no compiler knows
     griddepcontrol_wait();
+    if (lane == 0) {  // x of the first stages, by all warps: one after the other would take longer than the first to come
+        for (uint32_t s = warp; s < min(steps, uint32_t(STAGES)); s += 4 * WARPGROUPS) {
+            load_x(s);
+        }
+    }
+    __syncwarp();
 
     if (MODE != BLOCK) {
         for (uint32_t i = threadIdx.x; i < TILE_M; i += CONSUMERS) {
@@ -187,18 +202,12 @@ __device__ __forceinline__ void fp8_few(const TensorMap& xMap, const TensorMap& 
     // Through shuffles, or ptxas would not know what a warp's threads share (descriptors do best in registers that they share), and
     // would work the rest out again in every step.
     const uint32_t place = __shfl_sync(0xffffffff, base, 0), count = __shfl_sync(0xffffffff, steps, 0);
-    const uint32_t ready = place + S::BARRIERS, done = ready + 8 * STAGES;
+    const uint32_t readyW = place + S::BARRIERS, readyX = readyW + 8 * STAGES, done = readyX + 8 * STAGES;
     const uint64_t firstA = descriptor(place + __shfl_sync(0xffffffff, consumer, 0) * 64 * STEP_K), firstB = descriptor(place + S::W_BYTES);
     const int self = __shfl_sync(0xffffffff, lane, lane);
     const uint32_t scaleAt = place + S::SCALES + self % 4 * 8;
     // A stage is free for another step, where there is one.
-    const auto release_stage = [&](uint32_t stage, bool really) {
-        if (SHARE == 1) {
-            warp_arrive(done + 8 * stage, self, really);
-        } else {
-            warp_arrive_at<SHARE>(done + 8 * stage, split * SHARE, self, really);
-        }
-    };
+    const auto release_stage = [&](uint32_t stage, bool really) { warp_arrive(done + 8 * stage, self, really); };
     float sum[TILE_M / 2], part[TILE_M / 2];
 #pragma unroll
     for (int i = 0; i < TILE_M / 2; i++) {
@@ -208,7 +217,8 @@ __device__ __forceinline__ void fp8_few(const TensorMap& xMap, const TensorMap& 
     uint32_t stage = 0, stageAt = 0, parity = 0;
 #pragma unroll 1
     for (uint32_t s = 0; s < count; s++) {
-        barrier_wait(ready + 8 * stage, parity);
+        barrier_wait(readyW + 8 * stage, parity);
+        barrier_wait(readyX + 8 * stage, parity);
         float scale[MODE == BLOCK ? TILE_M / 4 : 1], stepScale = 0.f;
         if (MODE == BLOCK) {
             // Read before the product, multiplied after it: nothing waits for these.
@@ -265,7 +275,7 @@ __device__ __forceinline__ void fp8_few(const TensorMap& xMap, const TensorMap& 
     // The sums that other blocks of the split finish to those, as they lie in the threads.
     const uint32_t received = base + S::SUMS + threadIdx.x * S::VECTOR * 4;
     float total[S::FINISHED];
-    if (SPLIT > 1 && SHARE == 1) {
+    if (SPLIT > 1) {
         cluster_wait();  // all blocks have started
     }
 #pragma unroll
@@ -276,21 +286,20 @@ __device__ __forceinline__ void fp8_few(const TensorMap& xMap, const TensorMap& 
                 total[i] = sum[f * S::FINISHED + i];
             }
         } else {
-            const uint32_t to = remote_address(received + (split - (int(split) > f)) * S::SUM_BYTES, f * SHARE + share);
+            const uint32_t to = remote_address(received + (split - (int(split) > f)) * S::SUM_BYTES, f), arrived = remote_address(gathered, f);
 #pragma unroll
             for (int i = 0; i < S::FINISHED; i += S::VECTOR) {
                 const float* from = &sum[f * S::FINISHED + i];
                 if (S::HALVES) {
-                    store_remote2(to + i * CONSUMERS * 4, from[0], from[1]);
+                    store_cluster(to + i * CONSUMERS * 4, from[0], from[1], arrived);
                 } else {
-                    store_remote4(to + i * CONSUMERS * 4, from[0], from[1], from[2], from[3]);
+                    store_cluster(to + i * CONSUMERS * 4, from[0], from[1], from[2], from[3], arrived);
                 }
             }
         }
     }
     if (SPLIT > 1) {
-        cluster_arrive();
-        cluster_wait();
+        barrier_wait(gathered, 0);
         // Added in the order of K.
         float own[S::FINISHED];
 #pragma unroll
@@ -316,9 +325,8 @@ __device__ __forceinline__ void fp8_few(const TensorMap& xMap, const TensorMap& 
                 }
             }
         }
-    } else {
-        named_barrier(1, CONSUMERS);  // nobody reads the stages any more
     }
+    named_barrier(1, CONSUMERS);  // nobody reads the stages any more
     // Rows of x, as y wants them.
     float* const finished = reinterpret_cast<float*>(smem);
 #pragma unroll
@@ -366,12 +374,12 @@ __device__ __forceinline__ void fp8_few(const TensorMap& xMap, const TensorMap& 
 
 }  // namespace lowbit
 
-#define FP8_FEW(name, T, WARPGROUPS, TILE_M, STAGES, SHARE, SPLIT, MODE)                                                            \
+#define FP8_FEW(name, T, WARPGROUPS, TILE_M, STAGES, SPLIT, MODE)                                                                   \
     extern "C" __global__ void __launch_bounds__(128 * WARPGROUPS + (lowbit::MODE == lowbit::BLOCK ? 64 : 32), 1) LOWBIT_NAME(ARCH, name)(                                 \
         const __grid_constant__ lowbit::TensorMap xMap, const __grid_constant__ lowbit::TensorMap wMap, const float* xScales,       \
         const float* wScales, const float* bias, void* y, uint32_t yType, uint32_t m, uint32_t n, uint32_t k, uint32_t xScaleRow,   \
         uint32_t xScaleCol, uint32_t wScaleRow, uint32_t wScaleCol, uint32_t yPitch, float yScale, float* yScaleTo) {                \
         const lowbit::Fp8Product p = {xScales,   wScales,   bias,      y,         yType,  m,      n,       k,                        \
                                       xScaleRow, xScaleCol, wScaleRow, wScaleCol, yPitch, yScale, yScaleTo};                        \
-        lowbit::fp8_few<lowbit::T, WARPGROUPS, TILE_M, STAGES, SHARE, SPLIT, lowbit::MODE>(xMap, wMap, p);                          \
+        lowbit::fp8_few<lowbit::T, WARPGROUPS, TILE_M, STAGES, SPLIT, lowbit::MODE>(xMap, wMap, p);                                 \
     }

@@ -99,14 +99,6 @@ __device__ __forceinline__ void store_remote(uint32_t address, float v) {
     asm volatile("st.shared::cluster.f32 [%0], %1;" ::"r"(address), "f"(v) : "memory");
 }
 
-__device__ __forceinline__ void store_remote2(uint32_t address, float v0, float v1) {
-    asm volatile("st.shared::cluster.v2.f32 [%0], {%1, %2};" ::"r"(address), "f"(v0), "f"(v1) : "memory");
-}
-
-__device__ __forceinline__ void store_remote4(uint32_t address, float v0, float v1, float v2, float v3) {
-    asm volatile("st.shared::cluster.v4.f32 [%0], {%1, %2, %3, %4};" ::"r"(address), "f"(v0), "f"(v1), "f"(v2), "f"(v3) : "memory");
-}
-
 __device__ __forceinline__ void load_shared_floats(float (&v)[2], uint32_t address) {
     asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];" : "=f"(v[0]), "=f"(v[1]) : "r"(address) : "memory");
 }

@@ -284,6 +284,12 @@ __device__ __forceinline__ void store_cluster(uint32_t address, float v, uint32_
     asm volatile("st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.f32 [%0], %1, [%2];" ::"r"(address), "f"(v), "r"(barrier) : "memory");
 }
 
+__device__ __forceinline__ void store_cluster(uint32_t address, float v0, float v1, float v2, float v3, uint32_t barrier) {
+    asm volatile("st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v4.f32 [%0], {%1, %2, %3, %4}, [%5];" ::"r"(address), "f"(v0),
+                 "f"(v1), "f"(v2), "f"(v3), "r"(barrier)
+                 : "memory");
+}
+
 // Two f32 to a pair of halves, `low` in the lower one, round to nearest even.
 __device__ __forceinline__ uint32_t cvt_rn_bf16x2_f32(float low, float high) {
     uint32_t r;

@@ -82,7 +82,7 @@ final class Fp8Kernel implements ProductKernel {
             few(Scales.ROWS, 64, 1, 5, 1),
             few(Scales.ROWS, 64, 1, 13, 1),
             few(Scales.ROWS, 64, 1, 5, 2),
-            few(Scales.ROWS, 64, 1, 7, 1),
+            few(Scales.ROWS, 64, 1, 4, 2),
             few(Scales.ROWS, 64, 1, 6, 2),
             few(Scales.ROWS, 128, 1, 7, 1),
             few(Scales.ROWS, 128, 1, 7, 2),
@@ -167,7 +167,7 @@ final class Fp8Kernel implements ProductKernel {
         int columns = 64 * warpgroups;
         boolean blocks = scales == Scales.BLOCKS;
         int shared = stages * (rows + columns) * STEP_K + (split - 1) * rows * columns / split * 4
-                + 4 * (blocks ? 16 * (rows + 1) : rows) + 8 * (2 * stages + (blocks ? 4 : 0));
+                + 4 * (blocks ? 16 * (rows + 1) : rows) + 8 * (3 * stages + 1 + (blocks ? 4 : 0));
         return new Fp8Kernel(Family.FEW, Accumulation.PRECISE, scales, rows, columns, stages, 1, split, shared,
                 128 * warpgroups + (blocks ? 64 : 32), false);
     }
@@ -285,6 +285,17 @@ final class Fp8Kernel implements ProductKernel {
         return accumulation == Accumulation.FAST ? 0x1p-8 : 0x1p-11;
     }
 
+    /**
+     * Blocks along N of a kernel for few rows. Where nearly every multiprocessor has one, those without one get a block that only
+     * waits for the kernel before: else two kernels one after the other, whose blocks are there at once, would leave some
+     * multiprocessors two blocks of one product and others none.
+     */
+    private long blocks(long m, long n, int multiprocessors) {
+        long blocks = Math.ceilDiv(n, (long) columns) * split;
+        boolean nearly = m <= rows && blocks < multiprocessors && 4 * blocks >= 3L * multiprocessors;
+        return nearly ? multiprocessors / split * split : blocks;
+    }
+
     @Override
     public Product prepare(Kernels kernels, LayerWeights weights, ActivationScaling scaling) {
         MatrixShape w = weights.shape();
@@ -299,12 +310,11 @@ final class Fp8Kernel implements ProductKernel {
         int scaleRow = grouping instanceof Grouping.PerTensor ? 0 : grouping instanceof Grouping.PerBlock ? Math.toIntExact(Math.ceilDiv(w.k(), 128L)) : 1;
         int scaleCol = grouping instanceof Grouping.PerBlock ? 1 : 0;
         LaunchConfig config = LaunchConfig.of(threads).withCluster(cluster * split, 1, 1).withShared(shared).withOverlap();
-        int clusters = kernels.context().device().multiprocessors() / cluster;
-        return new Prepared(this, weights, scaling, function, config, map, wScales, scaleRow, scaleCol, clusters);
+        return new Prepared(this, weights, scaling, function, config, map, wScales, scaleRow, scaleCol, kernels.context().device().multiprocessors());
     }
 
     private record Prepared(Fp8Kernel kernel, LayerWeights weights, ActivationScaling scaling, Function function, LaunchConfig config,
-            TensorMap wMap, long wScales, int wScaleRow, int wScaleCol, int clusters) implements Product {
+            TensorMap wMap, long wScales, int wScaleRow, int wScaleCol, int multiprocessors) implements Product {
         @Override
         public void enqueue(Stream stream, long m, long x, int xType, long y, int yType, long activations) {
             // The copy engine writes rows that begin on 16-byte boundaries.
@@ -326,6 +336,7 @@ final class Fp8Kernel implements ProductKernel {
             long unitRows = kernel.sharesX() ? kernel.rows : (long) kernel.rows * kernel.cluster;
             long unitColumns = kernel.sharesX() ? (long) kernel.columns * kernel.cluster : kernel.columns;
             long units = Math.ceilDiv(m, unitRows) * Math.ceilDiv(n, unitColumns);
+            int clusters = multiprocessors / kernel.cluster;
             Cuts cuts = kernel.cut ? Cuts.of(units, Math.ceilDiv(k, (long) STEP_K), clusters) : Cuts.NONE;
             long workspace = cuts.runs() > 0 ? stream.workspace() : 0;
             Arguments arguments = stream.arguments();
@@ -364,7 +375,7 @@ final class Fp8Kernel implements ProductKernel {
             if (gemm) {
                 stream.launch(function, config, (cuts.runs() > 0 ? cuts.blocks() : Math.min(units, clusters)) * kernel.cluster, 1, 1);
             } else {
-                stream.launch(function, config, Math.ceilDiv(n, (long) kernel.columns) * kernel.split, Math.ceilDiv(m, (long) kernel.rows), 1);
+                stream.launch(function, config, kernel.blocks(m, n, multiprocessors), Math.ceilDiv(m, (long) kernel.rows), 1);
             }
         }
     }
