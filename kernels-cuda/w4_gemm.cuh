@@ -14,6 +14,7 @@
 // columns. ZEROS: there may be zero points; with GROUPS 1 and none of them the scale has the type of x.
 #pragma once
 #include "arrive.cuh"
+#include "stream_k.cuh"
 #include "w4.cuh"
 
 namespace lowbit {
@@ -25,7 +26,7 @@ struct GemmShape {
 
 template <class T, int TOKENS, int BANDS, int CLUSTER, bool TABLE, ScaleMode MODE, int GROUPS, bool ZEROS>
 __device__ __forceinline__ void gemm(const Matrix& matrix, const GemmShape& shape, const void* xMap, void* y, uint32_t yType, const void* bias,
-                                     uint32_t biasType, int64_t m) {
+                                     uint32_t biasType, int64_t m, const CutShape& cut, void* workspace) {
     const W4 w(matrix);
     constexpr bool NESTED = (MODE & SCALE_NESTED) != 0, E2M1 = !TABLE && (MODE == SCALE_E8M0 || MODE == SCALE_E4M3);
     constexpr int CONSUMERS = BANDS * 128, UNIT_BYTES = TOKENS * 128, CHUNK = 64, PITCH = BAND + 4;
@@ -35,6 +36,7 @@ __device__ __forceinline__ void gemm(const Matrix& matrix, const GemmShape& shap
     // Of a cluster; tiles of the same weights follow each other.
     const uint32_t rank = CLUSTER == 1 ? 0 : blockIdx.x % CLUSTER;
     const uint32_t tokenTiles = uint32_t((m + TOKENS - 1) / TOKENS), tiles = tokenTiles * uint32_t((bands + BANDS * CLUSTER - 1) / (BANDS * CLUSTER));
+    const uint32_t worker = blockIdx.x / CLUSTER, workers = gridDim.x / CLUSTER;
     const auto firstBandOf = [&](uint32_t tile) { return (int64_t(tile / tokenTiles) * CLUSTER + rank) * BANDS; };
 
     // Shared memory: ring of x │ ring of W │ sums on their way to y, of each warp group │ table │ nested map │ barriers
@@ -77,13 +79,14 @@ __device__ __forceinline__ void gemm(const Matrix& matrix, const GemmShape& shap
         if (warp == CONSUMERS / 32 && lane == 0) {  // the producer of W, which waits for no kernel
             const uint64_t bandBytes = uint64_t(w.spans) * w.recordBytes;
             uint32_t stage = 0, parity = 1;
+            Walk walk(cut, tiles, w.spans, worker, workers);
 #pragma unroll 1
-            for (uint32_t tile = blockIdx.x / CLUSTER; tile < tiles; tile += gridDim.x / CLUSTER) {
-                const int64_t firstBand = firstBandOf(tile);
+            while (walk.next()) {
+                const int64_t firstBand = firstBandOf(walk.tile);
                 const int last = int(bands - 1 - firstBand);  // bands beyond are its copies: their sums are not stored
-                const uint8_t* from = w.records + (last > 0 ? firstBand : bands - 1) * bandBytes;
+                const uint8_t* from = w.records + (last > 0 ? firstBand : bands - 1) * bandBytes + uint64_t(walk.begin) * w.recordBytes;
 #pragma unroll 1
-                for (uint32_t i = 0; i < w.spans; i++) {
+                for (uint32_t i = walk.begin; i < walk.end; i++) {
                     const uint32_t filled = wFull + stage * 8, to = shared_address(wRing) + stage * stageBytes;
                     mbarrier_wait(wEmpty + stage * 8, parity);
                     mbarrier_arrive_expect(filled, stageBytes);
@@ -104,11 +107,12 @@ __device__ __forceinline__ void gemm(const Matrix& matrix, const GemmShape& shap
             prefetch_tensor_map(xMap);
             griddepcontrol_wait();
             uint32_t unit = 0, parity = 1;
+            Walk walk(cut, tiles, w.spans, worker, workers);
 #pragma unroll 1
-            for (uint32_t tile = blockIdx.x / CLUSTER; tile < tiles; tile += gridDim.x / CLUSTER) {
-                const int m0 = int(tile % tokenTiles) * TOKENS;
+            while (walk.next()) {
+                const int m0 = int(walk.tile % tokenTiles) * TOKENS;
 #pragma unroll 1
-                for (int i = 0; i < int(w.spans) * 2; i++) {
+                for (int i = int(walk.begin) * 2; i < int(walk.end) * 2; i++) {
                     const uint32_t filled = xFull + unit * 8, to = xRing + unit * UNIT_BYTES;
                     mbarrier_wait(xEmpty + unit * 8, parity);
                     mbarrier_arrive_expect(filled, UNIT_BYTES);
@@ -152,13 +156,14 @@ __device__ __forceinline__ void gemm(const Matrix& matrix, const GemmShape& shap
     float acc[TOKENS / 2];
     uint32_t a[4][4];
     uint32_t stage = 0, wParity = 0, unit = 0, xParity = 0;
+    Walk walk(cut, tiles, w.spans, worker, workers);
 #pragma unroll 1
-    for (uint32_t tile = blockIdx.x / CLUSTER; tile < tiles; tile += gridDim.x / CLUSTER) {
-        const int64_t n0 = (firstBandOf(tile) + group) * BAND;
+    while (walk.next()) {
+        const int64_t n0 = (firstBandOf(walk.tile) + group) * BAND;
         NestedAbsmax<1> absmax;
         int absmaxUntil = 0;
 #pragma unroll 1
-        for (int i = 0; i < int(w.spans); i++) {
+        for (int i = int(walk.begin); i < int(walk.end); i++) {
             if (NESTED && i >= absmaxUntil) {
                 absmaxUntil = i + int(absmax.load(w, n0 + quarter * 16 + g, int64_t(i) * SPAN) / SPAN);
             }
@@ -239,7 +244,7 @@ __device__ __forceinline__ void gemm(const Matrix& matrix, const GemmShape& shap
                         }
                     }
                     wgmma_fence();
-                    T::template wgmma<TOKENS>(acc, a[step], b + step * 2, half == 0 && step == 0 ? i > 0 : 1);
+                    T::template wgmma<TOKENS>(acc, a[step], b + step * 2, half == 0 && step == 0 ? i > int(walk.begin) : 1);
                     wgmma_commit();
                     const int next = half * 4 + step + 1;
                     if (GROUPS && next < 8 && next % STEPS == 0) {
@@ -260,11 +265,21 @@ __device__ __forceinline__ void gemm(const Matrix& matrix, const GemmShape& shap
             }
         }
 
+        // Where K is cut, what of the tile this group is to store. 
+        uint32_t stored = ~0u;
+        if (walk.part()) {
+            stored = join_pieces<TOKENS / 2, CHUNK / 2>(acc, walk.pieces(), cut.patience, workspace, rank, CLUSTER, group, BANDS,
+                                                       reinterpret_cast<float4*>(mine), reinterpret_cast<uint32_t*>(mine + CHUNK * BAND), 1 + group);
+        }
+
         // Each warp group stores its band, CHUNK tokens at a time, through its sums in shared memory: [token][row].
-        const int64_t m0 = int64_t(tile % tokenTiles) * TOKENS;
+        const int64_t m0 = int64_t(walk.tile % tokenTiles) * TOKENS;
         const bool wide = w.n % 8 == 0 && reinterpret_cast<uintptr_t>(y) % 16 == 0;
-#pragma unroll
-        for (int first = 0; first < TOKENS; first += CHUNK) {
+        each<(TOKENS + CHUNK - 1) / CHUNK>([&](auto chunk) {
+            constexpr int first = decltype(chunk)::value * CHUNK;
+            if (!(stored >> first / CHUNK & 1)) {
+                return;
+            }
 #pragma unroll
             for (int j = 0; j < CHUNK / 2 && first / 2 + j < TOKENS / 2; j++) {
                 mine[(j / 4 * 8 + 2 * t + j % 2) * PITCH + quarter * 16 + g + j / 2 % 2 * 8] = acc[first / 2 + j];
@@ -300,7 +315,7 @@ __device__ __forceinline__ void gemm(const Matrix& matrix, const GemmShape& shap
                 }
             }
             named_barrier(1 + group, 128);
-        }
+        });
     }
     if (CLUSTER > 1) {  // nothing is sent to a block that has gone
         cluster_arrive_relaxed();
@@ -313,8 +328,10 @@ __device__ __forceinline__ void gemm(const Matrix& matrix, const GemmShape& shap
 #define GEMM(kind, suffix, T, TOKENS, BANDS, CLUSTER, TABLE, MODE, GROUPS, ZEROS)                                                               \
     extern "C" __global__ void __launch_bounds__(BANDS * 128 + 128, 1) LOWBIT_NAME(ARCH, w4gemm##TOKENS##x##BANDS##_##kind##_##suffix)(  \
         const __grid_constant__ lowbit::Matrix w, const __grid_constant__ lowbit::GemmShape shape,                                     \
-        const __grid_constant__ lowbit::TensorMap xMap, void* y, uint32_t yType, const void* bias, uint32_t biasType, int64_t m) {      \
-        lowbit::gemm<T, TOKENS, BANDS, CLUSTER, TABLE, lowbit::MODE, GROUPS, ZEROS>(w, shape, &xMap, y, yType, bias, biasType, m);               \
+        const __grid_constant__ lowbit::TensorMap xMap, void* y, uint32_t yType, const void* bias, uint32_t biasType, int64_t m,         \
+        uint32_t whole, uint32_t patience, void* workspace) {                                                                           \
+        lowbit::gemm<T, TOKENS, BANDS, CLUSTER, TABLE, lowbit::MODE, GROUPS, ZEROS>(w, shape, &xMap, y, yType, bias, biasType, m,        \
+                                                                                   lowbit::CutShape{whole, patience}, workspace);         \
     }
 #define GEMM_TYPES(kind, TOKENS, BANDS, CLUSTER, TABLE, MODE, GROUPS, ZEROS)           \
     GEMM(kind, bf16, lowbit::Bf16, TOKENS, BANDS, CLUSTER, TABLE, MODE, GROUPS, ZEROS) \

@@ -25,8 +25,8 @@ import java.util.List;
  */
 final class W4GemmProduct implements ProductKernel {
     /** By rows of x and bands of 64 rows of W of a tile, blocks of a cluster, units of 64 columns of x that wait. */
-    static final List<W4GemmProduct> ALL = List.of(new W4GemmProduct(128, 2, 2, 6), new W4GemmProduct(128, 3, 1, 6),
-            new W4GemmProduct(232, 2, 1, 4), new W4GemmProduct(256, 2, 2, 4));
+    static final List<W4GemmProduct> ALL = List.of(new W4GemmProduct(128, 2, 2, 6, false), new W4GemmProduct(128, 3, 1, 6, false),
+            new W4GemmProduct(232, 2, 1, 4, false), new W4GemmProduct(256, 2, 2, 4, false), new W4GemmProduct(256, 2, 2, 4, true));
 
     /** The kind of kernel for INT4 of every kind. */
     private static final String ANY = "int4_fine";
@@ -35,6 +35,8 @@ final class W4GemmProduct implements ProductKernel {
     /** Tokens whose sums pass through shared memory together, and floats of one with its padding. */
     private static final int CHUNK = 64;
     private static final int PITCH = RecordLayout.BAND + 4;
+    /** Spans of K in the time in which a tile's sums are given away, fetched or stored. */
+    private static final double SEAM = 1.2;
     /** Roundings of a scaled weight in BF16: of the product and of the scale; of the value of NF4 and FP4 too. */
     private static final double TWO_ROUNDINGS = 0x1.01p-8;
     private static final double THREE_ROUNDINGS = 0x1.82p-8;
@@ -44,17 +46,19 @@ final class W4GemmProduct implements ProductKernel {
     private final int bands;
     private final int cluster;
     private final int units;
+    private final boolean cut;
 
-    private W4GemmProduct(int tokens, int bands, int cluster, int units) {
+    private W4GemmProduct(int tokens, int bands, int cluster, int units, boolean cut) {
         this.tokens = tokens;
         this.bands = bands;
         this.cluster = cluster;
         this.units = units;
+        this.cut = cut;
     }
 
     @Override
     public String name() {
-        return "w4-gemm-" + tokens + "x" + bands * RecordLayout.BAND;
+        return "w4-gemm-" + tokens + "x" + bands * RecordLayout.BAND + (cut ? "-cut" : "");
     }
 
     @Override
@@ -69,7 +73,8 @@ final class W4GemmProduct implements ProductKernel {
     @Override
     public String description() {
         return tokens + " rows of x, " + bands * RecordLayout.BAND + " rows of W, K step 128, wgmma m64n" + tokens
-                + "k16 with W from registers, clusters of " + cluster + ", scaled weights rounded";
+                + "k16 with W from registers, clusters of " + cluster + ", scaled weights rounded, "
+                + (cut ? "tiles cut as finely as it goes" : "tiles cut where it pays");
     }
 
     @Override
@@ -157,13 +162,16 @@ final class W4GemmProduct implements ProductKernel {
         shape.setAtIndex(ValueLayout.JAVA_INT, 0, units);
         shape.setAtIndex(ValueLayout.JAVA_INT, 1, stages);
         int clusters = kernels.context().device().multiprocessors() / cluster;
+        int rows = bands * cluster;
+        // What always cuts is there for tests, and waits for nobody if it may leave the rest to others.
+        StreamK.Cost cost = new StreamK.Cost(cut ? 0 : SEAM, 4L * tokens * RecordLayout.BAND * rows, rows);
         return new Prepared(this, kernels.context(), weights, sizes,
-                W4Functions.load(kernels, file(kind(w)), kernel(kind(w)), W4Functions.MOST_SHARED), shape, config, clusters,
+                W4Functions.load(kernels, file(kind(w)), kernel(kind(w)), W4Functions.MOST_SHARED), shape, config, clusters, cost,
                 W4DecodeProduct.INSTANCE.prepare(kernels, weights, null));
     }
 
     private record Prepared(W4GemmProduct kernel, Context context, LayerWeights weights, RecordLayout.Sizes sizes, W4Functions functions,
-            MemorySegment shape, LaunchConfig config, int clusters, Product unaligned) implements Product {
+            MemorySegment shape, LaunchConfig config, int clusters, StreamK.Cost cost, Product unaligned) implements Product {
         @Override
         public void enqueue(Stream stream, long m, long x, int xType, long y, int yType, long activations) {
             if (x % 16 != 0) {
@@ -173,10 +181,12 @@ final class W4GemmProduct implements ProductKernel {
             int cluster = kernel.cluster;
             Arguments arguments = stream.arguments();
             TensorMap map = W4Functions.map(arguments, context, x, xType, m, weights.shape().k(), kernel.tokens / cluster);
-            arguments.struct(weights.matrix()).struct(shape).struct(map).int64(y).int32(yType).int64(weights.bias())
-                    .int32(weights.biasType()).int64(m);
             long tiles = Math.ceilDiv(m, (long) kernel.tokens) * Math.ceilDiv(sizes.bands(), (long) kernel.bands * cluster);
-            stream.launch(functions.of(xType), config, Math.min(tiles, clusters) * cluster, 1, 1);
+            StreamK way = StreamK.choose(tiles, Math.toIntExact(sizes.spans()), clusters, cost);
+            long workspace = way.whole() < tiles ? stream.workspace() : 0;
+            arguments.struct(weights.matrix()).struct(shape).struct(map).int64(y).int32(yType).int64(weights.bias())
+                    .int32(weights.biasType()).int64(m).int32((int) way.whole()).int32(kernel.cut ? 0 : StreamK.PATIENCE).int64(workspace);
+            stream.launch(functions.of(xType), config, (long) way.workers() * cluster, 1, 1);
         }
     }
 }
