@@ -49,6 +49,7 @@ struct Pieces {
     uint32_t count;  // 1: nothing is cut
     uint32_t late;   // the first of them
     uint32_t slot;   // place of the first one's sums in the workspace, the others follow
+    bool seeds;      // the second and last piece's sums are there when the first one begins
 };
 
 // A worker's way through the tiles: next(), then steps begin … end − 1 of tile. All steps times all workers fit 32 bits.
@@ -88,11 +89,12 @@ struct Walk {
 
     __host__ __device__ __forceinline__ Pieces pieces() const {
         if (tile < shape.whole) {
-            return {0, 0, 1, 1, 0};
+            return {0, 0, 1, 1, 0, false};
         }
         const uint32_t cut = tile - shape.whole, first = runAt(cut * steps), last = runAt(cut * steps + steps - 1);
         // Runs that are no shorter than a tile give away one piece each, others perhaps two.
-        return {cut, run - first, last - first + 1, last - first + (runBegin(last + 1) == (cut + 1) * steps), total >= workers * steps ? first : first + cut};
+        const bool runs = total >= workers * steps;
+        return {cut, run - first, last - first + 1, last - first + (runBegin(last + 1) == (cut + 1) * steps), runs ? first : first + cut, runs && last > first};
     }
 
 private:
@@ -137,6 +139,47 @@ __device__ __forceinline__ float4 load_l2(const float4* p) {
     return v;
 }
 
+// Where the sums of a tile's pieces lie, for one thread of a warp group: counters, then the slots [group][four floats][thread].
+template <int FLOATS>
+struct Place {
+    void* workspace;
+    const Pieces& pieces;
+    uint32_t unit, units, group, groups;
+
+    __device__ __forceinline__ uint32_t* counter() const {
+        return static_cast<uint32_t*>(workspace) + (pieces.tile * units + unit) * groups + group;
+    }
+
+    __device__ __forceinline__ float4* slot(uint32_t piece) const {
+        constexpr uint32_t COUNTER_BYTES = 64 << 10;
+        return reinterpret_cast<float4*>(static_cast<uint8_t*>(workspace) + COUNTER_BYTES)
+               + (((pieces.slot + piece) * units + unit) * groups + group) * (FLOATS / 4 * 128) + threadIdx.x % 128;
+    }
+};
+
+// Where a tile's pieces seed: the first one's sums begin with the other's, so that nothing is left to do at the end. All 128 threads
+// of the first piece's warp group call it before their first product; for the other join_pieces gives its sums away.
+template <int FLOATS>
+__device__ __forceinline__ void seed_piece(float (&sums)[FLOATS], const Pieces& pieces, void* workspace, uint32_t unit, uint32_t units, uint32_t group,
+                                           uint32_t groups, int barrier) {
+    const Place<FLOATS> place{workspace, pieces, unit, units, group, groups};
+    if (threadIdx.x % 128 == 0) {
+        while (load_acquire(place.counter()) == 0) {  // all chunks are given away at once
+        }
+        *place.counter() = 0;
+    }
+    named_barrier(barrier, 128);
+    const float4* const from = place.slot(1);
+#pragma unroll
+    for (int i = 0; i < FLOATS / 4; i++) {
+        const float4 v = load_l2(from + i * 128);
+        sums[4 * i] = v.x;
+        sums[4 * i + 1] = v.y;
+        sums[4 * i + 2] = v.z;
+        sums[4 * i + 3] = v.w;
+    }
+}
+
 // Adds the sums of a tile's pieces, in the order of K, for a warp group whose threads hold FLOATS of them each. They go in chunks of
 // CHUNK floats a thread. Returns the chunks whose sums are complete now, as bits, which the caller stores; the others are
 // somebody else's. Not to be called where count is 1. All 128 threads call it, after griddepcontrol.wait.
@@ -152,15 +195,11 @@ __device__ __forceinline__ uint32_t join_pieces(float (&sums)[FLOATS], const Pie
                                                 int barrier) {
     static_assert(FLOATS % 4 == 0 && CHUNK % 4 == 0, "sums go four at a time");
     constexpr int CHUNKS = (FLOATS + CHUNK - 1) / CHUNK, FOURS = CHUNK / 4;
-    constexpr uint32_t ALL = (1u << CHUNKS) - 1, COUNTER_BYTES = 64 << 10;
+    constexpr uint32_t ALL = (1u << CHUNKS) - 1;
     static_assert(CHUNKS <= 4, "a counter has a byte for each chunk");
     const uint32_t thread = threadIdx.x % 128;
-    uint32_t* const counter = static_cast<uint32_t*>(workspace) + (pieces.tile * units + unit) * groups + group;
-    // This thread's place in the slot of a piece.
-    const auto slot = [&](uint32_t piece) {
-        return reinterpret_cast<float4*>(static_cast<uint8_t*>(workspace) + COUNTER_BYTES)
-               + (((pieces.slot + piece) * units + unit) * groups + group) * (FLOATS / 4 * 128) + thread;
-    };
+    const Place<FLOATS> place{workspace, pieces, unit, units, group, groups};
+    uint32_t* const counter = place.counter();
 
     // One in the byte of each chunk.
     const auto ones = [](uint32_t bits) { return (bits & 1) | (bits & 2) << 7 | (bits & 4) << 14 | (bits & 8) << 21; };
@@ -168,7 +207,7 @@ __device__ __forceinline__ uint32_t join_pieces(float (&sums)[FLOATS], const Pie
     uint32_t wanted = chunks_of<CHUNKS>(pieces), give = ALL & ~wanted, mine = 0;
 #pragma unroll 1
     for (;;) {
-        float4* const to = slot(pieces.mine);
+        float4* const to = place.slot(pieces.mine);
 #pragma unroll
         for (int c = 0; c < CHUNKS; c++) {
             if (give >> c & 1) {
@@ -249,7 +288,7 @@ __device__ __forceinline__ uint32_t join_pieces(float (&sums)[FLOATS], const Pie
                         v[i] = own[i * 128];
                     }
                 } else {
-                    const float4* const from = slot(p) + c * FOURS * 128;
+                    const float4* const from = place.slot(p) + c * FOURS * 128;
 #pragma unroll
                     for (int i = 0; i < FOURS; i++) {
                         if (c * CHUNK + 4 * i < FLOATS) {

@@ -162,6 +162,10 @@ __device__ __forceinline__ void gemm(const Matrix& matrix, const GemmShape& shap
         const int64_t n0 = (firstBandOf(walk.tile) + group) * BAND;
         NestedAbsmax<1> absmax;
         int absmaxUntil = 0;
+        const bool seeded = walk.part() && walk.begin == 0 && walk.pieces().seeds;
+        if (seeded) {
+            seed_piece(acc, walk.pieces(), workspace, rank, CLUSTER, group, BANDS, 1 + group);
+        }
 #pragma unroll 1
         for (int i = int(walk.begin); i < int(walk.end); i++) {
             if (NESTED && i >= absmaxUntil) {
@@ -244,7 +248,7 @@ __device__ __forceinline__ void gemm(const Matrix& matrix, const GemmShape& shap
                         }
                     }
                     wgmma_fence();
-                    T::template wgmma<TOKENS>(acc, a[step], b + step * 2, half == 0 && step == 0 ? i > int(walk.begin) : 1);
+                    T::template wgmma<TOKENS>(acc, a[step], b + step * 2, half == 0 && step == 0 ? i > int(walk.begin) || seeded : 1);
                     wgmma_commit();
                     const int next = half * 4 + step + 1;
                     if (GROUPS && next < 8 && next % STEPS == 0) {
@@ -267,7 +271,7 @@ __device__ __forceinline__ void gemm(const Matrix& matrix, const GemmShape& shap
 
         // Where K is cut, what of the tile this group is to store. 
         uint32_t stored = ~0u;
-        if (walk.part()) {
+        if (walk.part() && !seeded) {
             stored = join_pieces<TOKENS / 2, CHUNK / 2>(acc, walk.pieces(), cut.patience, workspace, rank, CLUSTER, group, BANDS,
                                                        reinterpret_cast<float4*>(mine), reinterpret_cast<uint32_t*>(mine + CHUNK * BAND), 1 + group);
         }
