@@ -120,15 +120,4 @@ __device__ __forceinline__ uint64_t descriptor_at(uint64_t matrix, uint32_t byte
     return matrix & 0xffffffff00000000 | uint32_t(matrix) + (bytes >> 4);
 }
 
-// Four 8×8 matrices of 16-bit elements; lane l gives the address of row l%8 of matrix l/8 and holds, of matrix i, elements
-// 2(l%4), 2(l%4)+1 of row l/4 in ri.
-__device__ __forceinline__ void store_matrices(uint32_t address, uint32_t r0, uint32_t r1, uint32_t r2, uint32_t r3) {
-    asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1,%2,%3,%4};" ::"r"(address), "r"(r0), "r"(r1), "r"(r2), "r"(r3) : "memory");
-}
-
-// The same with each matrix transposed on its way: row r of what is stored is column r of what the lanes hold.
-__device__ __forceinline__ void store_matrices_transposed(uint32_t address, uint32_t r0, uint32_t r1, uint32_t r2, uint32_t r3) {
-    asm volatile("stmatrix.sync.aligned.m8n8.x4.trans.shared.b16 [%0], {%1,%2,%3,%4};" ::"r"(address), "r"(r0), "r"(r1), "r"(r2), "r"(r3) : "memory");
-}
-
 }  // namespace lowbit

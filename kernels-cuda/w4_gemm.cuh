@@ -151,6 +151,12 @@ __device__ __forceinline__ void gemm(const Matrix& matrix, const GemmShape& shap
             warp_arrive_at<CLUSTER>(xEmpty + unit * 8, 0, lane);
         }
     };
+    // Of y: rows that 16 bytes can go to at once, in 16 bits and to where nothing is added.
+    const bool wide = w.n % 8 == 0 && reinterpret_cast<uintptr_t>(y) % 16 == 0, halves16 = wide && (yType == BF16 || yType == F16);
+    const int piece = threadIdx.x % 128;
+    const uint32_t matrixAt = (lane / 16 * 8 + lane % 8) * (BAND * 2) + ((quarter * 2 + lane / 8 % 2 ^ lane % 8) << 4);
+    const uint32_t pieceAt = piece / 8 * (BAND * 2) + ((piece % 8 ^ piece / 8 % 8) << 4);
+    uint32_t buffer = 0;
     griddepcontrol_wait();
 
     float acc[TOKENS / 2];
@@ -269,28 +275,68 @@ __device__ __forceinline__ void gemm(const Matrix& matrix, const GemmShape& shap
             }
         }
 
-        // Where K is cut, what of the tile this group is to store. 
+        // Where K is cut, what of the tile this group is to store.
         uint32_t stored = ~0u;
         if (walk.part() && !seeded) {
             stored = join_pieces<TOKENS / 2, CHUNK / 2>(acc, walk.pieces(), cut.patience, workspace, rank, CLUSTER, group, BANDS,
                                                        reinterpret_cast<float4*>(mine), reinterpret_cast<uint32_t*>(mine + CHUNK * BAND), 1 + group);
         }
 
-        // Each warp group stores its band, CHUNK tokens at a time, through its sums in shared memory: [token][row].
+        // Each warp group stores its band, CHUNK tokens at a time, through shared memory: [token][row]. In 16 bits there is room for two
+        // chunks there, and 16-byte pieces lie at their number XOR the token's.
         const int64_t m0 = int64_t(walk.tile % tokenTiles) * TOKENS;
-        const bool wide = w.n % 8 == 0 && reinterpret_cast<uintptr_t>(y) % 16 == 0;
+        float rowScale[2], rowBias[2];
+#pragma unroll
+        for (int h = 0; h < 2; h++) {
+            const int64_t n = n0 + quarter * 16 + g + 8 * h;
+            rowScale[h] = w.rowScales && n < w.n ? __fmul_rn(w.rowScales[n], w.matrixScale) : w.matrixScale;
+            rowBias[h] = bias && n < w.n ? load(bias, biasType, n) : 0.f;
+        }
         each<(TOKENS + CHUNK - 1) / CHUNK>([&](auto chunk) {
             constexpr int first = decltype(chunk)::value * CHUNK;
             if (!(stored >> first / CHUNK & 1)) {
                 return;
             }
+            const auto sum = [&](int j) {
+                const int at = first / 2 + j;
+                if (at >= TOKENS / 2) {
+                    return 0.f;
+                }
+                const float v = __fmul_rn(E2M1 ? __fmul_rn(acc[at], E2M1_SUMS<MODE>) : acc[at], rowScale[j / 2 % 2]);
+                return bias ? __fadd_rn(v, rowBias[j / 2 % 2]) : v;
+            };
+            if (halves16) {
+                const uint32_t to = shared_address(mine) + buffer * (CHUNK * BAND * 2);
+                buffer ^= 1;
+#pragma unroll
+                for (int i = 0; i < CHUNK / 16; i++) {
+                    uint32_t r[4];
+#pragma unroll
+                    for (int j = 0; j < 4; j++) {
+                        r[j] = halves(sum(i * 8 + 2 * j), sum(i * 8 + 2 * j + 1), yType);
+                    }
+                    store_matrices_transposed(to + matrixAt + i * (16 * BAND * 2), r[0], r[1], r[2], r[3]);
+                }
+                named_barrier(1 + group, 128);
+                uint16_t* const at = static_cast<uint16_t*>(y) + (m0 + first + piece / 8) * w.n + n0 + piece % 8 * 8;
+                const int64_t left = m - (m0 + first + piece / 8);
+                if (n0 + piece % 8 * 8 < w.n) {
+#pragma unroll
+                    for (int i = 0; i < CHUNK / 16; i++) {
+                        if (i * 16 < left && first + i * 16 + piece / 8 < TOKENS) {
+                            *reinterpret_cast<uint4*>(at + i * 16 * w.n) = load_shared4(to + pieceAt + i * (16 * BAND * 2));
+                        }
+                    }
+                }
+                return;
+            }
 #pragma unroll
             for (int j = 0; j < CHUNK / 2 && first / 2 + j < TOKENS / 2; j++) {
-                mine[(j / 4 * 8 + 2 * t + j % 2) * PITCH + quarter * 16 + g + j / 2 % 2 * 8] = acc[first / 2 + j];
+                mine[(j / 4 * 8 + 2 * t + j % 2) * PITCH + quarter * 16 + g + j / 2 % 2 * 8] = sum(j);
             }
             named_barrier(1 + group, 128);
 #pragma unroll 1
-            for (int i = threadIdx.x % 128; i < CHUNK * (BAND / 8); i += 128) {
+            for (int i = piece; i < CHUNK * (BAND / 8); i += 128) {
                 const int token = i / (BAND / 8), chunkRow = i % (BAND / 8) * 8;
                 const int64_t n = n0 + chunkRow, at = m0 + first + token;
                 if (n >= w.n || at >= m || first + token >= TOKENS) {
@@ -299,15 +345,6 @@ __device__ __forceinline__ void gemm(const Matrix& matrix, const GemmShape& shap
                 float v[8];
                 *reinterpret_cast<float4*>(v) = *reinterpret_cast<const float4*>(mine + token * PITCH + chunkRow);
                 *reinterpret_cast<float4*>(v + 4) = *reinterpret_cast<const float4*>(mine + token * PITCH + chunkRow + 4);
-#pragma unroll
-                for (int e = 0; e < 8; e++) {
-                    if (n + e < w.n) {
-                        v[e] = __fmul_rn(E2M1 ? __fmul_rn(v[e], E2M1_SUMS<MODE>) : v[e], w.rowScales ? __fmul_rn(w.rowScales[n + e], w.matrixScale) : w.matrixScale);
-                        if (bias) {
-                            v[e] = __fadd_rn(v[e], load(bias, biasType, n + e));
-                        }
-                    }
-                }
                 if (wide) {
                     put_rows(y, yType, at * w.n + n, v);
                 } else {
