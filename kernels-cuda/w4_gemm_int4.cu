@@ -4,5 +4,4 @@
 
 GEMM_TYPES(int4, 128, 2, 2, false, SCALE_16, 1, false)
 GEMM_TYPES(int4, 128, 3, 1, false, SCALE_16, 1, false)
-GEMM_TYPES(int4, 232, 2, 1, false, SCALE_16, 1, false)
 GEMM_TYPES(int4, 256, 2, 2, false, SCALE_16, 1, false)

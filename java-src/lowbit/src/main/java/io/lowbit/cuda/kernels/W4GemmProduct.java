@@ -26,7 +26,7 @@ import java.util.List;
 final class W4GemmProduct implements ProductKernel {
     /** By rows of x and bands of 64 rows of W of a tile, blocks of a cluster, units of 64 columns of x that wait. */
     static final List<W4GemmProduct> ALL = List.of(new W4GemmProduct(128, 2, 2, 6, false), new W4GemmProduct(128, 3, 1, 6, false),
-            new W4GemmProduct(232, 2, 1, 4, false), new W4GemmProduct(256, 2, 2, 4, false), new W4GemmProduct(256, 2, 2, 4, true));
+            new W4GemmProduct(256, 2, 2, 4, false), new W4GemmProduct(256, 2, 2, 4, true));
 
     /** The kind of kernel for INT4 of every kind. */
     private static final String ANY = "int4_fine";
@@ -36,7 +36,7 @@ final class W4GemmProduct implements ProductKernel {
     private static final int CHUNK = 64;
     private static final int PITCH = RecordLayout.BAND + 4;
     /** Spans of K in the time in which a tile's sums are given away, fetched or stored. */
-    private static final double SEAM = 1.2;
+    private static final double SEAM = 2.7;
     /** Roundings of a scaled weight in BF16: of the product and of the scale; of the value of NF4 and FP4 too. */
     private static final double TWO_ROUNDINGS = 0x1.01p-8;
     private static final double THREE_ROUNDINGS = 0x1.82p-8;
