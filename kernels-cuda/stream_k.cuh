@@ -126,10 +126,15 @@ __device__ __forceinline__ uint32_t load_acquire(const uint32_t* p) {
     return v;
 }
 
-__device__ __forceinline__ uint32_t add_acquire_release(uint32_t* p, uint32_t v) {
+// What the block has stored before is visible to who acquires the sum. What follows does not wait for `old`.
+__device__ __forceinline__ uint32_t add_release(uint32_t* p, uint32_t v) {
     uint32_t old;
-    asm volatile("atom.acq_rel.gpu.global.add.u32 %0, [%1], %2;" : "=r"(old) : "l"(p), "r"(v) : "memory");
+    asm volatile("atom.release.gpu.global.add.u32 %0, [%1], %2;" : "=r"(old) : "l"(p), "r"(v) : "memory");
     return old;
+}
+
+__device__ __forceinline__ void add_relaxed(uint32_t* p, uint32_t v) {
+    asm volatile("red.relaxed.gpu.global.add.u32 [%0], %1;" ::"l"(p), "r"(v) : "memory");
 }
 
 // Through the L2 alone: another multiprocessor wrote it.
@@ -223,12 +228,12 @@ __device__ __forceinline__ uint32_t join_pieces(float (&sums)[FLOATS], const Pie
         named_barrier(barrier, 128);
         if (pieces.late == 1 && !wanted) {  // the first piece's worker waits for us, we for nothing
             if (thread == 0) {
-                add_acquire_release(counter, ones(ALL));
+                add_release(counter, ones(ALL));
             }
             return 0;
         }
         if (thread == 0) {
-            uint32_t old = 0, complete = 0, left = 0;
+            uint32_t old = 0, complete = 0, ready = 0;
             // Of `bits`, the chunks that have been given away by all pieces but one.
             const auto full = [&](uint32_t bits, uint32_t count) {
                 uint32_t is = 0;
@@ -239,21 +244,21 @@ __device__ __forceinline__ uint32_t join_pieces(float (&sums)[FLOATS], const Pie
                 return is;
             };
             if (give) {
-                old = add_acquire_release(counter, ones(give));
+                old = add_release(counter, ones(give));
+            }
+            for (uint32_t looks = 0; (ready = full(wanted, load_acquire(counter))) != wanted && (pieces.late == 1 || looks < patience); looks++) {
+            }
+            if (give) {
                 complete = full(give, old);  // who was to finish these has not waited for us
-            }
-            uint32_t back = ones(complete) * pieces.count;
-            if (wanted) {
-                uint32_t ready;
-                for (uint32_t looks = 0; (ready = full(wanted, load_acquire(counter))) != wanted && (pieces.late == 1 || looks < patience); looks++) {
+                if (complete) {
+                    __threadfence();  // it acquires what the others have released
                 }
-                complete |= ready;
-                left = wanted & ~ready;
-                back += ones(ready) * (pieces.count - 1);
             }
-            if (back) {
-                add_acquire_release(counter, 0u - back);
+            if (complete | ready) {
+                add_relaxed(counter, 0u - (ones(complete) * pieces.count + ones(ready) * (pieces.count - 1)));
             }
+            const uint32_t left = wanted & ~ready;
+            complete |= ready;
             exchange[0] = complete;
             exchange[1] = left;
         }

@@ -2,13 +2,14 @@
 // the A operand, unpacked and scaled in registers, and x as the B operand in shared memory.
 //
 //   block: BANDS warp groups, each 64 rows of W (a band), and two producers; TOKENS rows of x; as many blocks as the GPU has
-//          multiprocessors, each taking tile after tile
+//          multiprocessors, each taking tile after tile, or cutting the K of the last ones (stream_k.cuh)
 //   ring of x: units of 64 columns, swizzled by the copy engine │ ring of W: the records of a block's bands
 //   cluster: CLUSTER blocks take tiles of neighbouring bands and the same tokens, and each loads its part of x for all
 //
 // The producers run ahead of the consumers over the ends of tiles, so that a tile begins with full rings. There are no
 // registers for two sets of sums, so the scaled weight is rounded once to the type of x, where a scale has to be rounded to
-// it first that too (ProductKernel.operandRounding says so). A tile's sums run over K in order.
+// it first that too (ProductKernel.operandRounding says so). A tile's sums run over K in order; where K is cut, a piece's do, and the
+// pieces' are added in order.
 //
 // GROUPS: scales of a row in a record, 1, 2 or 4, in 16 bits; 4 or 8 in bytes (MXFP4, NVFP4: no TABLE); 0: looked up for each 32
 // columns. ZEROS: there may be zero points; with GROUPS 1 and none of them the scale has the type of x.

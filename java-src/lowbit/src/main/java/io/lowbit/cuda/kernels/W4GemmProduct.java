@@ -15,8 +15,8 @@ import java.util.List;
 
 /**
  * 4-bit weights in records with BF16 or F16 activations on Hopper's warp groups, for many rows: {@code w4_gemm.cuh}. As many
- * blocks as the GPU has multiprocessors take tile after tile; W goes through registers, x through the tensor memory
- * accelerator, where a cluster of two blocks shares it.
+ * blocks as the GPU has multiprocessors take tile after tile, or share the K of the last ones ({@link StreamK}); W goes
+ * through registers, x through the tensor memory accelerator, where a cluster of two blocks shares it.
  *
  * <p>Weights are scaled before they are multiplied: the product of code and scale is rounded to the type of x, with BF16 the
  * scale before that, with NF4 and FP4 the value too; NVFP4, and MXFP4 with BF16, lose nothing by it.
@@ -24,7 +24,10 @@ import java.util.List;
  * <p>Where x does not begin at a multiple of 16 bytes, {@link W4DecodeProduct} computes the product instead.
  */
 final class W4GemmProduct implements ProductKernel {
-    /** By rows of x and bands of 64 rows of W of a tile, blocks of a cluster, units of 64 columns of x that wait. */
+    /**
+     * By rows of x and bands of 64 rows of W of a tile, blocks of a cluster, units of 64 columns of x that wait; whether tiles
+     * are cut as finely as it goes, for tests.
+     */
     static final List<W4GemmProduct> ALL = List.of(new W4GemmProduct(128, 2, 2, 6, false), new W4GemmProduct(128, 3, 1, 6, false),
             new W4GemmProduct(256, 2, 2, 4, false), new W4GemmProduct(256, 2, 2, 4, true));
 
