@@ -129,6 +129,21 @@ __device__ __forceinline__ uint4 load_shared4(uint32_t shared) {
     return v;
 }
 
+__device__ __forceinline__ void store_shared2(uint32_t shared, float v0, float v1) {
+    asm volatile("st.shared.v2.f32 [%0], {%1, %2};" ::"r"(shared), "f"(v0), "f"(v1) : "memory");
+}
+
+__device__ __forceinline__ void store_shared4(uint32_t shared, float v0, float v1, float v2, float v3) {
+    asm volatile("st.shared.v4.f32 [%0], {%1, %2, %3, %4};" ::"r"(shared), "f"(v0), "f"(v1), "f"(v2), "f"(v3) : "memory");
+}
+
+// 8 × 8 halves: lane l has row l / 4, columns 2(l % 4) and the next; and column l / 4, rows 2(l % 4) and the next, after.
+__device__ __forceinline__ uint32_t transpose_halves(uint32_t pair) {
+    uint32_t r;
+    asm volatile("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(r) : "r"(pair));
+    return r;
+}
+
 // 16 bytes from global to shared memory while the thread goes on; bytes from `bytes` (0 … 16) on are zero. Through the L2 alone.
 __device__ __forceinline__ void copy_async16(uint32_t shared, const void* global, uint32_t bytes) {
     asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(shared), "l"(global), "r"(bytes) : "memory");
@@ -277,6 +292,19 @@ __device__ __forceinline__ void cluster_wait() {
     asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
 }
 
+// This block among its cluster's, and the cluster among those of the grid along x. Read anew by each call: cheaper than a register.
+__device__ __forceinline__ uint32_t block_of_cluster() {
+    uint32_t r;
+    asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(r));
+    return r;
+}
+
+__device__ __forceinline__ uint32_t cluster_x() {
+    uint32_t r;
+    asm volatile("mov.u32 %0, %%clusterid.x;" : "=r"(r));
+    return r;
+}
+
 // The address of the same place in the shared memory of another block of the cluster.
 __device__ __forceinline__ uint32_t cluster_address(uint32_t shared, uint32_t rank) {
     uint32_t r;
@@ -317,6 +345,12 @@ __device__ __forceinline__ uint32_t cvt_rn_f16x2_f32(float low, float high) {
 __device__ __forceinline__ uint32_t mul_bf16x2(uint32_t a, uint32_t b) {
     uint32_t r;
     asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(r) : "r"(a), "r"(b), "r"(0x80008000u));
+    return r;
+}
+
+__device__ __forceinline__ uint32_t fma_bf16x2(uint32_t a, uint32_t b, uint32_t c) {
+    uint32_t r;
+    asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(r) : "r"(a), "r"(b), "r"(c));
     return r;
 }
 

@@ -62,6 +62,38 @@ __device__ __forceinline__ uint32_t minus_zero(uint32_t zero) {
     return (T::MAGIC | 0x80008000u) + zero * 0x10001u;
 }
 
+// The same with one shift instead of three, code − zero times CODE_STEP of the type (a power of two: exact). The two codes of a
+// byte are taken where they are.
+//
+// BF16: subnormals and the first binade above have the same step, 2^-133, so the low 8 bits of a half are a number as they
+// are; one fma brings it to 2^-6 a step and takes the zero point off. F16: 4 bits further up are a step of 1 under a smaller
+// magic number. `zero` comes from zero_step: of rows g and g + 8.
+template <class T>
+constexpr float CODE_STEP = T::TYPE == BF16 ? 0x1p-6f : 1.f;
+
+template <class T>
+__device__ __forceinline__ void unpack_codes(uint32_t (&a)[4], uint32_t word, const uint32_t (&zero)[2]) {
+    const uint32_t upper = word >> 8;
+#pragma unroll
+    for (int j = 0; j < 4; j++) {
+        const uint32_t from = j < 2 ? word : upper;
+        if (T::TYPE == BF16) {
+            a[j] = fma_bf16x2(from & (j % 2 ? 0x00f000f0u : 0x000f000fu), j % 2 ? 0x7d007d00u : 0x7f007f00u, zero[j % 2]);  // 2^123, 2^127
+        } else {
+            a[j] = add_f16x2(lop3_and_or(from, j % 2 ? 0x00f000f0u : 0x000f000fu, j % 2 ? 0x54005400u : 0x64006400u), zero[j % 2]);  // 64, 1024
+        }
+    }
+}
+
+// −zero of row g (0) or g + 8 (1), zero < 64.
+template <class T>
+__device__ __forceinline__ uint32_t zero_step(uint32_t zero, int row) {
+    if (T::TYPE == BF16) {
+        return mul_bf16x2(zero * 0x10001u, 0xff00ff00u);  // −2^127
+    }
+    return row ? 0xd400d400u + zero * 0x100010u : 0xe400e400u + zero * 0x10001u;
+}
+
 // MXFP4 and NVFP4. E2M1's exponent and mantissa at the place of T's lowest bits of exponent and highest of mantissa are the value over
 // E2M1_UNIT, subnormals included. `low` and `high`, of rows g and g + 8, twice each: E2M1_UNIT, or that times a scale.
 template <class T>

@@ -31,7 +31,157 @@ struct FewShape {
     uint32_t stages;
     uint32_t spans;      // records along K for a block
     uint32_t partBytes;  // of a part of a stage, a multiple of 1024
+    uint32_t share;      // units of a warp's sums that each of those finishes that have parts of K: FewSums
 };
+
+// How the sums of a band are finished: in units of so many of a lane's registers (8 rows of x and 8 or 16 of W). The warps that
+// have a part of K, in the order of the parts, finish `share` units each.
+template <int TOKENS, int BANDS, int PARTS, bool SHARED>
+struct FewSums {
+    static constexpr int OWN = SHARED ? BANDS - 1 : BANDS;  // bands of a block's own
+    static constexpr int UNIT = TOKENS == 16 ? 2 : 4, UNITS = TOKENS / 2 / UNIT, UNIT_BYTES = 32 * UNIT * 4;
+    int rank;    // of the block in its cluster
+    int64_t m0;  // first row of x
+    int tokens, units, parts, self, share, mine;  // mine: or less than 0
+
+    // Called anew at the end, so that nothing of it takes registers in the loop.
+    __device__ __forceinline__ FewSums(const FewShape& shape, int64_t m, int part)
+        : rank(int(block_of_cluster())), m0(int64_t(cluster_x()) * TOKENS), tokens(int(m - m0 < TOKENS ? m - m0 : TOKENS)),
+          units((tokens + 7) / 8 * (4 / UNIT)), parts(SHARED ? 2 : int(shape.split) * PARTS), self(SHARED ? rank : rank * PARTS + part),
+          share(int(shape.share)),
+          mine(units - self * share < share ? units - self * share : share) {}
+
+    // Where the block's bands lie. SHARED: each block's own, then the one of both.
+    __device__ __forceinline__ int64_t band(int i) const {
+        return SHARED ? int64_t(blockIdx.y) * (2 * OWN + 1) + (i == OWN ? 2 * OWN : rank * OWN + i) : int64_t(blockIdx.y) * BANDS + i;
+    }
+};
+
+// The end: each warp's sums to those that finish them, their sum in the order of the parts, times the scale of the row and `factor`, and
+// the bias; y. `sums`: in shared memory, [warp that finishes][part][unit of its share][lane]; `arrived`: a barrier for each warp.
+template <class T, int TOKENS, int BANDS, int PARTS, bool SHARED>
+__device__ __forceinline__ void finish_sums(const W4& w, const FewShape& shape, const float (&acc)[TOKENS / 2], uint32_t stages, uint32_t sums,
+                                            uint32_t sumsOfWarp, uint32_t arrived, float factor, void* y, uint32_t yType, const void* bias, uint32_t biasType, int64_t m) {
+    using Sums = FewSums<TOKENS, BANDS, PARTS, SHARED>;
+    constexpr int OWN = SHARED ? BANDS - 1 : BANDS, CONSUMERS = BANDS * PARTS * 128;
+    constexpr int UNIT = Sums::UNIT, UNITS = Sums::UNITS, UNIT_BYTES = Sums::UNIT_BYTES;
+    const int warp = __shfl_sync(0xffffffffu, threadIdx.x / 32, 0), lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
+    const int quarter = warp % 4, part = warp / 4 / BANDS, band = warp / 4 % BANDS;
+    const bool sharedBand = SHARED && band == OWN, exchanges = SHARED ? sharedBand : PARTS > 1 || shape.split > 1;
+    const Sums end(shape, m, part);
+    // The scale and bias of rows g and g + 8, early.
+    const int64_t n0 = end.band(band) * BAND + quarter * 16;
+    float scale[2], add[2];
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+        const int64_t n = n0 + h * 8 + g;
+        scale[h] = __fmul_rn(w.rowScales && n < w.n ? __fmul_rn(w.rowScales[n], w.matrixScale) : w.matrixScale, factor);
+        add[h] = bias && n < w.n ? load(bias, biasType, n) : 0.f;
+    }
+    // Stores v, the sums of a unit. Halves change from a lane's two tokens of a row to two rows of a token on their way.
+    const bool wide = (yType & ~ADD) != F32 && w.n % 2 == 0 && reinterpret_cast<uintptr_t>(y) % 4 == 0;
+    const int rowsLeft = int(w.n - n0 < 16 ? w.n - n0 : 16);
+    uint32_t* const pairs = reinterpret_cast<uint32_t*>(static_cast<uint16_t*>(y) + (end.m0 + g) * w.n + n0 + 2 * t);
+    const auto finish = [&](float(&v)[UNIT], int unit) {
+        const int j = unit * UNIT / 4;
+#pragma unroll
+        for (int i = 0; i < UNIT / 2; i++) {
+            const int h = UNIT == 4 ? i : unit % 2;
+            const float s = UNIT == 4 ? scale[i] : h ? scale[1] : scale[0], b = UNIT == 4 ? add[i] : h ? add[1] : add[0];
+            float low = __fmul_rn(v[2 * i], s), high = __fmul_rn(v[2 * i + 1], s);
+            low = bias ? __fadd_rn(low, b) : low;
+            high = bias ? __fadd_rn(high, b) : high;
+            if (wide) {
+                const int token = j * 8 + g;
+                const bool there = token < end.tokens && 2 * t + h * 8 < rowsLeft;
+                uint32_t* const to = pairs + (j * 8 * w.n + h * 8) / 2;
+                if (yType & ADD) {
+                    const float2 old = floats(transpose_halves(there ? *to : 0), yType & ~ADD);
+                    low = __fadd_rn(old.x, low);
+                    high = __fadd_rn(old.y, high);
+                }
+                const uint32_t pair = transpose_halves(halves(low, high, yType & ~ADD));
+                if (there) {
+                    *to = pair;
+                }
+            } else {
+                const int token = j * 8 + 2 * t;
+                const int64_t n = n0 + h * 8 + g;
+                if (n < w.n && token < end.tokens) {
+                    put(y, yType, (end.m0 + token) * w.n + n, low);
+                }
+                if (n < w.n && token + 1 < end.tokens) {
+                    put(y, yType, (end.m0 + token + 1) * w.n + n, high);
+                }
+            }
+        }
+    };
+    if (shape.split > 1) {
+        cluster_wait();
+    }
+    // Where nobody shares the band's K: a part alone, through the memory of the stages once all warps are done with them. (Straight from
+    // the registers, the code for a unit would be there for each.)
+    const int parts = exchanges ? end.parts : 1, self = exchanges ? end.self : 0, share = exchanges ? end.share : UNITS, mine = exchanges ? end.mine : end.units;
+    const uint32_t base = exchanges ? sums : stages, ofWarp = exchanges ? sumsOfWarp : UNITS * UNIT_BYTES;
+    if (SHARED || (PARTS == 1 && shape.split == 1)) {
+        named_barrier(1, CONSUMERS);
+    }
+    const auto warpOf = [&](int p) { return !exchanges ? warp : SHARED ? quarter : (p % PARTS * BANDS + band) * 4 + quarter; };
+    const uint32_t own = base + warpOf(self) * ofWarp + lane * (UNIT * 4);
+    int owner = 0, firstOfOwner = 0;
+#pragma unroll
+    for (int unit = 0; unit < UNITS; unit++) {
+        if (unit < end.units) {
+            if (unit - firstOfOwner == share) {
+                owner++;
+                firstOfOwner = unit;
+            }
+            const uint32_t to = base + warpOf(owner) * ofWarp + (self * share + unit - firstOfOwner) * UNIT_BYTES + lane * (UNIT * 4);
+            const float* const v = acc + unit * UNIT;
+            if (owner == self || shape.split == 1) {
+                if constexpr (UNIT == 4) {
+                    store_shared4(to, v[0], v[1], v[2], v[3]);
+                } else {
+                    store_shared2(to, v[0], v[1]);
+                }
+            } else {
+                const uint32_t block = SHARED ? owner : owner / PARTS;
+                const uint32_t barrier = arrived + (SHARED ? warp : warpOf(owner)) * 8;
+                const uint32_t remote = cluster_address(to, block), remoteBarrier = cluster_address(barrier, block);
+                if constexpr (UNIT == 4) {
+                    store_cluster(remote, v[0], v[1], v[2], v[3], remoteBarrier);
+                } else {
+                    store_cluster(remote, v[0], v[1], remoteBarrier);
+                }
+            }
+        }
+    }
+    if (PARTS > 1 && shape.split == 1) {
+        named_barrier(1, CONSUMERS);
+    } else if (exchanges && mine > 0) {
+        mbarrier_wait(arrived + warp * 8, 0);  // so nobody writes here after this block has gone
+    }
+#pragma unroll 1
+    for (int k = 0; k < mine; k++) {
+        float v[UNIT] = {};
+#pragma unroll 4
+        for (int p = 0; p < parts; p++) {
+            const uint32_t from = own + (p * share + k) * UNIT_BYTES;
+            if constexpr (UNIT == 4) {
+                const uint4 u = load_shared4(from);
+                v[0] = __fadd_rn(v[0], __uint_as_float(u.x));
+                v[1] = __fadd_rn(v[1], __uint_as_float(u.y));
+                v[2] = __fadd_rn(v[2], __uint_as_float(u.z));
+                v[3] = __fadd_rn(v[3], __uint_as_float(u.w));
+            } else {
+                const uint2 u = load_shared2(from);
+                v[0] = __fadd_rn(v[0], __uint_as_float(u.x));
+                v[1] = __fadd_rn(v[1], __uint_as_float(u.y));
+            }
+        }
+        finish(v, self * share + k);
+    }
+}
 
 // Where weights are scaled before they are multiplied.
 template <class T, int TOKENS, ScaleMode MODE, int GROUPS, bool TABLE>
@@ -49,43 +199,84 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
     constexpr bool NESTED = (MODE & SCALE_NESTED) != 0, AHEAD = MODE == SCALE_NESTED, MOVE_REGISTERS = FEW_MOVES_REGISTERS<TOKENS, BANDS * PARTS>;
     constexpr bool SCALED = FEW_SCALES<T, TOKENS, MODE, GROUPS, TABLE>, E2M1 = !TABLE && (MODE == SCALE_E8M0 || MODE == SCALE_E4M3);
     static_assert(!SHARED || PARTS == 1);
+    // What sums have been divided by.
+    constexpr float FACTOR = E2M1 ? E2M1_SUMS<MODE> : TABLE || SCALED ? 1.f : 1.f / CODE_STEP<T>;
     constexpr int OWN = SHARED ? BANDS - 1 : BANDS;  // bands of a block's own
-    constexpr int CONSUMERS = BANDS * PARTS * 128, X_BYTES = TOKENS * SPAN * 2, ROWS = OWN * BAND, PAIR_PITCH = ROWS + 8, SHARED_PITCH = BAND + 8;
+    constexpr int CONSUMERS = BANDS * PARTS * 128, X_BYTES = TOKENS * SPAN * 2, WARPS = (CONSUMERS + (MOVE_REGISTERS ? 128 : 32)) / 32;
+    using Sums = FewSums<TOKENS, BANDS, PARTS, SHARED>;
     extern __shared__ __align__(1024) uint8_t shared[];
     const int warp = __shfl_sync(0xffffffffu, threadIdx.x / 32, 0), lane = threadIdx.x % 32;  // known to be the same in a warp: descriptors stay in uniform registers
-    const uint32_t rank = blockIdx.x % shape.split;
-    const int64_t m0 = int64_t(blockIdx.x / shape.split) * TOKENS;
+    const int group = warp / 4, quarter = warp % 4, part = group / BANDS, band = group % BANDS;
+    const Sums start(shape, m, part);
+    const uint32_t rank = start.rank;
     const int64_t bands = (w.n + BAND - 1) / BAND;
-    const int64_t sharedBand = int64_t(blockIdx.y) * (2 * OWN + 1) + 2 * OWN;
-    const int64_t firstBand = SHARED ? sharedBand - (2 - int(rank)) * OWN : int64_t(blockIdx.y) * BANDS;
+    const int64_t sharedBand = start.band(OWN), firstBand = start.band(0);
 
-    // Shared memory: stages │ table │ nested map │ sums of the cluster │ barriers
+    // Shared memory: stages │ table │ nested map │ sums of the parts │ barriers
     const uint32_t stageBytes = PARTS * shape.partBytes;
     uint8_t* const table = shared + shape.stages * stageBytes;
     float* const map = reinterpret_cast<float*>(table + (TABLE ? TABLE_BYTES : 0));
-    const int tokens = int(m - m0 < TOKENS ? m - m0 : TOKENS);
-    const int pairs = (tokens + 1) / 2, share = (pairs + int(shape.split) - 1) / int(shape.split);  // pairs of tokens that a block finishes
-    float2* const gathered = reinterpret_cast<float2*>(map + (NESTED ? 256 : 0));
-    float2* const gatheredShared = gathered + pairs * PAIR_PITCH;  // SHARED: of the block's own bands, then of the shared one
-    const uint32_t full = shared_address(gathered) + (SHARED ? pairs * PAIR_PITCH + 2 * share * SHARED_PITCH : shape.split * PARTS * share * PAIR_PITCH) * 8, empty = full + shape.stages * 8;
-    const uint32_t arrived = empty + shape.stages * 8;
+    const bool exchanges = SHARED ? band == OWN : PARTS > 1 || shape.split > 1;
+    const uint32_t sums = shared_address(map + (NESTED ? 256 : 0)), sumsOfWarp = start.parts > 1 ? start.parts * shape.share * Sums::UNIT_BYTES : 0;
+    const uint32_t full = sums + (SHARED ? 4 : CONSUMERS / 32) * sumsOfWarp, empty = full + shape.stages * 8, arrived = empty + shape.stages * 8;
 
     const uint32_t firstSpan = SHARED ? 0 : rank * shape.spans;
     const uint32_t lastSpan = !SHARED && firstSpan + shape.spans < w.spans ? firstSpan + shape.spans : w.spans;
     const auto sharing = [&](int i) { return (uint32_t(i) >= shape.spans) == (rank == 1); };  // SHARED: this half of K is the block's
     const int count = lastSpan > firstSpan ? lastSpan - firstSpan : 0;
 
-    if (threadIdx.x == 0) {
-        for (uint32_t s = 0; s < shape.stages; s++) {
+    // Each warp makes the barriers of some stages and fills these: one after the other, copies take longer to ask for than to come.
+    const int rounds = (count + PARTS - 1) / PARTS, begun = rounds < int(shape.stages) ? rounds : int(shape.stages);
+    const auto loadRecords = [&](int i, uint32_t stage) {  // of round i; says that their x will come too
+        const int present = count - i * PARTS < PARTS ? count - i * PARTS : PARTS;
+        const bool all = !SHARED || sharing(i);
+        const uint64_t bandBytes = uint64_t(w.spans) * w.recordBytes;
+        const uint8_t* from = w.records + (firstBand < bands ? firstBand : bands - 1) * bandBytes + uint64_t(firstSpan + i * PARTS) * w.recordBytes;
+        const int last = int(bands - 1 - firstBand);  // bands beyond are its copies: their sums are not stored
+        uint32_t at = shared_address(shared) + stage * stageBytes + X_BYTES;
+        mbarrier_arrive_expect(full + stage * 8, present * (X_BYTES + (all ? BANDS : OWN) * w.recordBytes));
+#pragma unroll 1
+        for (int p = 0; p < present; p++) {
+            const uint8_t* record = from;
+#pragma unroll 1
+            for (int b = 0; b < OWN; b++) {
+                copy_bulk_evict_first(at + b * w.recordBytes, record, w.recordBytes, full + stage * 8);
+                record += b < last ? bandBytes : 0;
+            }
+            if (SHARED && all) {
+                copy_bulk_evict_first(at + OWN * w.recordBytes, w.records + (sharedBand < bands ? sharedBand : bands - 1) * bandBytes + uint64_t(i) * w.recordBytes,
+                                      w.recordBytes, full + stage * 8);
+            }
+            from += w.recordBytes;
+            at += shape.partBytes;
+        }
+    };
+    const auto loadX = [&](int i, uint32_t stage) {
+        const int present = count - i * PARTS < PARTS ? count - i * PARTS : PARTS;
+#pragma unroll 1
+        for (int p = 0; p < present; p++) {
+            const int column = int(firstSpan + i * PARTS + p) * SPAN;
+            const uint32_t to = shared_address(shared) + stage * stageBytes + p * shape.partBytes;
+            copy_tensor_2d(to, xMap, column, int(start.m0), full + stage * 8);
+            copy_tensor_2d(to + X_BYTES / 2, xMap, column + 64, int(start.m0), full + stage * 8);
+        }
+    };
+    if (lane == 0) {
+        for (int s = warp; s < int(shape.stages); s += WARPS) {
             mbarrier_init(full + s * 8, 1);
             mbarrier_init(empty + s * 8, CONSUMERS / 32 * WARP_ARRIVALS);
         }
-        mbarrier_init(arrived, 1);
-        fence_mbarrier_init();
-        if (shape.split > 1) {
-            const int mine = pairs - int(rank) * share < share ? pairs - int(rank) * share : share;
-            mbarrier_arrive_expect(arrived, mine > 0 ? (SHARED ? 2 * BAND : shape.split * PARTS * ROWS) * mine * 8 : 0);
+        if (exchanges && warp < CONSUMERS / 32) {
+            mbarrier_init(arrived + warp * 8, 1);
         }
+        fence_mbarrier_init();
+        for (int s = warp; s < begun; s += WARPS) {
+            loadRecords(s, s);
+        }
+        if (exchanges && warp < CONSUMERS / 32) {
+            mbarrier_arrive_expect(arrived + warp * 8, start.mine > 0 ? (start.parts - 1) * start.mine * Sums::UNIT_BYTES : 0);
+        }
+        prefetch_tensor_map(xMap);
     }
     if (TABLE) {
         if (NESTED && w.nestedMap) {
@@ -100,55 +291,25 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
         cluster_arrive_relaxed();  // the barriers of all blocks are ready
     }
     griddepcontrol_launch_dependents();
+    griddepcontrol_wait();
+    if (lane == 0) {
+        for (int s = warp; s < begun; s += WARPS) {
+            loadX(s, s);
+        }
+    }
+    __syncwarp();
 
     if (warp >= CONSUMERS / 32) {  // the producer
         if (MOVE_REGISTERS) {
             setmaxnreg_dec<TOKENS >= 128 ? 40 : 32>();
         }
         if (warp == CONSUMERS / 32 && lane == 0) {
-            prefetch_tensor_map(xMap);
-            const uint8_t* from = w.records + ((firstBand < bands ? firstBand : bands - 1) * w.spans + firstSpan) * w.recordBytes;
-            const uint64_t bandBytes = uint64_t(w.spans) * w.recordBytes;
-            const int last = int(bands - 1 - firstBand);  // bands beyond are its copies: their sums are not stored
-            const int rounds = (count + PARTS - 1) / PARTS, ahead = rounds < int(shape.stages) ? rounds : int(shape.stages);
-            uint32_t stage = 0, parity = 1;
+            uint32_t stage = 0, parity = 0;
 #pragma unroll 1
-            for (int i = 0; i < rounds; i++) {
-                const uint32_t filled = full + stage * 8;
-                const int present = count - i * PARTS < PARTS ? count - i * PARTS : PARTS;
-                uint32_t at = shared_address(shared) + stage * stageBytes + X_BYTES;
-                if (i >= ahead) {
-                    mbarrier_wait(empty + stage * 8, parity);
-                }
-                const bool all = !SHARED || sharing(i);
-                mbarrier_arrive_expect(filled, present * (X_BYTES + (all ? BANDS : OWN) * w.recordBytes));
-#pragma unroll 1
-                for (int p = 0; p < present; p++) {
-                    const uint8_t* record = from;
-#pragma unroll 1
-                    for (int b = 0; b < OWN; b++) {
-                        copy_bulk_evict_first(at + b * w.recordBytes, record, w.recordBytes, filled);
-                        record += b < last ? bandBytes : 0;
-                    }
-                    if (SHARED && all) {
-                        copy_bulk_evict_first(at + OWN * w.recordBytes, w.records + ((sharedBand < bands ? sharedBand : bands - 1) * w.spans + i) * w.recordBytes,
-                                              w.recordBytes, filled);
-                    }
-                    from += w.recordBytes;
-                    at += shape.partBytes;
-                }
-                if (i == ahead - 1) {
-                    griddepcontrol_wait();
-                }
-                if (i >= ahead - 1) {  // x of this stage; at first, of all
-#pragma unroll 1
-                    for (int j = i < ahead ? 0 : i * PARTS; j < i * PARTS + present; j++) {
-                        const int s = i < ahead ? j / PARTS : int(stage), column = int(firstSpan + j) * SPAN;
-                        const uint32_t to = shared_address(shared) + s * stageBytes + j % PARTS * shape.partBytes;
-                        copy_tensor_2d(to, xMap, column, int(m0), full + s * 8);
-                        copy_tensor_2d(to + X_BYTES / 2, xMap, column + 64, int(m0), full + s * 8);
-                    }
-                }
+            for (int i = begun; i < rounds; i++) {
+                mbarrier_wait(empty + stage * 8, parity);
+                loadRecords(i, stage);
+                loadX(i, stage);
                 if (++stage == shape.stages) {
                     stage = 0;
                     parity ^= 1;
@@ -165,8 +326,7 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
     if (MOVE_REGISTERS) {
         setmaxnreg_inc<TOKENS >= 128 ? 232 : 112>();
     }
-    const int group = warp / 4, quarter = warp % 4, part = group / BANDS, band = group % BANDS, g = lane / 4, t = lane % 4;
-    const int mine = count > part ? (count - part + PARTS - 1) / PARTS : 0;
+    const int g = lane / 4;
     const int shift = w.groups == 8 ? 0 : w.groups == 4 ? 1 : w.groups == 2 ? 2 : 3;   // a group is 2^shift steps of 16 columns
     const int lanePair = quarter * 16 + g * 2;
     const int64_t row = (SHARED && band == OWN ? sharedBand : firstBand + band) * BAND + quarter * 16 + g;
@@ -200,8 +360,8 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
         }
     };
 #pragma unroll 1
-    for (int i = 0; i < mine; i++) {
-        if (SHARED && band == OWN && !sharing(i)) {
+    for (int span = int(firstSpan) + part; span < int(lastSpan); span += PARTS) {
+        if (SHARED && band == OWN && !sharing(span)) {
             mbarrier_wait(full + stage * 8, parity);
             warp_arrive(empty + stage * 8, lane);
             advance();
@@ -210,9 +370,9 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
         const uint8_t* const record = shared + stage * stageBytes + part * shape.partBytes + recordAt;
         const uint64_t b = wgmma_descriptor(at);
         if (AHEAD) {
-            ahead.move(w, int(firstSpan) + i * PARTS + part);
-        } else if (NESTED && i >= absmaxUntil && w.scaleMode & SCALE_NESTED) {
-            absmaxUntil = i + int((absmax.load(w, row, (int64_t(firstSpan) + i * PARTS + part) * SPAN) + PARTS * SPAN - 1) / (PARTS * SPAN));
+            ahead.move(w, span);
+        } else if (NESTED && span >= absmaxUntil && w.scaleMode & SCALE_NESTED) {
+            absmaxUntil = span + int((absmax.load(w, row, int64_t(span) * SPAN) + SPAN - 1) / SPAN);
         }
         mbarrier_wait(full + stage * 8, parity);
         const uint4 codes[2] = {load_shared4(at + codeAt), load_shared4(at + codeAt + CODE_BYTES / 2)};
@@ -261,7 +421,8 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
 
         if constexpr (SCALED) {
             constexpr int STEPS = 8 / GROUPS;  // of a group
-            uint32_t a[4][4], zero[2] = {minus_zero<T>(8), minus_zero<T>(8)}, low, high;
+            constexpr float unit = TABLE ? 1.f : 1.f / CODE_STEP<T>;
+            uint32_t a[4][4], zero[2] = {zero_step<T>(8, 0), zero_step<T>(8, 1)}, low, high;
             uint2 loaded[GROUPS];
 #pragma unroll
             for (int k = 0; k < GROUPS; k++) {
@@ -278,13 +439,13 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
                     return;
                 }
                 const float2 scale = scaleOf(loaded[step / STEPS], step);
-                low = T::pair(scale.x, scale.x);
-                high = T::pair(scale.y, scale.y);
+                low = T::pair(scale.x * unit, scale.x * unit);
+                high = T::pair(scale.y * unit, scale.y * unit);
                 if (ZEROS) {
                     const uint32_t there = load_shared_u16(at + zeroAt + step / STEPS * BAND);
                     const uint32_t both = w.zeroOffset ? there : 0x808;
-                    zero[0] = minus_zero<T>(both & 0xff);
-                    zero[1] = minus_zero<T>(both >> 8);
+                    zero[0] = zero_step<T>(both & 0xff, 0);
+                    zero[1] = zero_step<T>(both >> 8, 1);
                 }
             };
             begin(0);
@@ -302,7 +463,7 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
                     if (TABLE) {
                         unpack_table(a[step % 4], wordOf(step), table, lane * 4);
                     } else {
-                        unpack_int4<T>(a[step % 4], wordOf(step), zero);
+                        unpack_codes<T>(a[step % 4], wordOf(step), zero);
                     }
 #pragma unroll
                     for (int j = 0; j < 4; j++) {
@@ -320,13 +481,13 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
             warp_arrive(empty + stage * 8, lane);
         } else {
             float sum[TOKENS / 2];
-            uint32_t a[2][2][4], zero[2] = {minus_zero<T>(8), minus_zero<T>(8)};
+            uint32_t a[2][2][4], zero[2] = {zero_step<T>(8, 0), zero_step<T>(8, 1)};
             const auto unpack = [&](int unit) {
                 if (ZEROS && unit * GROUPS % 4 == 0) {
                     const uint32_t there = load_shared_u16(at + zeroAt + (GROUPS < 4 || MODE == SCALE_16 ? unit * GROUPS / 4 : unit * 2 >> shift) * BAND);
                     const uint32_t both = w.zeroOffset ? there : 0x808;
-                    zero[0] = minus_zero<T>(both & 0xff);
-                    zero[1] = minus_zero<T>(both >> 8);
+                    zero[0] = zero_step<T>(both & 0xff, 0);
+                    zero[1] = zero_step<T>(both >> 8, 1);
                 }
 #pragma unroll
                 for (int s = 0; s < 2; s++) {
@@ -336,7 +497,7 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
                     } else if (TABLE) {
                         unpack_table(to, wordOf(unit * 2 + s), table, lane * 4);
                     } else {
-                        unpack_int4<T>(to, wordOf(unit * 2 + s), zero);
+                        unpack_codes<T>(to, wordOf(unit * 2 + s), zero);
                     }
                 }
             };
@@ -371,88 +532,7 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
         advance();
     }
 
-    // Each block finishes a share of the pairs of tokens: [block of the cluster, part][pair][row].
-    if (shape.split > 1) {
-        cluster_wait();
-    }
-#pragma unroll
-    for (int j = 0; j < TOKENS / 8; j++) {
-        const bool exchanged = SHARED ? band == OWN : shape.split > 1;
-        const int pair = j * 4 + t, owner = pair / share, slot = (int(rank) * PARTS + part) * share + pair - owner * share;
-        float2* const first = SHARED ? (band == OWN ? gatheredShared + slot * SHARED_PITCH : gathered + pair * PAIR_PITCH + band * BAND)
-                                     : gathered + slot * PAIR_PITCH + band * BAND;
-        if (pair < pairs) {
-#pragma unroll
-            for (int h = 0; h < 2; h++) {
-                float2* const to = first + quarter * 16 + g + h * 8;
-                if (exchanged) {
-                    store_cluster(cluster_address(shared_address(to), owner), acc[j * 4 + h * 2], acc[j * 4 + h * 2 + 1],
-                                  cluster_address(arrived, owner));
-                } else {
-                    *to = float2{acc[j * 4 + h * 2], acc[j * 4 + h * 2 + 1]};
-                }
-            }
-        }
-    }
-    if (shape.split > 1) {
-        mbarrier_wait(arrived, 0);  // so nobody writes here after this block has gone
-    }
-    if (SHARED || shape.split == 1) {
-        named_barrier(1, CONSUMERS);
-    }
-    griddepcontrol_wait();
-    const int firstPair = int(rank) * share, lastPair = firstPair + share < pairs ? firstPair + share : pairs;
-    const bool wide = w.n % 4 == 0 && reinterpret_cast<uintptr_t>(y) % 16 == 0;
-    // Pairs of tokens first … last − 1, rows of W from n0 on: `sums` sums of each.
-    const auto finish = [&](const float2* from0, int sums, int first, int last, int rows, int64_t n0) {
-        for (int i = threadIdx.x; i < (last - first) * (rows / 4); i += CONSUMERS) {
-            const int r = i % (rows / 4) * 4, slot = i / (rows / 4), token = (first + slot) * 2;
-            const int64_t n = n0 + r;
-            if (n >= w.n) {
-                continue;
-            }
-            float v[2][4] = {};  // of two tokens
-            for (int s = 0; s < sums; s++) {
-                const float4* const from = reinterpret_cast<const float4*>(from0 + (s * share + slot) * (rows + 8) + r);
-                const float4 u0 = from[0], u1 = from[1];
-                v[0][0] = __fadd_rn(v[0][0], u0.x);
-                v[1][0] = __fadd_rn(v[1][0], u0.y);
-                v[0][1] = __fadd_rn(v[0][1], u0.z);
-                v[1][1] = __fadd_rn(v[1][1], u0.w);
-                v[0][2] = __fadd_rn(v[0][2], u1.x);
-                v[1][2] = __fadd_rn(v[1][2], u1.y);
-                v[0][3] = __fadd_rn(v[0][3], u1.z);
-                v[1][3] = __fadd_rn(v[1][3], u1.w);
-            }
-#pragma unroll
-            for (int e = 0; e < 4; e++) {
-                if (n + e < w.n) {
-                    const float scale = w.rowScales ? __fmul_rn(w.rowScales[n + e], w.matrixScale) : w.matrixScale;
-                    const float b = bias ? load(bias, biasType, n + e) : 0.f;
-                    for (int h = 0; h < 2; h++) {
-                        v[h][e] = __fmul_rn(E2M1 ? __fmul_rn(v[h][e], E2M1_SUMS<MODE>) : v[h][e], scale);
-                        v[h][e] = bias ? __fadd_rn(v[h][e], b) : v[h][e];
-                    }
-                }
-            }
-            for (int h = 0; h < 2 && token + h < tokens; h++) {
-                const int64_t to = (m0 + token + h) * w.n + n;
-                if (wide) {
-                    put_rows(y, yType, to, v[h]);
-                } else {
-                    for (int e = 0; e < 4 && n + e < w.n; e++) {
-                        put(y, yType, to + e, v[h][e]);
-                    }
-                }
-            }
-        }
-    };
-    if (SHARED) {
-        finish(gathered, 1, 0, pairs, ROWS, firstBand * BAND);
-        finish(gatheredShared, 2, firstPair, lastPair, BAND, sharedBand * BAND);
-    } else {
-        finish(gathered, int(shape.split) * PARTS, firstPair, lastPair, ROWS, firstBand * BAND);
-    }
+    finish_sums<T, TOKENS, BANDS, PARTS, SHARED>(w, shape, acc, shared_address(shared), sums, sumsOfWarp, arrived, FACTOR, y, yType, bias, biasType, m);
 }
 
 }  // namespace lowbit

@@ -5,7 +5,7 @@
 FEW_TYPES(int4_g64, 16, 1, 2, 2, false, SCALE_16, 2, true)
 FEW_TYPES(int4_g64, 16, 2, 1, 3, false, SCALE_16, 2, true)
 FEW_TYPES(int4_g64, 32, 2, 1, 2, false, SCALE_16, 2, true)
-FEW_TYPES(int4_g64, 64, 2, 1, 1, false, SCALE_16, 2, true)
+FEW_TYPES(int4_g64, 64, 1, 1, 3, false, SCALE_16, 2, true)
 FEW_TYPES(int4_g64, 64, 3, 1, 1, false, SCALE_16, 2, true)
 FEW_TYPES(int4_g64, 64, 4, 1, 1, false, SCALE_16, 2, true)
 FEW_SHARED_TYPES(int4_g64, 64, 4, false, SCALE_16, 2, true)

@@ -26,7 +26,7 @@ import java.util.List;
 final class W4FewProduct implements ProductKernel {
     /** By rows of x, bands of 64 rows of W, parts of K of a block; blocks of a multiprocessor; whether two blocks share the last band. */
     static final List<W4FewProduct> ALL = List.of(new W4FewProduct(16, 1, 2, 2, false), new W4FewProduct(16, 2, 1, 2, false),
-            new W4FewProduct(32, 2, 1, 2, false), new W4FewProduct(64, 2, 1, 1, false), new W4FewProduct(64, 3, 1, 1, false),
+            new W4FewProduct(32, 2, 1, 2, false), new W4FewProduct(64, 1, 1, 2, false), new W4FewProduct(64, 2, 1, 1, false), new W4FewProduct(64, 3, 1, 1, false),
             new W4FewProduct(64, 4, 1, 1, false), new W4FewProduct(64, 4, 1, 1, true), new W4FewProduct(128, 2, 1, 1, false));
 
     /** Tiles of this many rows of x round the scaled weight. */
@@ -35,6 +35,7 @@ final class W4FewProduct implements ProductKernel {
     private static final int FINE_SCALED = 64;
     private static final int WARP_GROUP = 128;
     private static final int WARP = 32;
+    private static final int WARPS_OF_GROUP = 4;
     /** Groups of columns that have kernels of their own; all others go with one scale for a record or for each 32 columns. */
     private static final int HALF_RECORD = 64;
     private static final int QUARTER_RECORD = 32;
@@ -45,8 +46,9 @@ final class W4FewProduct implements ProductKernel {
      */
     private static final int STAGES = 4;
     private static final int MOST_STAGES = 12;
-    /** Of a block where two share a multiprocessor. */
+    /** Of a block where two or three share a multiprocessor. */
     private static final int HALF_SHARED = 113 << 10;
+    private static final int THIRD_SHARED = 75 << 10;
     private static final int STAGE_ALIGNMENT = 1024;
 
     // What an H100 was measured to do; other GPUs with these kernels differ little.
@@ -100,6 +102,9 @@ final class W4FewProduct implements ProductKernel {
     private boolean takes(Scheme scheme) {
         if (!W4Functions.takes(scheme) || tokens >= SCALED && !kind(scheme).equals("int4")) {
             return false;
+        }
+        if (tokens == 64 && bands < 3 && (bands == 1) != scheme instanceof Scheme.Int4) {
+            return false;  // a table leaves no room for three small blocks
         }
         return tokens != 64 || bands < 4 || !kind(scheme).equals("table_any");
     }
@@ -168,6 +173,16 @@ final class W4FewProduct implements ProductKernel {
         };
     }
 
+    /** Sums of a lane that warps exchange at once: of 8 rows of x and 16 rows of W, with few rows of x 8. */
+    private int unit() {
+        return tokens == 16 ? 2 : 4;
+    }
+
+    /** Units of a warp's sums that each finishes of those with a part of K. */
+    private int share(int split) {
+        return Math.ceilDiv(tokens / 2 / unit(), split * parts);
+    }
+
     private int partBytes(RecordLayout.Sizes sizes) {
         return Math.ceilDiv(tokens * RecordLayout.SPAN * 2 + bands * sizes.recordBytes(), STAGE_ALIGNMENT) * STAGE_ALIGNMENT;
     }
@@ -176,17 +191,27 @@ final class W4FewProduct implements ProductKernel {
     private int besides(MatrixShape w, RecordLayout.Sizes sizes, int split) {
         int table = w.scheme() instanceof Scheme.Bnb4 ? W4Functions.TABLE_BYTES : 0;
         int map = sizes.scaleMode() == RecordLayout.SCALE_NESTED || kind(w.scheme()).equals("table_any") ? W4Functions.MAP_BYTES : 0;
-        int share = Math.ceilDiv(tokens / 2, split);
-        int sums = shared ? tokens / 2 * (rows() - RecordLayout.BAND + 8) + split * share * (RecordLayout.BAND + 8) : split * parts * share * (rows() + 8);
-        return table + map + sums * 8 + MOST_STAGES * 16 + 8;
+        int sharers = split * parts;
+        int warps = (shared ? 1 : bands * parts) * WARPS_OF_GROUP;
+        int sums = sharers == 1 ? 0 : warps * sharers * share(split) * unit() * WARP * Float.BYTES;
+        return table + map + sums + MOST_STAGES * 16 + bands * parts * WARPS_OF_GROUP * 8;
     }
 
     /** At least two fit for every split: what a block of the largest records takes is less. */
-    private int stages(MatrixShape w, RecordLayout.Sizes sizes, int split) {
-        int room = (blocks == 1 ? W4Functions.MOST_SHARED : HALF_SHARED) - besides(w, sizes, split);
+    private int stages(MatrixShape w, RecordLayout.Sizes sizes, int split, boolean third) {
+        int room = (blocks == 1 ? W4Functions.MOST_SHARED : third ? THIRD_SHARED : HALF_SHARED) - besides(w, sizes, split);
         long needed = shared ? sizes.spans() : Math.ceilDiv(Math.ceilDiv(sizes.spans(), (long) split), (long) parts);
         int most = blocks > 1 && needed > 2 * STAGES ? MOST_STAGES : STAGES;
         return (int) Math.max(2, Math.min(Math.min(most, needed), room / (partBytes(sizes) * parts)));
+    }
+
+    private long tiles(RecordLayout.Sizes sizes, long m) {
+        return Math.ceilDiv(sizes.bands(), (long) bands) * Math.ceilDiv(m, (long) tokens);
+    }
+
+    /** Small blocks of 64 rows: three of a multiprocessor, with fewer stages, where two would leave some for a second round. */
+    private boolean third(RecordLayout.Sizes sizes, long m, int split) {
+        return tokens == 64 && bands == 1 && tiles(sizes, m) * split > 2L * PROCESSORS;
     }
 
     /**
@@ -197,7 +222,7 @@ final class W4FewProduct implements ProductKernel {
         if (shared) {
             return 2;
         }
-        long tiles = Math.ceilDiv(sizes.bands(), (long) bands) * Math.ceilDiv(m, (long) tokens);
+        long tiles = tiles(sizes, m);
         int split = 1;
         while (split < MOST_SPLIT && tiles <= CLUSTERS[blocks - 1][split] && sizes.spans() >= 2L * (split + 1) * parts) {
             split++;
@@ -212,19 +237,21 @@ final class W4FewProduct implements ProductKernel {
         RecordLayout.Sizes sizes = RecordLayout.Sizes.of(w);
         boolean producers = tokens >= 128 || tokens >= 64 && bands * parts == 4;
         int threads = bands * parts * WARP_GROUP + (producers ? WARP_GROUP : WARP);
-        // One configuration for each split; its shared memory serves any M.
-        MemorySegment[] shapes = new MemorySegment[MOST_SPLIT + 1];
-        LaunchConfig[] configs = new LaunchConfig[MOST_SPLIT + 1];
-        for (int split = 1; split <= MOST_SPLIT; split++) {
-            int stages = stages(w, sizes, split);
-            MemorySegment shape = weights.arena().allocate(16, 4);
+        // One configuration for each split, then for each with three blocks of a multiprocessor; its shared memory serves any M.
+        MemorySegment[] shapes = new MemorySegment[2 * MOST_SPLIT + 1];
+        LaunchConfig[] configs = new LaunchConfig[2 * MOST_SPLIT + 1];
+        for (int i = 1; i <= 2 * MOST_SPLIT; i++) {
+            int split = (i - 1) % MOST_SPLIT + 1;
+            int stages = stages(w, sizes, split, i > MOST_SPLIT);
+            MemorySegment shape = weights.arena().allocate(20, 4);
             shape.setAtIndex(ValueLayout.JAVA_INT, 0, split);
             shape.setAtIndex(ValueLayout.JAVA_INT, 1, stages);
             shape.setAtIndex(ValueLayout.JAVA_INT, 2, Math.toIntExact(Math.ceilDiv(sizes.spans(), (long) split)));
             shape.setAtIndex(ValueLayout.JAVA_INT, 3, partBytes(sizes));
-            shapes[split] = shape;
+            shape.setAtIndex(ValueLayout.JAVA_INT, 4, share(split));
+            shapes[i] = shape;
             int bytes = stages * parts * partBytes(sizes) + besides(w, sizes, split);
-            configs[split] = LaunchConfig.of(threads).withCluster(split, 1, 1).withShared(bytes).withOverlap();
+            configs[i] = LaunchConfig.of(threads).withCluster(split, 1, 1).withShared(bytes).withOverlap();
         }
         return new Prepared(this, kernels.context(), weights, sizes,
                 W4Functions.load(kernels, file(w.scheme()), kernel(w.scheme()), W4Functions.MOST_SHARED), shapes, configs,
@@ -240,11 +267,12 @@ final class W4FewProduct implements ProductKernel {
                 return;
             }
             int split = kernel.split(sizes, m);
+            int config = kernel.third(sizes, m, split) ? split + MOST_SPLIT : split;
             Arguments arguments = stream.arguments();
             TensorMap map = W4Functions.map(arguments, context, x, xType, m, weights.shape().k(), kernel.tokens);
-            arguments.struct(weights.matrix()).struct(shapes[split]).struct(map).int64(y).int32(yType).int64(weights.bias())
+            arguments.struct(weights.matrix()).struct(shapes[config]).struct(map).int64(y).int32(yType).int64(weights.bias())
                     .int32(weights.biasType()).int64(m);
-            stream.launch(functions.of(xType), configs[split], Math.ceilDiv(m, (long) kernel.tokens) * split,
+            stream.launch(functions.of(xType), configs[config], Math.ceilDiv(m, (long) kernel.tokens) * split,
                     Math.ceilDiv(sizes.bands(), kernel.shared ? 2L * kernel.bands - 1 : kernel.bands), 1);
         }
     }
