@@ -65,6 +65,7 @@ __device__ __forceinline__ void finish_sums(const W4& w, const FewShape& shape, 
     using Sums = FewSums<TOKENS, BANDS, PARTS, SHARED>;
     constexpr int OWN = SHARED ? BANDS - 1 : BANDS, CONSUMERS = BANDS * PARTS * 128;
     constexpr int UNIT = Sums::UNIT, UNITS = Sums::UNITS, UNIT_BYTES = Sums::UNIT_BYTES;
+    constexpr int AT_ONCE = UNIT == 4 ? 2 : 1;  // units that are finished side by side, for one would wait at each step
     const int warp = __shfl_sync(0xffffffffu, threadIdx.x / 32, 0), lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
     const int quarter = warp % 4, part = warp / 4 / BANDS, band = warp / 4 % BANDS;
     const bool sharedBand = SHARED && band == OWN, exchanges = SHARED ? sharedBand : PARTS > 1 || shape.split > 1;
@@ -78,47 +79,63 @@ __device__ __forceinline__ void finish_sums(const W4& w, const FewShape& shape, 
         scale[h] = __fmul_rn(w.rowScales && n < w.n ? __fmul_rn(w.rowScales[n], w.matrixScale) : w.matrixScale, factor);
         add[h] = bias && n < w.n ? load(bias, biasType, n) : 0.f;
     }
-    // Stores v, the sums of a unit. Halves change from a lane's two tokens of a row to two rows of a token on their way.
+    // Stores v, the sums of units from `unit` on, `there` of them. Halves change from a lane's two tokens of a row to two rows of a token
+    // on their way.
     const bool wide = (yType & ~ADD) != F32 && w.n % 2 == 0 && reinterpret_cast<uintptr_t>(y) % 4 == 0;
     const int rowsLeft = int(w.n - n0 < 16 ? w.n - n0 : 16);
     uint32_t* const pairs = reinterpret_cast<uint32_t*>(static_cast<uint16_t*>(y) + (end.m0 + g) * w.n + n0 + 2 * t);
-    const auto finish = [&](float(&v)[UNIT], int unit) {
-        const int j = unit * UNIT / 4;
+    const auto finish = [&](float(&v)[AT_ONCE * UNIT], int unit, int there) {
+        constexpr int PAIRS = AT_ONCE * UNIT / 2;
+        const auto tokensOf = [&](int i) { return (unit + i / (UNIT / 2)) * UNIT / 4 * 8; };  // the first of 8
+        const auto half = [&](int i) { return UNIT == 4 ? i % 2 : unit % 2; };                // 1: rows 8 … 15
+        const auto present = [&](int i) { return i / (UNIT / 2) < there; };
 #pragma unroll
-        for (int i = 0; i < UNIT / 2; i++) {
-            const int h = UNIT == 4 ? i : unit % 2;
-            const float s = UNIT == 4 ? scale[i] : h ? scale[1] : scale[0], b = UNIT == 4 ? add[i] : h ? add[1] : add[0];
-            float low = __fmul_rn(v[2 * i], s), high = __fmul_rn(v[2 * i + 1], s);
-            low = bias ? __fadd_rn(low, b) : low;
-            high = bias ? __fadd_rn(high, b) : high;
-            if (wide) {
-                const int token = j * 8 + g;
-                const bool there = token < end.tokens && 2 * t + h * 8 < rowsLeft;
-                uint32_t* const to = pairs + (j * 8 * w.n + h * 8) / 2;
-                if (yType & ADD) {
-                    const float2 old = floats(transpose_halves(there ? *to : 0), yType & ~ADD);
-                    low = __fadd_rn(old.x, low);
-                    high = __fadd_rn(old.y, high);
+        for (int i = 0; i < PAIRS; i++) {
+            const float s = half(i) ? scale[1] : scale[0], b = half(i) ? add[1] : add[0];
+#pragma unroll
+            for (int e = 0; e < 2; e++) {
+                v[2 * i + e] = __fmul_rn(v[2 * i + e], s);
+                v[2 * i + e] = bias ? __fadd_rn(v[2 * i + e], b) : v[2 * i + e];
+            }
+        }
+        if (wide) {
+            const auto stored = [&](int i) { return present(i) && tokensOf(i) + g < end.tokens && 2 * t + half(i) * 8 < rowsLeft; };
+            const auto to = [&](int i) { return pairs + (tokensOf(i) * w.n + half(i) * 8) / 2; };
+            if (yType & ADD) {
+                uint32_t old[PAIRS];
+#pragma unroll
+                for (int i = 0; i < PAIRS; i++) {
+                    old[i] = stored(i) ? *to(i) : 0;
                 }
-                const uint32_t pair = transpose_halves(halves(low, high, yType & ~ADD));
-                if (there) {
-                    *to = pair;
+#pragma unroll
+                for (int i = 0; i < PAIRS; i++) {
+                    const float2 before = floats(transpose_halves(old[i]), yType & ~ADD);
+                    v[2 * i] = __fadd_rn(before.x, v[2 * i]);
+                    v[2 * i + 1] = __fadd_rn(before.y, v[2 * i + 1]);
                 }
-            } else {
-                const int token = j * 8 + 2 * t;
-                const int64_t n = n0 + h * 8 + g;
-                if (n < w.n && token < end.tokens) {
-                    put(y, yType, (end.m0 + token) * w.n + n, low);
+            }
+            uint32_t now[PAIRS];
+#pragma unroll
+            for (int i = 0; i < PAIRS; i++) {
+                now[i] = transpose_halves(halves(v[2 * i], v[2 * i + 1], yType & ~ADD));
+            }
+#pragma unroll
+            for (int i = 0; i < PAIRS; i++) {
+                if (stored(i)) {
+                    *to(i) = now[i];
                 }
-                if (n < w.n && token + 1 < end.tokens) {
-                    put(y, yType, (end.m0 + token + 1) * w.n + n, high);
+            }
+        } else {
+#pragma unroll
+            for (int i = 0; i < PAIRS * 2; i++) {
+                const int token = tokensOf(i / 2) + 2 * t + i % 2;
+                const int64_t n = n0 + half(i / 2) * 8 + g;
+                if (present(i / 2) && n < w.n && token < end.tokens) {
+                    put(y, yType, (end.m0 + token) * w.n + n, v[i]);
                 }
             }
         }
     };
-    if (shape.split > 1) {
-        cluster_wait();
-    }
     // Where nobody shares the band's K: a part alone, through the memory of the stages once all warps are done with them. (Straight from
     // the registers, the code for a unit would be there for each.)
     const int parts = exchanges ? end.parts : 1, self = exchanges ? end.self : 0, share = exchanges ? end.share : UNITS, mine = exchanges ? end.mine : end.units;
@@ -162,24 +179,29 @@ __device__ __forceinline__ void finish_sums(const W4& w, const FewShape& shape, 
         mbarrier_wait(arrived + warp * 8, 0);  // so nobody writes here after this block has gone
     }
 #pragma unroll 1
-    for (int k = 0; k < mine; k++) {
-        float v[UNIT] = {};
+    for (int k = 0; k < mine; k += AT_ONCE) {
+        float v[AT_ONCE * UNIT] = {};
+        const int there = mine - k < AT_ONCE ? mine - k : AT_ONCE;
 #pragma unroll 4
         for (int p = 0; p < parts; p++) {
-            const uint32_t from = own + (p * share + k) * UNIT_BYTES;
-            if constexpr (UNIT == 4) {
-                const uint4 u = load_shared4(from);
-                v[0] = __fadd_rn(v[0], __uint_as_float(u.x));
-                v[1] = __fadd_rn(v[1], __uint_as_float(u.y));
-                v[2] = __fadd_rn(v[2], __uint_as_float(u.z));
-                v[3] = __fadd_rn(v[3], __uint_as_float(u.w));
-            } else {
-                const uint2 u = load_shared2(from);
-                v[0] = __fadd_rn(v[0], __uint_as_float(u.x));
-                v[1] = __fadd_rn(v[1], __uint_as_float(u.y));
+#pragma unroll
+            for (int i = 0; i < AT_ONCE; i++) {
+                const uint32_t from = own + (p * share + (i < there ? k + i : k)) * UNIT_BYTES;
+                float* const sum = v + i * UNIT;
+                if constexpr (UNIT == 4) {
+                    const uint4 u = load_shared4(from);
+                    sum[0] = __fadd_rn(sum[0], __uint_as_float(u.x));
+                    sum[1] = __fadd_rn(sum[1], __uint_as_float(u.y));
+                    sum[2] = __fadd_rn(sum[2], __uint_as_float(u.z));
+                    sum[3] = __fadd_rn(sum[3], __uint_as_float(u.w));
+                } else {
+                    const uint2 u = load_shared2(from);
+                    sum[0] = __fadd_rn(sum[0], __uint_as_float(u.x));
+                    sum[1] = __fadd_rn(sum[1], __uint_as_float(u.y));
+                }
             }
         }
-        finish(v, self * share + k);
+        finish(v, self * share + k, there);
     }
 }
 
@@ -298,6 +320,9 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
         }
     }
     __syncwarp();
+    if (shape.split > 1) {
+        cluster_wait();  // not at the end, where it would be waited for
+    }
 
     if (warp >= CONSUMERS / 32) {  // the producer
         if (MOVE_REGISTERS) {
@@ -315,10 +340,6 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
                     parity ^= 1;
                 }
             }
-        }
-        __syncwarp();
-        if (shape.split > 1) {
-            cluster_wait();
         }
         return;
     }

@@ -209,9 +209,9 @@ final class W4FewProduct implements ProductKernel {
         return Math.ceilDiv(sizes.bands(), (long) bands) * Math.ceilDiv(m, (long) tokens);
     }
 
-    /** Small blocks of 64 rows: three of a multiprocessor, with fewer stages, where two would leave some for a second round. */
+    /** Blocks of 64 rows: three of a multiprocessor, with fewer stages, where two would leave some for a second round. */
     private boolean third(RecordLayout.Sizes sizes, long m, int split) {
-        return tokens == 64 && bands == 1 && tiles(sizes, m) * split > 2L * PROCESSORS;
+        return blocks > 1 && bands == 1 && tiles(sizes, m) * split > 2L * PROCESSORS;
     }
 
     /**
@@ -242,7 +242,7 @@ final class W4FewProduct implements ProductKernel {
         LaunchConfig[] configs = new LaunchConfig[2 * MOST_SPLIT + 1];
         for (int i = 1; i <= 2 * MOST_SPLIT; i++) {
             int split = (i - 1) % MOST_SPLIT + 1;
-            int stages = stages(w, sizes, split, i > MOST_SPLIT);
+            int stages = stages(w, sizes, split, i > MOST_SPLIT && w.scheme() instanceof Scheme.Int4);
             MemorySegment shape = weights.arena().allocate(20, 4);
             shape.setAtIndex(ValueLayout.JAVA_INT, 0, split);
             shape.setAtIndex(ValueLayout.JAVA_INT, 1, stages);
