@@ -8,10 +8,10 @@
 //   band 0 │ group 0 │ group 2 │ group 0 │ group 2 │ …      BANDS = PARTS = 2; one box: a record, 64 rows × 128 columns;
 //   band 1 │ group 1 │ group 3 │ group 1 │ group 3 │ …      two neighbours and their x are a stage
 //
-// The producer fills the stages: records by bulk copies (before the wait for the kernel before this one, as far as there are
-// stages), x by tensor copies. (code − zero) or the table's value times x is summed over a group, then scaled in f32, so no
-// product is rounded. At the end each block of a cluster adds its share of the tokens over all parts and blocks, in their
-// order: the order of every sum is fixed.
+// At first each warp fills stages: records by bulk copies before the wait for the kernel before this one, x by tensor copies after it;
+// then the producer fills what is free. (code − zero) or the table's value times x is summed over a group, then scaled in f32, so
+// no product is rounded. At the end each warp sends its sums, in the order in which its lanes hold them, to the warps with the other
+// parts of K of its rows, and adds what it gets for its share of the tokens in the order of the parts: the order of every sum is fixed.
 //
 // What bounds it is the instructions of unpacking, so everything that a scheme settles is settled when compiled: GROUPS is
 // 1 (a scale for each 128 columns or more), 2 (for 64), or 4 (for 32; but for INT4's scales in 16 bits it serves all others too, the
@@ -48,8 +48,7 @@ struct FewSums {
     __device__ __forceinline__ FewSums(const FewShape& shape, int64_t m, int part)
         : rank(int(block_of_cluster())), m0(int64_t(cluster_x()) * TOKENS), tokens(int(m - m0 < TOKENS ? m - m0 : TOKENS)),
           units((tokens + 7) / 8 * (4 / UNIT)), parts(SHARED ? 2 : int(shape.split) * PARTS), self(SHARED ? rank : rank * PARTS + part),
-          share(int(shape.share)),
-          mine(units - self * share < share ? units - self * share : share) {}
+          share(int(shape.share)), mine(units - self * share < share ? units - self * share : share) {}
 
     // Where the block's bands lie. SHARED: each block's own, then the one of both.
     __device__ __forceinline__ int64_t band(int i) const {
@@ -61,7 +60,8 @@ struct FewSums {
 // the bias; y. `sums`: in shared memory, [warp that finishes][part][unit of its share][lane]; `arrived`: a barrier for each warp.
 template <class T, int TOKENS, int BANDS, int PARTS, bool SHARED>
 __device__ __forceinline__ void finish_sums(const W4& w, const FewShape& shape, const float (&acc)[TOKENS / 2], uint32_t stages, uint32_t sums,
-                                            uint32_t sumsOfWarp, uint32_t arrived, float factor, void* y, uint32_t yType, const void* bias, uint32_t biasType, int64_t m) {
+                                            uint32_t sumsOfWarp, uint32_t arrived, float factor, void* y, uint32_t yType, const void* bias,
+                                            uint32_t biasType, int64_t m) {
     using Sums = FewSums<TOKENS, BANDS, PARTS, SHARED>;
     constexpr int OWN = SHARED ? BANDS - 1 : BANDS, CONSUMERS = BANDS * PARTS * 128;
     constexpr int UNIT = Sums::UNIT, UNITS = Sums::UNITS, UNIT_BYTES = Sums::UNIT_BYTES;
@@ -79,12 +79,12 @@ __device__ __forceinline__ void finish_sums(const W4& w, const FewShape& shape, 
         scale[h] = __fmul_rn(w.rowScales && n < w.n ? __fmul_rn(w.rowScales[n], w.matrixScale) : w.matrixScale, factor);
         add[h] = bias && n < w.n ? load(bias, biasType, n) : 0.f;
     }
-    // Stores v, the sums of units from `unit` on, `there` of them. Halves change from a lane's two tokens of a row to two rows of a token
-    // on their way.
+    // Stores v, the sums of units from `unit` on, `there` of them; `scratch`: where this lane's sums of the first came from. Halves
+    // change from a lane's two tokens of a row to two rows of a token on their way.
     const bool wide = (yType & ~ADD) != F32 && w.n % 2 == 0 && reinterpret_cast<uintptr_t>(y) % 4 == 0;
     const int rowsLeft = int(w.n - n0 < 16 ? w.n - n0 : 16);
     uint32_t* const pairs = reinterpret_cast<uint32_t*>(static_cast<uint16_t*>(y) + (end.m0 + g) * w.n + n0 + 2 * t);
-    const auto finish = [&](float(&v)[AT_ONCE * UNIT], int unit, int there) {
+    const auto finish = [&](float(&v)[AT_ONCE * UNIT], int unit, int there, uint32_t scratch) {
         constexpr int PAIRS = AT_ONCE * UNIT / 2;
         const auto tokensOf = [&](int i) { return (unit + i / (UNIT / 2)) * UNIT / 4 * 8; };  // the first of 8
         const auto half = [&](int i) { return UNIT == 4 ? i % 2 : unit % 2; };                // 1: rows 8 … 15
@@ -125,20 +125,27 @@ __device__ __forceinline__ void finish_sums(const W4& w, const FewShape& shape, 
                     *to(i) = now[i];
                 }
             }
-        } else {
+        } else {  // rows one by one: F32, and N that is odd
 #pragma unroll
+            for (int i = 0; i < PAIRS; i++) {
+                if (present(i)) {
+                    store_shared2(scratch + i / (UNIT / 2) * UNIT_BYTES + i % (UNIT / 2) * 8, v[2 * i], v[2 * i + 1]);
+                }
+            }
+#pragma unroll 1
             for (int i = 0; i < PAIRS * 2; i++) {
                 const int token = tokensOf(i / 2) + 2 * t + i % 2;
                 const int64_t n = n0 + half(i / 2) * 8 + g;
                 if (present(i / 2) && n < w.n && token < end.tokens) {
-                    put(y, yType, (end.m0 + token) * w.n + n, v[i]);
+                    put(y, yType, (end.m0 + token) * w.n + n, __uint_as_float(load_shared1(scratch + i / UNIT * UNIT_BYTES + i % UNIT * 4)));
                 }
             }
         }
     };
     // Where nobody shares the band's K: a part alone, through the memory of the stages once all warps are done with them. (Straight from
     // the registers, the code for a unit would be there for each.)
-    const int parts = exchanges ? end.parts : 1, self = exchanges ? end.self : 0, share = exchanges ? end.share : UNITS, mine = exchanges ? end.mine : end.units;
+    const int parts = exchanges ? end.parts : 1, self = exchanges ? end.self : 0;
+    const int share = exchanges ? end.share : UNITS, mine = exchanges ? end.mine : end.units;
     const uint32_t base = exchanges ? sums : stages, ofWarp = exchanges ? sumsOfWarp : UNITS * UNIT_BYTES;
     if (SHARED || (PARTS == 1 && shape.split == 1)) {
         named_barrier(1, CONSUMERS);
@@ -201,7 +208,7 @@ __device__ __forceinline__ void finish_sums(const W4& w, const FewShape& shape, 
                 }
             }
         }
-        finish(v, self * share + k, there);
+        finish(v, self * share + k, there, own + k * UNIT_BYTES);
     }
 }
 
@@ -227,7 +234,8 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
     constexpr int CONSUMERS = BANDS * PARTS * 128, X_BYTES = TOKENS * SPAN * 2, WARPS = (CONSUMERS + (MOVE_REGISTERS ? 128 : 32)) / 32;
     using Sums = FewSums<TOKENS, BANDS, PARTS, SHARED>;
     extern __shared__ __align__(1024) uint8_t shared[];
-    const int warp = __shfl_sync(0xffffffffu, threadIdx.x / 32, 0), lane = threadIdx.x % 32;  // known to be the same in a warp: descriptors stay in uniform registers
+    // Known to be the same in a warp: descriptors stay in uniform registers.
+    const int warp = __shfl_sync(0xffffffffu, threadIdx.x / 32, 0), lane = threadIdx.x % 32;
     const int group = warp / 4, quarter = warp % 4, part = group / BANDS, band = group % BANDS;
     const Sums start(shape, m, part);
     const uint32_t rank = start.rank;
@@ -553,7 +561,8 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
         advance();
     }
 
-    finish_sums<T, TOKENS, BANDS, PARTS, SHARED>(w, shape, acc, shared_address(shared), sums, sumsOfWarp, arrived, FACTOR, y, yType, bias, biasType, m);
+    finish_sums<T, TOKENS, BANDS, PARTS, SHARED>(w, shape, acc, shared_address(shared), sums, sumsOfWarp, arrived, FACTOR, y, yType, bias,
+                                                 biasType, m);
 }
 
 }  // namespace lowbit
