@@ -111,6 +111,12 @@ __device__ __forceinline__ uint32_t load_shared1(uint32_t shared) {
     return v;
 }
 
+__device__ __forceinline__ uint32_t load_shared_u8(uint32_t shared) {
+    uint32_t v;
+    asm volatile("ld.shared.u8 %0, [%1];" : "=r"(v) : "r"(shared));
+    return v;
+}
+
 __device__ __forceinline__ uint32_t load_shared_u16(uint32_t shared) {
     uint16_t v;
     asm volatile("ld.shared.u16 %0, [%1];" : "=h"(v) : "r"(shared));

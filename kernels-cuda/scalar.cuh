@@ -128,14 +128,27 @@ __device__ __forceinline__ uint32_t encode_e5m2(float v, uint32_t beyond = 0x7b)
     return encode_fp8<2, 15, 0x7b>(v, beyond);
 }
 
-// Named as C names: the mangled name of an internal table would carry a hash of the source file into the PTX.
-extern "C" __device__ const uint32_t lowbit_nf4[16] = {
-    0xbf800000, 0xbf3239b1, 0xbf066b30, 0xbeca32a0, 0xbe91a24d, 0xbe3d353f, 0xbdba7871, 0x00000000,
-    0x3da2faff, 0x3e24cae3, 0x3e7c04dd, 0x3ead033a, 0x3ee1a4b8, 0x3f1007ab, 0x3f3913b3, 0x3f800000};
+// The values of NF4, and of bitsandbytes' FP4, whose code 8 is -0.
+#define LOWBIT_NF4 \
+    0xbf800000, 0xbf3239b1, 0xbf066b30, 0xbeca32a0, 0xbe91a24d, 0xbe3d353f, 0xbdba7871, 0x00000000, \
+    0x3da2faff, 0x3e24cae3, 0x3e7c04dd, 0x3ead033a, 0x3ee1a4b8, 0x3f1007ab, 0x3f3913b3, 0x3f800000
+#define LOWBIT_FP4 \
+    0x00000000, 0x3baaaaab, 0x3f2aaaab, 0x3f800000, 0x3eaaaaab, 0x3f000000, 0x3e2aaaab, 0x3e800000, \
+    0x80000000, 0xbbaaaaab, 0xbf2aaaab, 0xbf800000, 0xbeaaaaab, 0xbf000000, 0xbe2aaaab, 0xbe800000
 
-// bitsandbytes' FP4; code 8 is -0.
-extern "C" __device__ const uint32_t lowbit_fp4[16] = {
-    0x00000000, 0x3baaaaab, 0x3f2aaaab, 0x3f800000, 0x3eaaaaab, 0x3f000000, 0x3e2aaaab, 0x3e800000,
-    0x80000000, 0xbbaaaaab, 0xbf2aaaab, 0xbf800000, 0xbeaaaaab, 0xbf000000, 0xbe2aaaab, 0xbe800000};
+// Named as C names: the mangled name of an internal table would carry a hash of the source file into the PTX.
+extern "C" __device__ const uint32_t lowbit_nf4[16] = {LOWBIT_NF4};
+extern "C" __device__ const uint32_t lowbit_fp4[16] = {LOWBIT_FP4};
+
+// The same for a code that the compiler knows.
+__device__ __forceinline__ constexpr uint32_t nf4_bits(int code) {
+    constexpr uint32_t bits[16] = {LOWBIT_NF4};
+    return bits[code];
+}
+
+__device__ __forceinline__ constexpr uint32_t fp4_bits(int code) {
+    constexpr uint32_t bits[16] = {LOWBIT_FP4};
+    return bits[code];
+}
 
 }  // namespace lowbit

@@ -115,42 +115,48 @@ constexpr bool E2M1_SCALED = MODE == SCALE_E4M3 || (MODE == SCALE_E8M0 && T::TYP
 template <ScaleMode MODE>
 constexpr float E2M1_SUMS = MODE == SCALE_E4M3 ? 128.f : 1.f;
 
-// True where any lane has an E8M0 of 2 and more among two or four of them: unpack_e2m1's factor would be too large.
+// Factors of unpack_e2m1 from the scales of rows g and g + 8, two bytes: the four lanes that share rows make them in turns, and
+// spread_factors sends a pair to all of them, each factor twice.
+
+// E4M3: times E2M1_UNIT over E2M1_SUMS.
+template <class T>
+__device__ __forceinline__ uint32_t e4m3_factors(uint32_t pair) {
+    const uint32_t both = cvt_rn_f16x2_e4m3x2(pair);
+    return T::TYPE == BF16 ? T::times(T::pair(cvt_f32_f16(uint16_t(both)), cvt_f32_f16(uint16_t(both >> 16))), 0x7b007b00u)  // 2^119
+                           : T::times(both, 0x58005800u);                                                                    // 2^7
+}
+
+// E8M0, for BF16: times E2M1_UNIT, which has the exponent s + 126. Of scales above 2 that is too large: they take 2 here, and the
+// rest by e8m0_rest.
+__device__ __forceinline__ uint32_t e8m0_factors(uint32_t pair) {
+    return __vminu2(__byte_perm(pair, 0, 0x4140), 0x00800080u) * 128 + 126 * 0x00800080u;
+}
+
+// 2^(s − 128), for 255 not a number; 1 where nothing is left.
+__device__ __forceinline__ uint32_t e8m0_rest(uint32_t pair) {
+    const uint32_t low = pair & 0xff, high = pair >> 8;
+    return (low == 255 ? 0x7fc0 : ((low > 128 ? low : 128) - 1) << 7) | (high == 255 ? 0x7fc0 : ((high > 128 ? high : 128) - 1) << 7) << 16;
+}
+
+// True where any lane has one above 2, or 2.
 __device__ __forceinline__ bool any_large_e8m0(uint32_t scales) {
     return __any_sync(0xffffffffu, scales & 0x80808080u);
 }
 
-// unpack_e2m1's factors from the scales of rows g and g + 8, two bytes. E8M0 above 2 in two steps, the second by scale_large.
-template <class T, ScaleMode MODE>
-__device__ __forceinline__ void e2m1_factors(uint32_t (&factor)[2], uint32_t pair) {
-    if (!E2M1_SCALED<T, MODE>) {
-        factor[0] = factor[1] = T::E2M1_UNIT;
-    } else if (MODE == SCALE_E8M0) {  // 2^(s − 127 + 126) has the exponent s + 126
-#pragma unroll
-        for (int h = 0; h < 2; h++) {
-            const uint32_t s = pair >> 8 * h & 0xff;
-            factor[h] = (s < 128 ? s : 128) * 0x00800080u + 126 * 0x00800080u;
-        }
-    } else if (T::TYPE == BF16) {  // the scale times 2^(126 − 7)
-        const uint32_t both = cvt_rn_f16x2_e4m3x2(pair);
-        const float low = __fmul_rn(cvt_f32_f16(uint16_t(both)), 0x1p119f), high = __fmul_rn(cvt_f32_f16(uint16_t(both >> 16)), 0x1p119f);
-        factor[0] = cvt_rn_bf16x2_f32(low, low);
-        factor[1] = cvt_rn_bf16x2_f32(high, high);
-    } else {  // times 2^(14 − 7)
-        const uint32_t both = T::times(cvt_rn_f16x2_e4m3x2(pair), 0x58005800u);
-        factor[0] = __byte_perm(both, 0, 0x1010);
-        factor[1] = __byte_perm(both, 0, 0x3232);
-    }
+__device__ __forceinline__ void spread_factors(uint32_t (&factor)[2], uint32_t made, int lane) {
+    const uint32_t both = __shfl_sync(0xffffffffu, made, lane);
+    factor[0] = __byte_perm(both, 0, 0x1010);
+    factor[1] = __byte_perm(both, 0, 0x3232);
 }
 
-// What is left of E8M0 above 2: 2^(s − 128), not a number for 255.
+// Registers of a step times what is left of their scales.
 template <class T>
-__device__ __forceinline__ void scale_large(uint32_t (&a)[4], uint32_t pair) {
+__device__ __forceinline__ void scale_rest(uint32_t (&a)[4], uint32_t made, int lane) {
+    uint32_t rest[2];
+    spread_factors(rest, made, lane);
 #pragma unroll
-    for (int h = 0; h < 2; h++) {
-        const uint32_t s = pair >> 8 * h & 0xff, rest = s == 255 ? 0x7fc07fc0u : ((s > 128 ? s : 128) - 1) * 0x00800080u;
-        a[h] = T::times(a[h], rest);
-        a[h + 2] = T::times(a[h + 2], rest);
+    for (int j = 0; j < 4; j++) {
+        a[j] = T::times(a[j], rest[j % 2]);
     }
 }
 
@@ -165,13 +171,21 @@ __device__ __forceinline__ void unpack_table(uint32_t (&a)[4], uint32_t word, co
 
 constexpr int TABLE_BYTES = 256 * 128;
 
-// Fills the table of pairs: every warp makes a share of the entries.
+// Fills the table of pairs: every warp makes a share of the entries. The values of the 16 codes come from instructions: a kernel that
+// begins would wait for memory.
 template <class T>
 __device__ __forceinline__ void spread_table(uint8_t* shared, uint32_t codebook, int warp, int warps, int lane) {
+    float value = 0.f;
+#pragma unroll
+    for (int code = 0; code < 16; code++) {
+        value = lane % 16 == code ? __uint_as_float(codebook == CODEBOOK_NF4 ? nf4_bits(code) : fp4_bits(code)) : value;
+    }
     for (int first = warp * 32; first < 256; first += warps * 32) {
-        const uint32_t i = first + lane, pair = T::pair(codebook_value(codebook, i & 15), codebook_value(codebook, i >> 4));
-        for (int j = 0; j < 32; j++) {
-            reinterpret_cast<uint32_t*>(shared)[(first + j) * 32 + lane] = __shfl_sync(0xffffffffu, pair, j);
+        const uint32_t pair = T::pair(value, __shfl_sync(0xffffffffu, value, first / 16 + lane / 16));
+#pragma unroll
+        for (int j = 0; j < 32; j += 4) {
+            const uint32_t p = __shfl_sync(0xffffffffu, pair, j + lane / 8);
+            reinterpret_cast<uint4*>(shared)[(first + j) * 8 + lane] = uint4{p, p, p, p};
         }
     }
 }
@@ -229,43 +243,61 @@ struct NestedAbsmax {
     }
 };
 
-// The same for rows g and g + 8 of one tile, and the absmax of what comes next with it, so that nobody waits for one.
-struct NestedAhead {
-    float value[2] = {}, next[2] = {};
-    uint32_t after[2] = {};  // the index of next
-    int until[2] = {};       // the record of the row before which value holds
+// Nested scales of one tile of 16 rows, in the record's order: lane l makes those of row l % 16 / 2 + l % 2 * 8 (of group l / 16, or that
+// and two more), once for the four lanes that want each. The absmax of what comes next is fetched with that of what is, so that
+// nobody waits for one.
+struct NestedLane {
+    float value = 0.f, next = 0.f;
+    uint32_t after = 0;  // the index of next
+    int until = 0;       // the record of the row before which value holds
 
     __device__ __forceinline__ float fetch(const W4& w, uint32_t index) const {
         const uint32_t last = uint32_t((w.n * w.k - 1) >> (w.blockShift + 8));
         return w.nestedAbsmax[index < last ? index : last];
     }
 
-    __device__ __forceinline__ void begin(const W4& w, int64_t row, int record) {
+    // From a record of the row on; `firstRow` of the tile.
+    __device__ __forceinline__ void begin(const W4& w, int64_t firstRow, int lane, int record) {
         const int shift = w.blockShift + 8;
-#pragma unroll
-        for (int h = 0; h < 2; h++) {
-            const int64_t r = row + h * 8, at = (r < w.n ? r : w.n - 1) * w.k + int64_t(record) * SPAN;
-            after[h] = uint32_t(at >> shift) + 1;
-            value[h] = fetch(w, after[h] - 1);
-            next[h] = fetch(w, after[h]);
-            until[h] = record + int(((int64_t(after[h]) << shift) - at) / SPAN);
-        }
+        const int64_t row = firstRow + lane % 16 / 2 + lane % 2 * 8, at = (row < w.n ? row : w.n - 1) * w.k + int64_t(record) * SPAN;
+        after = uint32_t(at >> shift) + 1;
+        value = fetch(w, after - 1);
+        next = fetch(w, after);
+        until = record + int(((int64_t(after) << shift) - at) / SPAN);
     }
 
     __device__ __forceinline__ void move(const W4& w, int record) {
-#pragma unroll
-        for (int h = 0; h < 2; h++) {
-            while (record >= until[h]) {
-                value[h] = next[h];
-                next[h] = fetch(w, ++after[h]);
-                until[h] += (1 << (w.blockShift + 8)) / SPAN;
-            }
+        while (record >= until) {
+            value = next;
+            next = fetch(w, ++after);
+            until += (1 << (w.blockShift + 8)) / SPAN;
         }
     }
 
-    // The scale from an entry of the nested map, its bits.
-    __device__ __forceinline__ float scale(const W4& w, int h, uint32_t entry) const {
-        return __fadd_rn(__fmul_rn(__uint_as_float(entry), value[h]), w.nestedOffset);
+    // The scale of a code, both at shared addresses.
+    __device__ __forceinline__ float scale(const W4& w, uint32_t code, uint32_t map) const {
+        return __fadd_rn(__fmul_rn(__uint_as_float(load_shared1(map + load_shared_u8(code) * 4)), value), w.nestedOffset);
+    }
+};
+
+// The same for four tiles, for a kernel with few records of many rows: what is next is not fetched ahead.
+struct NestedLanes {
+    float value[4] = {};
+    int until = 0;
+
+    __device__ __forceinline__ void move(const W4& w, int64_t firstRow, int lane, int record) {
+        if (record >= until) {
+            const int shift = w.blockShift + 8;
+            int left = 1 << 30;
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                const int64_t row = firstRow + i * 16 + lane % 16 / 2 + lane % 2 * 8, at = (row < w.n ? row : w.n - 1) * w.k + int64_t(record) * SPAN;
+                value[i] = w.nestedAbsmax[at >> shift];
+                const int rest = ((1 << shift) - int(at & ((1 << shift) - 1))) / SPAN;
+                left = rest < left ? rest : left;
+            }
+            until = record + left;
+        }
     }
 };
 

@@ -36,7 +36,7 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
                                        uint32_t biasType, int64_t m) {
     const W4 w(matrix);
     constexpr bool E2M1 = !TABLE && (MODE == SCALE_E8M0 || MODE == SCALE_E4M3), SCALED = E2M1 && E2M1_SCALED<T, MODE>;
-    constexpr int TOKENS = 8 * TILES, TOGETHER = TILES == 1 && MODE != SCALE_NESTED ? 4 : 2;  // tiles of 16 rows unpacked side by side: as registers allow
+    constexpr int TOKENS = 8 * TILES, TOGETHER = TILES == 1 ? 4 : 2;  // tiles of 16 rows unpacked side by side: as registers allow
     extern __shared__ __align__(128) uint8_t shared[];
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
     const int parts = DECODE_WARPS / shape.bands;
@@ -122,9 +122,8 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
     }
 
     float acc[4][TILES][4] = {}, sum[4][TILES][4] = {};
-    NestedAbsmax<4> absmax;
-    const int64_t row = (firstBand + band) * BAND + g;
-    int64_t column = int64_t(firstSpan + part) * SPAN;
+    NestedLanes absmax;
+    float own[4] = {};  // nested: of each tile the scale that this lane makes for the others
     // Steps of 16 columns: a group is 2^shift of them. Bit i of `ends`: a group ends with step i of a record.
     const int shift = w.groups == 8 ? 0 : w.groups == 4 ? 1 : w.groups == 2 ? 2 : 3;
     const uint32_t ends = w.groups == 8 ? 0xff : w.groups == 4 ? 0xaa : w.groups == 2 ? 0x88 : w.groups == 1 ? 0x80 : 0;
@@ -137,7 +136,9 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
     }
 
     const auto scale = [&](const uint8_t* record, int group, int tile) {
-        const float2 s = scale_pair<MODE>(w, record + CODE_BYTES, group * BAND + tile * 16 + g * 2, absmax.value[tile], map);
+        const int from = group % 2 * 16 + g * 2;
+        const float2 s = MODE == SCALE_NESTED ? float2{__shfl_sync(0xffffffffu, own[tile], from), __shfl_sync(0xffffffffu, own[tile], from + 1)}
+                                              : scale_pair<MODE>(w, record + CODE_BYTES, group * BAND + tile * 16 + g * 2, float2{}, map);
 #pragma unroll
         for (int j = 0; j < TILES; j++) {
 #pragma unroll
@@ -158,7 +159,7 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
     for (int i = 0; i < count; i++) {
         const uint8_t* const record = ring + stage * w.recordBytes;
         if (MODE == SCALE_NESTED) {
-            absmax.move(w, row, column);
+            absmax.move(w, (firstBand + band) * BAND, lane, int(firstSpan) + part + i * parts);
         }
         mbarrier_wait(full + stage * 8, parity);
         bool large = false;  // known to be the same in a warp
@@ -168,6 +169,13 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
         }
 #pragma unroll 1
         for (int half = 0; half < 2; half++) {
+            if (MODE == SCALE_NESTED) {  // of the one or two groups of this half
+                const int group = w.groups == 4 ? half * 2 + lane / 16 : w.groups == 2 ? half : 0;
+#pragma unroll
+                for (int tile = 0; tile < 4; tile++) {
+                    own[tile] = __fadd_rn(__fmul_rn(map[record[CODE_BYTES + group * BAND + tile * 16 + lane % 16]], absmax.value[tile]), w.nestedOffset);
+                }
+            }
 #pragma unroll
             for (int first = 0; first < 4; first += TOGETHER) {
                 uint4 codes[TOGETHER];
@@ -183,8 +191,20 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
                         zeroPoints(zero[i], record, half * 4 >> shift, first + i);
                     }
                 }
-                constexpr int STEPS = MODE == SCALE_E8M0 ? 2 : 1;  // E2M1: that share a scale
-                uint32_t pair[E2M1 ? TOGETHER : 1], factor[E2M1 ? TOGETHER : 1][2];
+                uint32_t factor[E2M1 ? TOGETHER : 1][2], made[E2M1 ? TOGETHER : 1], rest[E2M1 ? TOGETHER : 1];
+                const auto scales = [&](int group, int tile) {
+                    return *reinterpret_cast<const uint16_t*>(record + CODE_BYTES + group * BAND + tile * 16 + g * 2);
+                };
+                if (SCALED) {  // E8M0's of group t % 2 of this half, E4M3's of step t
+#pragma unroll
+                    for (int i = 0; i < TOGETHER; i++) {
+                        const uint32_t pair = scales(MODE == SCALE_E8M0 ? half * 2 + t % 2 : half * 4 + t, first + i);
+                        made[i] = MODE == SCALE_E8M0 ? e8m0_factors(pair) : e4m3_factors<T>(pair);
+                        if (large) {
+                            rest[i] = e8m0_rest(pair);
+                        }
+                    }
+                }
                 uint32_t b[TILES][4];
 #pragma unroll
                 for (int step = 0; step < 4; step++) {
@@ -199,13 +219,14 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
                         const uint32_t word = step == 0 ? codes[i].x : step == 1 ? codes[i].y : step == 2 ? codes[i].z : codes[i].w;
                         uint32_t a[4];
                         if (E2M1) {
-                            if (step % STEPS == 0) {
-                                pair[i] = *reinterpret_cast<const uint16_t*>(record + CODE_BYTES + (half * 4 + step) / STEPS * BAND + (first + i) * 16 + g * 2);
-                                e2m1_factors<T, MODE>(factor[i], pair[i]);
+                            if (!SCALED) {
+                                factor[i][0] = factor[i][1] = T::E2M1_UNIT;
+                            } else if (MODE == SCALE_E4M3 || step % 2 == 0) {
+                                spread_factors(factor[i], made[i], (lane & 28) + (MODE == SCALE_E4M3 ? step : step / 2));
                             }
                             unpack_e2m1<T>(a, word, factor[i][0], factor[i][1]);
                             if (large) {
-                                scale_large<T>(a, pair[i]);
+                                scale_rest<T>(a, rest[i], (lane & 28) + step / 2);
                             }
                         } else if (TABLE) {
                             unpack_table(a, word, shared, lane * 4);
@@ -235,7 +256,6 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
                 scale(record, 0, tile);
             }
         }
-        column += parts * SPAN;
 #pragma unroll
         for (int j = 0; j < TILES; j++) {
             xAt[j] += parts * SPAN * 2;

@@ -227,7 +227,7 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
     const W4 w(matrix);
     constexpr bool NESTED = (MODE & SCALE_NESTED) != 0, AHEAD = MODE == SCALE_NESTED, MOVE_REGISTERS = FEW_MOVES_REGISTERS<TOKENS, BANDS * PARTS>;
     constexpr bool SCALED = FEW_SCALES<T, TOKENS, MODE, GROUPS, TABLE>, E2M1 = !TABLE && (MODE == SCALE_E8M0 || MODE == SCALE_E4M3);
-    static_assert(!SHARED || PARTS == 1);
+    static_assert((!SHARED || PARTS == 1) && (!AHEAD || GROUPS == 2));
     // What sums have been divided by.
     constexpr float FACTOR = E2M1 ? E2M1_SUMS<MODE> : TABLE || SCALED ? 1.f : 1.f / CODE_STEP<T>;
     constexpr int OWN = SHARED ? BANDS - 1 : BANDS;  // bands of a block's own
@@ -308,7 +308,7 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
         }
         prefetch_tensor_map(xMap);
     }
-    if (TABLE) {
+    if (TABLE) {  // while the first records are under way
         if (NESTED && w.nestedMap) {
             for (int i = threadIdx.x; i < 256; i += blockDim.x) {
                 map[i] = w.nestedMap[i];
@@ -355,7 +355,7 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
     if (MOVE_REGISTERS) {
         setmaxnreg_inc<TOKENS >= 128 ? 232 : 112>();
     }
-    const int g = lane / 4;
+    const int g = lane / 4, t = lane % 4;
     const int shift = w.groups == 8 ? 0 : w.groups == 4 ? 1 : w.groups == 2 ? 2 : 3;   // a group is 2^shift steps of 16 columns
     const int lanePair = quarter * 16 + g * 2;
     const int64_t row = (SHARED && band == OWN ? sharedBand : firstBand + band) * BAND + quarter * 16 + g;
@@ -364,13 +364,13 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
     // lies behind the records, and a record without zero points has none: then what is read there is not used.
     const bool scales = GROUPS > 1 || w.groups;
     const uint32_t codeAt = __shfl_sync(0xffffffffu, recordAt + (quarter * 32 + lane) * 16, lane);
-    const uint32_t scaleAt = __shfl_sync(0xffffffffu, recordAt + (scales ? CODE_BYTES + lanePair * (MODE == SCALE_F32 ? 4 : E2M1 || AHEAD ? 1 : 2) : 0), lane);
+    const uint32_t scaleAt = __shfl_sync(0xffffffffu, recordAt + (scales ? CODE_BYTES + (AHEAD ? lane / 16 * BAND + quarter * 16 + lane % 16 : lanePair * (MODE == SCALE_F32 ? 4 : E2M1 ? 1 : 2)) : 0), lane);
     const uint32_t zeroAt = ZEROS ? __shfl_sync(0xffffffffu, recordAt + w.zeroOffset + lanePair, lane) : 0;
     NestedAbsmax<1> absmax;
     int absmaxUntil = 0;
-    NestedAhead ahead;
+    NestedLane ahead;
     if (AHEAD) {
-        ahead.begin(w, row, int(firstSpan) + part);
+        ahead.begin(w, row - g, lane, int(firstSpan) + part);
     }
     const uint32_t mapAt = shared_address(map);
 
@@ -405,17 +405,10 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
         }
         mbarrier_wait(full + stage * 8, parity);
         const uint4 codes[2] = {load_shared4(at + codeAt), load_shared4(at + codeAt + CODE_BYTES / 2)};
-        uint2 entries[AHEAD ? GROUPS : 1];  // of the nested map: two loads one after the other, so they are under way early
+        uint32_t own = 0;  // AHEAD: the scale that this lane makes, where weights are scaled twice in the type of x
         if (AHEAD) {
-            uint32_t bytes[GROUPS];
-#pragma unroll
-            for (int k = 0; k < GROUPS; k++) {
-                bytes[k] = load_shared_u16(at + scaleAt + k * BAND);
-            }
-#pragma unroll
-            for (int k = 0; k < GROUPS; k++) {
-                entries[k] = uint2{load_shared1(mapAt + (bytes[k] & 0xff) * 4), load_shared1(mapAt + (bytes[k] >> 8) * 4)};
-            }
+            const float scale = ahead.scale(w, at + scaleAt, mapAt);
+            own = SCALED ? T::pair(scale, scale) : __float_as_uint(scale);
         }
         const auto wordOf = [&](int step) {
             const uint4& c = codes[step / 4];
@@ -425,8 +418,8 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
             const int index = GROUPS == 1 ? 0 : step / (8 / GROUPS);
             return MODE == SCALE_16    ? uint2{load_shared1(at + scaleAt + index * BAND * 2), 0}
                    : MODE == SCALE_F32 ? load_shared2(at + scaleAt + index * BAND * 4)
-                   : E2M1              ? uint2{load_shared_u16(at + scaleAt + index * BAND), 0}
-                   : AHEAD             ? entries[AHEAD ? index : 0]
+                   : E2M1 && !SCALED   ? uint2{load_shared_u16(at + scaleAt + index * BAND), 0}
+                   : AHEAD             ? uint2{__shfl_sync(0xffffffffu, own, index * 16 + g * 2), __shfl_sync(0xffffffffu, own, index * 16 + g * 2 + 1)}
                                        : uint2{0, 0};
         };
         const auto scaleOf = [&](uint2 loaded, int step) {
@@ -440,7 +433,7 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
                 return float2{__uint_as_float(loaded.x), __uint_as_float(loaded.y)};
             }
             if (AHEAD) {
-                return float2{ahead.scale(w, 0, loaded.x), ahead.scale(w, 1, loaded.y)};
+                return float2{__uint_as_float(loaded.x), __uint_as_float(loaded.y)};
             }
             if (E2M1) {  // E8M0
                 return float2{decode_e8m0(loaded.x & 0xff), decode_e8m0(loaded.x >> 8)};
@@ -457,14 +450,29 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
             for (int k = 0; k < GROUPS; k++) {
                 loaded[k] = loadScales(k * STEPS);
             }
-            bool large = false;  // known to be the same in a warp
+            bool large = false;                     // known to be the same in a warp
+            uint32_t factor[2] = {}, made[2] = {};  // E2M1: what this lane makes, E8M0's factors of group t and their rest, E4M3's of steps 2t and 2t + 1
             if (E2M1 && MODE == SCALE_E8M0) {
-                large = any_large_e8m0(loaded[0].x | loaded[GROUPS > 1].x | loaded[GROUPS > 2 ? 2 : 0].x | loaded[GROUPS - 1].x);
+                const uint32_t pair = load_shared_u16(at + scaleAt + t * BAND);
+                made[0] = e8m0_factors(pair);
+                large = any_large_e8m0(pair);
+                if (large) {
+                    made[1] = e8m0_rest(pair);
+                }
+            } else if (E2M1) {
+#pragma unroll
+                for (int k = 0; k < 2; k++) {
+                    made[k] = e4m3_factors<T>(load_shared_u16(at + scaleAt + (2 * t + k) * BAND));
+                }
             }
-            uint32_t factor[2] = {};
             const auto begin = [&](int step) {
                 if (E2M1) {
-                    e2m1_factors<T, MODE>(factor, loaded[step / STEPS].x);
+                    spread_factors(factor, made[MODE == SCALE_E4M3 ? step % 2 : 0], (lane & 28) + step / 2);
+                    return;
+                }
+                if (AHEAD) {
+                    low = loaded[step / STEPS].x;
+                    high = loaded[step / STEPS].y;
                     return;
                 }
                 const float2 scale = scaleOf(loaded[step / STEPS], step);
@@ -486,7 +494,7 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
                 if (E2M1) {
                     unpack_e2m1<T>(a[step % 4], wordOf(step), factor[0], factor[1]);
                     if (large) {
-                        scale_large<T>(a[step % 4], loaded[step / STEPS].x);
+                        scale_rest<T>(a[step % 4], made[1], (lane & 28) + step / 2);
                     }
                 } else {
                     if (TABLE) {

@@ -11,7 +11,7 @@
 // it first that too (ProductKernel.operandRounding says so). A tile's sums run over K in order; where K is cut, a piece's do, and the
 // pieces' are added in order.
 //
-// GROUPS: scales of a row in a record, 1, 2 or 4, in 16 bits; 4 or 8 in bytes (MXFP4, NVFP4: no TABLE); 0: looked up for each 32
+// GROUPS: scales of a row in a record, 1, 2 or 4, in 16 bits; 2 with a TABLE; 4 or 8 in bytes (MXFP4, NVFP4); 0: looked up for each 32
 // columns. ZEROS: there may be zero points; with GROUPS 1 and none of them the scale has the type of x.
 #pragma once
 #include "arrive.cuh"
@@ -29,7 +29,7 @@ template <class T, int TOKENS, int BANDS, int CLUSTER, bool TABLE, ScaleMode MOD
 __device__ __forceinline__ void gemm(const Matrix& matrix, const GemmShape& shape, const void* xMap, void* y, uint32_t yType, const void* bias,
                                      uint32_t biasType, int64_t m, const CutShape& cut, void* workspace) {
     const W4 w(matrix);
-    constexpr bool NESTED = (MODE & SCALE_NESTED) != 0, E2M1 = !TABLE && (MODE == SCALE_E8M0 || MODE == SCALE_E4M3);
+    constexpr bool NESTED = (MODE & SCALE_NESTED) != 0, AHEAD = MODE == SCALE_NESTED, E2M1 = !TABLE && (MODE == SCALE_E8M0 || MODE == SCALE_E4M3);
     constexpr int CONSUMERS = BANDS * 128, UNIT_BYTES = TOKENS * 128, CHUNK = 64, PITCH = BAND + 4;
     extern __shared__ __align__(1024) uint8_t shared[];
     const int warp = __shfl_sync(0xffffffffu, threadIdx.x / 32, 0), lane = threadIdx.x % 32;
@@ -142,8 +142,11 @@ __device__ __forceinline__ void gemm(const Matrix& matrix, const GemmShape& shap
     const int group = warp / 4, quarter = warp % 4, g = lane / 4, t = lane % 4;
     const int shift = w.groups == 8 ? 0 : w.groups == 4 ? 1 : w.groups == 2 ? 2 : 3;  // a group is 2^shift steps of 16 columns
     const int lanePair = quarter * 16 + g * 2;
-    // Through a shuffle, so that the compiler keeps it instead of making it anew for every record.
+    // Through shuffles, so that the compiler keeps them instead of making them anew for every record.
     const uint32_t codeAt = __shfl_sync(0xffffffffu, shared_address(wRing) + group * w.recordBytes + (quarter * 32 + lane) * 16, lane);
+    const uint32_t lane4 = TABLE ? __shfl_sync(0xffffffffu, lane * 4, lane) : 0, mapAt = AHEAD ? __shfl_sync(0xffffffffu, shared_address(map), lane) : 0;
+    const uint32_t ownAt = AHEAD ? __shfl_sync(0xffffffffu, codeAt - lane * 16 - quarter * 512 + CODE_BYTES + lane / 16 * BAND + quarter * 16 + lane % 16, lane) : 0;
+    const uint32_t scaleAt = E2M1 ? __shfl_sync(0xffffffffu, codeAt - lane * 16 - quarter * 512 + CODE_BYTES + lanePair, lane) : 0;  // of two rows, in bytes
     float* const mine = sums + group * CHUNK * PITCH;
     const auto releaseX = [&](uint32_t unit) {
         if (CLUSTER == 1) {
@@ -167,36 +170,64 @@ __device__ __forceinline__ void gemm(const Matrix& matrix, const GemmShape& shap
 #pragma unroll 1
     while (walk.next()) {
         const int64_t n0 = (firstBandOf(walk.tile) + group) * BAND;
+        NestedLane ahead;
         NestedAbsmax<1> absmax;
         int absmaxUntil = 0;
+        if (AHEAD) {
+            ahead.begin(w, n0 + quarter * 16, lane, int(walk.begin));
+        }
         const bool seeded = walk.part() && walk.begin == 0 && walk.pieces().seeds;
         if (seeded) {
             seed_piece(acc, walk.pieces(), workspace, rank, CLUSTER, group, BANDS, 1 + group);
         }
 #pragma unroll 1
         for (int i = int(walk.begin); i < int(walk.end); i++) {
-            if (NESTED && i >= absmaxUntil) {
+            if (AHEAD) {
+                ahead.move(w, i);
+            } else if (NESTED && i >= absmaxUntil && w.scaleMode & SCALE_NESTED) {
                 absmaxUntil = i + int(absmax.load(w, n0 + quarter * 16 + g, int64_t(i) * SPAN) / SPAN);
             }
             const uint8_t* const record = wRing + stage * stageBytes + group * w.recordBytes;
             mbarrier_wait(wFull + stage * 8, wParity);
             const uint4 codes[2] = {load_shared4(codeAt + stage * stageBytes), load_shared4(codeAt + stage * stageBytes + CODE_BYTES / 2)};
+            uint32_t own = 0;  // AHEAD: the scale that this lane makes, with BF16 twice in that type
+            if (AHEAD) {
+                const float s = ahead.scale(w, ownAt + stage * stageBytes, mapAt);
+                own = T::TYPE == BF16 ? T::pair(s, s) : __float_as_uint(s);
+            }
             float2 scale = {1.f, 1.f};
             uint32_t low = 0, high = 0, zero[2] = {minus_zero<T>(8), minus_zero<T>(8)};
             constexpr int STEPS = GROUPS ? 8 / GROUPS : 2;  // that share a scale
-            uint32_t factor[2] = {}, bytes[E2M1 ? GROUPS : 1];  // E2M1
+            uint32_t factor[2] = {}, pair = 0, made[2] = {};  // E2M1: what this lane makes, E8M0's factors of group t and their rest, E4M3's of steps 2t and 2t + 1
             bool large = false;
-            if (E2M1) {
-#pragma unroll
-                for (int k = 0; k < GROUPS; k++) {
-                    bytes[k] = *reinterpret_cast<const uint16_t*>(record + CODE_BYTES + k * BAND + lanePair);
+            if (E2M1 && MODE == SCALE_E8M0) {
+                pair = load_shared_u16(scaleAt + stage * stageBytes + t * BAND);
+                made[0] = e8m0_factors(pair);
+                large = E2M1_SCALED<T, MODE> && any_large_e8m0(pair);
+                if (large) {
+                    made[1] = e8m0_rest(pair);
                 }
-                large = MODE == SCALE_E8M0 && any_large_e8m0(bytes[0] | bytes[1] | bytes[2] | bytes[3]);
+            } else if (E2M1) {
+#pragma unroll
+                for (int k = 0; k < 2; k++) {
+                    made[k] = e4m3_factors<T>(load_shared_u16(scaleAt + stage * stageBytes + (2 * t + k) * BAND));
+                }
             }
             const auto begin = [&](int step) {
                 if (E2M1) {
-                    e2m1_factors<T, MODE>(factor, bytes[step / STEPS]);
-                    scale = float2{decode_e8m0(bytes[step / STEPS] & 0xff), decode_e8m0(bytes[step / STEPS] >> 8)};
+                    if (E2M1_SCALED<T, MODE>) {
+                        spread_factors(factor, made[MODE == SCALE_E4M3 ? step % 2 : 0], (lane & 28) + step / 2);
+                    } else {
+                        const uint32_t both = __shfl_sync(0xffffffffu, pair, (lane & 28) + step / 2);
+                        factor[0] = factor[1] = T::E2M1_UNIT;
+                        scale = float2{decode_e8m0(both & 0xff), decode_e8m0(both >> 8)};
+                    }
+                    return;
+                }
+                if (AHEAD) {
+                    low = __shfl_sync(0xffffffffu, own, step / STEPS * 16 + g * 2);
+                    high = __shfl_sync(0xffffffffu, own, step / STEPS * 16 + g * 2 + 1);
+                    scale = float2{__uint_as_float(low), __uint_as_float(high)};
                     return;
                 }
                 const int at = (GROUPS ? step / STEPS : step >> shift) * BAND + lanePair;
@@ -237,11 +268,11 @@ __device__ __forceinline__ void gemm(const Matrix& matrix, const GemmShape& shap
                     const uint32_t word = step == 0 ? c.x : step == 1 ? c.y : step == 2 ? c.z : c.w;
                     if (E2M1) {
                         unpack_e2m1<T>(a[step], word, factor[0], factor[1]);
-                        if (large && E2M1_SCALED<T, MODE>) {
-                            scale_large<T>(a[step], bytes[(half * 4 + step) / STEPS]);
+                        if (large) {
+                            scale_rest<T>(a[step], made[1], (lane & 28) + half * 2 + step / 2);
                         }
                     } else if (TABLE) {
-                        unpack_table(a[step], word, table, lane * 4);
+                        unpack_table(a[step], word, table, lane4);
                     } else {
                         unpack_int4<T>(a[step], word, zero);
                     }

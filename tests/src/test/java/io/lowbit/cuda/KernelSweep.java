@@ -32,7 +32,8 @@ import java.util.regex.Pattern;
  * <p>Arguments: {@code quick}, two products of each kernel and scheme: few rows of x with long rows of W, and many with short
  * ones. {@code fast}, without the exact kernels that read any layout, which {@code lowbit selftest} runs over the same schemes
  * and racecheck makes slow. So that several processes share the work, names of layouts ({@code records}) and architectures
- * ({@code SM90}): those alone; {@code kernels=REGEX}: kernels whose whole name matches.
+ * ({@code SM90}): those alone; {@code kernels=REGEX}, {@code schemes=REGEX}: kernels whose whole name,
+ * schemes whose whole label matches.
  */
 final class KernelSweep {
     private static final DType[] TYPES = {DType.BF16, DType.F32, DType.F16};
@@ -46,6 +47,7 @@ final class KernelSweep {
 
     private static final int MOST_ROWS = 512;
     private static final String KERNELS = "kernels=";
+    private static final String SCHEMES = "schemes=";
     private static final String PART = "part=";
 
     private final boolean quick;
@@ -71,6 +73,8 @@ final class KernelSweep {
         String[] part = value(words, PART, "1/1").split("/");
         KernelSweep sweep = new KernelSweep(words.contains("quick"), words.contains("fast"), Pattern.compile(value(words, KERNELS, ".*")),
                 Integer.parseInt(part[0]) - 1, Integer.parseInt(part[1]));
+        Pattern labels = Pattern.compile(value(words, SCHEMES, ".*"));
+        List<Scheme> schemes = Schemes.ALL.stream().filter(scheme -> labels.matcher(scheme.label()).matches()).toList();
         List<Architecture> architectures = Gpu.architectures().filter(architecture -> words.contains(architecture.name())).toList();
         List<String> layouts = Catalogue.layouts().stream().map(WeightLayout::name).filter(words::contains).toList();
         for (Architecture architecture : architectures.isEmpty() ? Gpu.architectures().toList() : architectures) {
@@ -79,16 +83,18 @@ final class KernelSweep {
                     continue;
                 }
                 try (CudaBackend backend = CudaBackend.open(0, architecture, choice.choice())) {
-                    for (Scheme scheme : Schemes.ALL) {
+                    for (Scheme scheme : schemes) {
                         sweep.products(architecture, choice, backend, scheme, false);
                     }
                     for (Scheme.Int4 scheme : ACT_ORDER) {
-                        sweep.products(architecture, choice, backend, scheme, true);
+                        if (labels.matcher(scheme.label()).matches()) {
+                            sweep.products(architecture, choice, backend, scheme, true);
+                        }
                     }
                     for (ProductKernel kernel : sweep.kernels(choice)) {
                         String key = key(architecture, choice, kernel);
                         int count = sweep.products.getOrDefault(key, 0);
-                        if (count == 0 && sweep.parts == 1) {
+                        if (count == 0 && sweep.parts == 1 && schemes.size() == Schemes.ALL.size()) {
                             throw new AssertionError(key + ": takes no matrix of the sweep: add one");
                         }
                         System.out.println(key + ": " + count + " products");

@@ -103,7 +103,7 @@ final class W4FewProduct implements ProductKernel {
         if (!W4Functions.takes(scheme) || tokens >= SCALED && !kind(scheme).equals("int4")) {
             return false;
         }
-        if (tokens == 64 && bands < 3 && (bands == 1) != scheme instanceof Scheme.Int4) {
+        if (tokens == 64 && bands < 3 && (bands == 1) == scheme instanceof Scheme.Bnb4) {
             return false;  // a table leaves no room for three small blocks
         }
         return tokens != 64 || bands < 4 || !kind(scheme).equals("table_any");
@@ -216,9 +216,9 @@ final class W4FewProduct implements ProductKernel {
 
     /**
      * Blocks of a cluster: as many as there is room for at once. Two blocks of a multiprocessor hide each other's beginnings
-     * and ends; where that would leave too few of them, twice as many.
+     * and ends; where that would leave too few of them, twice as many, but with a table, which leaves no room for a third block.
      */
-    private int split(RecordLayout.Sizes sizes, long m) {
+    private int split(Scheme scheme, RecordLayout.Sizes sizes, long m) {
         if (shared) {
             return 2;
         }
@@ -227,7 +227,7 @@ final class W4FewProduct implements ProductKernel {
         while (split < MOST_SPLIT && tiles <= CLUSTERS[blocks - 1][split] && sizes.spans() >= 2L * (split + 1) * parts) {
             split++;
         }
-        boolean half = blocks > 1 && tiles * split < ENOUGH * blocks * PROCESSORS && tiles <= (long) blocks * PROCESSORS;
+        boolean half = blocks > 1 && !(scheme instanceof Scheme.Bnb4) && tiles * split < ENOUGH * blocks * PROCESSORS && tiles <= (long) blocks * PROCESSORS;
         return half && 2 * split <= MOST_SPLIT && sizes.spans() >= 4L * split * parts ? 2 * split : split;
     }
 
@@ -242,7 +242,7 @@ final class W4FewProduct implements ProductKernel {
         LaunchConfig[] configs = new LaunchConfig[2 * MOST_SPLIT + 1];
         for (int i = 1; i <= 2 * MOST_SPLIT; i++) {
             int split = (i - 1) % MOST_SPLIT + 1;
-            int stages = stages(w, sizes, split, i > MOST_SPLIT && w.scheme() instanceof Scheme.Int4);
+            int stages = stages(w, sizes, split, i > MOST_SPLIT && !(w.scheme() instanceof Scheme.Bnb4));
             MemorySegment shape = weights.arena().allocate(20, 4);
             shape.setAtIndex(ValueLayout.JAVA_INT, 0, split);
             shape.setAtIndex(ValueLayout.JAVA_INT, 1, stages);
@@ -266,7 +266,7 @@ final class W4FewProduct implements ProductKernel {
                 unaligned.enqueue(stream, m, x, xType, y, yType, activations);
                 return;
             }
-            int split = kernel.split(sizes, m);
+            int split = kernel.split(weights.shape().scheme(), sizes, m);
             int config = kernel.third(sizes, m, split) ? split + MOST_SPLIT : split;
             Arguments arguments = stream.arguments();
             TensorMap map = W4Functions.map(arguments, context, x, xType, m, weights.shape().k(), kernel.tokens);

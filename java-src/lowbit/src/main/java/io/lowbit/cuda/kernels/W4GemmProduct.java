@@ -94,8 +94,7 @@ final class W4GemmProduct implements ProductKernel {
     private static String kind(Scheme scheme) {
         return switch (scheme) {
             case Scheme.Int4 s -> W4FewProduct.kind(s).equals("int4_any") ? ANY : W4FewProduct.kind(s);
-            case Scheme.Bnb4 s -> s.doubleQuant() ? "table_nested" : "table_f32";
-            default -> scheme instanceof Scheme.Mxfp4 ? "mxfp4" : "nvfp4";
+            default -> W4FewProduct.kind(scheme);
         };
     }
 
@@ -150,7 +149,7 @@ final class W4GemmProduct implements ProductKernel {
     /** Shared memory besides the ring of W. */
     private int besides(MatrixShape w) {
         int table = w.scheme() instanceof Scheme.Bnb4 ? W4Functions.TABLE_BYTES : 0;
-        int map = kind(w.scheme()).equals("table_nested") ? W4Functions.MAP_BYTES : 0;
+        int map = w.scheme() instanceof Scheme.Bnb4 && !kind(w.scheme()).equals("table_f32") ? W4Functions.MAP_BYTES : 0;
         return units * tokens * W4Functions.BOX_COLUMNS * 2 + bands * CHUNK * PITCH * 4 + table + map + (units + MOST_STAGES) * 16;
     }
 
