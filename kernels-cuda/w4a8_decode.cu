@@ -1,21 +1,22 @@
 // architectures: 90a
 // y = x·Wᵀ (+ bias) for a few rows of x (tokens): INT4 weights in records, 8-bit activations, m16n8k16 with W as the A operand. The
-// plan is that of w4_decode.cu: a warp has a ring of records of its own, and a cluster of `split` blocks cuts the K of a band.
+// plan is that of w4_decode.cu: a warp has a ring of records of its own and fetches their columns of x itself, a cluster of `split`
+// blocks cuts the K of a band, and blocks beyond the matrix hold a place.
 //
 // Codes of W and of x are exact in f16, so products are exact and sums are f32: this kernel sums exactly, and takes any number
 // of rows, 8 at a time. x arrives as 8 bits a column, interleaved as w4a8.cuh says, and a lane's four columns of a step of 16
 // are one word: 2t, 2t+8, 2t+1, 2t+9.
-#include "hopper.cuh"
-#include "weights.cuh"
+#include "w4.cuh"
 
 namespace lowbit {
 
-constexpr int WARPS = 4, TOKENS = 8, PITCH = BAND + 4;  // partial sums lie [token][row]; the pitch spreads them over the banks
+constexpr int TOKENS = 8, PITCH = BAND + 4;  // partial sums lie [token][row]; the pitch spreads them over the banks
 
 struct W4a8DecodeShape {
     uint32_t split;   // blocks of a cluster
     uint32_t stages;  // of a ring
     uint32_t spans;   // records along K for a block
+    uint32_t late;    // not 0: the kernel after this one may begin when the one before has ended, else when this one has begun
     uint32_t xPitch;  // bytes from row to row of the codes of x
 };
 
@@ -41,26 +42,33 @@ __device__ __forceinline__ void w4a8_decode(const Matrix& matrix, const W4a8Deco
                                             uint32_t xScaleRow, void* y, uint32_t yType, const void* bias, uint32_t biasType, uint32_t m) {
     const W4 w(matrix);
     extern __shared__ __align__(128) uint8_t shared[];
-    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
+    const int warps = blockDim.x / 32, warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
     const uint32_t rank = blockIdx.x % shape.split, band = blockIdx.x / shape.split, m0 = blockIdx.y * TOKENS;
     const uint32_t rows = min(m - m0, uint32_t(TOKENS));
+    if (!shape.late) {
+        griddepcontrol_launch_dependents();
+    }
+    if (int64_t(band) * BAND >= w.n) {
+        griddepcontrol_wait();
+        return;
+    }
 
     // Shared memory: rings │ x │ barriers │ scales of x │ sums of the cluster's other blocks
     const uint32_t ringBytes = shape.stages * w.recordBytes, pitch = shape.spans * SPAN + 16;
     uint8_t* const ring = shared + warp * ringBytes;
-    uint8_t* const xs = shared + WARPS * ringBytes;
-    const uint32_t gathered = shared_address(xs) + rows * pitch, xFull = gathered + 8, full = gathered + 16 + warp * shape.stages * 8;
-    float* const scales = reinterpret_cast<float*>(xs + rows * pitch + 16 + WARPS * shape.stages * 8);  // of x
+    uint8_t* const xs = shared + warps * ringBytes;
+    const uint32_t gathered = shared_address(xs) + rows * pitch, full = gathered + 16 + warp * shape.stages * 8;
+    float* const scales = reinterpret_cast<float*>(xs + rows * pitch + 16 + warps * shape.stages * 8);  // of x
     float* const others = scales + TOKENS;
     const uint32_t sums = BAND * rows;
 
     const uint32_t firstSpan = rank * shape.spans, lastSpan = min(firstSpan + shape.spans, w.spans);
-    const int count = lastSpan > firstSpan + warp ? (lastSpan - firstSpan - warp + WARPS - 1) / WARPS : 0;
+    const int count = lastSpan > firstSpan + warp ? (lastSpan - firstSpan - warp + warps - 1) / warps : 0;
     const uint8_t* const records = w.records + (uint64_t(band) * w.spans + firstSpan + warp) * w.recordBytes;
 
     const auto load_record = [&](int i, uint32_t stage) {
         mbarrier_arrive_expect(full + stage * 8, w.recordBytes);
-        copy_bulk_evict_first(shared_address(ring + stage * w.recordBytes), records + uint64_t(i) * WARPS * w.recordBytes, w.recordBytes,
+        copy_bulk_evict_first(shared_address(ring + stage * w.recordBytes), records + uint64_t(i) * warps * w.recordBytes, w.recordBytes,
                               full + stage * 8);
     };
     if (lane == 0) {
@@ -69,7 +77,6 @@ __device__ __forceinline__ void w4a8_decode(const Matrix& matrix, const W4a8Deco
         }
         if (warp == 0) {
             mbarrier_init(gathered, 1);
-            mbarrier_init(xFull, 1);
         }
         fence_mbarrier_init();
         for (int i = 0; i < count && i < int(shape.stages); i++) {
@@ -83,103 +90,90 @@ __device__ __forceinline__ void w4a8_decode(const Matrix& matrix, const W4a8Deco
     if (shape.split > 1) {
         cluster_arrive_relaxed();
     }
-    griddepcontrol_launch_dependents();
-    __syncthreads();  // the barriers are ready
     griddepcontrol_wait();
-    if (threadIdx.x == 0) {
-        const uint32_t bytes = lastSpan > firstSpan ? (lastSpan - firstSpan) * SPAN : 0;  // rows of x are whole records long
-        mbarrier_arrive_expect(xFull, rows * bytes);
-        for (uint32_t r = 0; bytes && r < rows; r++) {
-            copy_bulk(shared_address(xs + r * pitch), x + uint64_t(m0 + r) * shape.xPitch + firstSpan * SPAN, bytes, xFull);
+    if (shape.late) {
+        griddepcontrol_launch_dependents();
+    }
+    // x of this warp's columns; its rows are whole records long.
+    for (uint32_t r = 0; r < rows; r++) {
+        for (int i = lane; i < count * 8; i += 32) {  // 16 columns each
+            const int c = (warp + i / 8 * warps) * SPAN + i % 8 * 16;
+            copy_async16(shared_address(xs + r * pitch + c), x + uint64_t(m0 + r) * shape.xPitch + firstSpan * SPAN + c, 16);
         }
     }
-    const uint32_t token = m0 + min(uint32_t(lane), rows - 1);
-    const float xScale = __ldg(xScales + uint64_t(token) * xScaleRow);  // of token `lane`, for the end
-    barrier_wait(xFull, 0);
+    copy_async_commit();
+    const float xScale = threadIdx.x < rows ? xScales[uint64_t(m0 + threadIdx.x) * xScaleRow] : 0.f;  // for the end
+    copy_async_wait<0>();
+    __syncwarp();
 
-    float acc[4][4] = {}, sum[4][4] = {};
+    float acc[4][4] = {};
     // The token whose columns this lane holds; those beyond the last are its copies, and their sums are not used.
     const uint8_t* columns = xs + min(uint32_t(g), rows - 1) * pitch + warp * SPAN + t * 4;
+    const uint32_t middle[2] = {zero_step<Half>(8, 0), zero_step<Half>(8, 1)};  // the zero points of a symmetric scheme
+    const uint32_t ends = w.groups == 4 ? 0xaa : 0x88;  // FINE: bit i: a group ends with step i of a record
     uint32_t stage = 0, parity = 0;
 #pragma unroll 1
     for (int i = 0; i < count; i++) {
         const uint8_t* const record = ring + stage * w.recordBytes;
-        barrier_wait(full + stage * 8, parity);
-        uint32_t zero[4][2];
-        const auto zeroPoints = [&](int group) {
+        mbarrier_wait(full + stage * 8, parity);
+        float sum[4][4] = {};
+        const auto scale = [&](int group, int tile) {
+            const float2 s = scale_pair<SCALE_16>(w, record + CODE_BYTES, group * BAND + tile * 16 + g * 2, float2{}, nullptr);
 #pragma unroll
-            for (int tile = 0; tile < 4; tile++) {
-                const uint32_t there = *reinterpret_cast<const uint16_t*>(record + w.zeroOffset + group * BAND + tile * 16 + g * 2);
-                const uint32_t pair = w.zeroOffset ? there : 0x808;
-                zero[tile][0] = 0xe400e400u + (pair & 0xff) * 0x10001u;  // −(1024 + zero)
-                zero[tile][1] = 0xe400e400u + (pair >> 8) * 0x10001u;
+            for (int e = 0; e < 4; e++) {
+                acc[tile][e] = __fmaf_rn(sum[tile][e], e < 2 ? s.x : s.y, acc[tile][e]);
+                sum[tile][e] = 0.f;
             }
         };
-        const auto scale = [&](int group) {
 #pragma unroll
-            for (int tile = 0; tile < 4; tile++) {
-                const uint32_t pair = *reinterpret_cast<const uint32_t*>(record + CODE_BYTES + group * BAND * 2 + (tile * 16 + g * 2) * 2);
-                const bool bf16 = w.scaleMode & SCALE_BF16;
-                const float low = bf16 ? __uint_as_float(pair << 16) : cvt_f32_f16(uint16_t(pair));
-                const float high = bf16 ? __uint_as_float(pair & 0xffff0000u) : cvt_f32_f16(uint16_t(pair >> 16));
-#pragma unroll
-                for (int e = 0; e < 4; e++) {
-                    acc[tile][e] = __fmaf_rn(sum[tile][e], e < 2 ? low : high, acc[tile][e]);
-                    sum[tile][e] = 0.f;
-                }
-            }
-        };
-        // Steps of 16 columns [from, to) of a half.
-        const auto steps = [&](int half, int from, int to) {
+        for (int half = 0; half < 2; half++) {
             uint32_t b[4][2];
 #pragma unroll
-            for (int step = from; step < to; step++) {
+            for (int step = 0; step < 4; step++) {
                 X::convert(b[step][0], b[step][1], *reinterpret_cast<const uint32_t*>(columns + half * 64 + step * 16));
             }
 #pragma unroll
             for (int tile = 0; tile < 4; tile++) {
-                const uint8_t* const at = record + half * 2048 + (tile * 32 + lane) * 16;
-                const uint4 codes = to - from == 4 ? *reinterpret_cast<const uint4*>(at) : uint4{};
-                const uint2 two = to - from == 4 ? uint2{} : *reinterpret_cast<const uint2*>(at + from * 4);
+                const uint4 codes = *reinterpret_cast<const uint4*>(record + half * 2048 + (tile * 32 + lane) * 16);
+                uint32_t zero[2] = {middle[0], middle[1]};
+                const auto zeroPoints = [&](int step) {
+                    const int group = FINE ? half * 4 + step >> (w.groups == 4 ? 1 : 2) : 0;
+                    const uint32_t pair = *reinterpret_cast<const uint16_t*>(record + w.zeroOffset + group * BAND + tile * 16 + g * 2);
+                    zero[0] = zero_step<Half>(pair & 0xff, 0);
+                    zero[1] = zero_step<Half>(pair >> 8, 1);
+                };
+                if (w.zeroOffset) {
+                    zeroPoints(0);
+                }
 #pragma unroll
-                for (int step = from; step < to; step++) {
-                    const uint32_t word = to - from < 4 ? (step == from ? two.x : two.y)
-                                          : step == 0   ? codes.x
-                                          : step == 1   ? codes.y
-                                          : step == 2   ? codes.z
-                                                        : codes.w;
+                for (int step = 0; step < 4; step++) {
+                    const uint32_t word = step == 0 ? codes.x : step == 1 ? codes.y : step == 2 ? codes.z : codes.w;
                     uint32_t a[4];
-#pragma unroll
-                    for (int j = 0; j < 4; j++) {
-                        a[j] = add_f16x2(lop3_and_or(word >> 4 * j, 0x000f000fu, 0x64006400u), zero[tile][j % 2]);
-                    }
+                    unpack_codes<Half>(a, word, zero);
                     mma_m16n8k16_f16(sum[tile], a, b[step]);
+                    if (FINE && (ends >> (half * 4 + step) & 1)) {
+                        scale(half * 4 + step >> (w.groups == 4 ? 1 : 2), tile);
+                        if (w.zeroOffset && step < 3) {
+                            zeroPoints(step + 1);
+                        }
+                    }
                 }
-            }
-        };
-        if (FINE) {
-            // 32 columns at a time: a group, or half of one.
-            const int shift = w.groups == 2 ? 1 : 0;
-#pragma unroll
-            for (int i = 0; i < 4; i++) {
-                const int group = i >> shift;
-                zeroPoints(group);
-                steps(i / 2, i % 2 * 2, i % 2 * 2 + 2);
-                if (shift == 0 || i % 2) {
-                    scale(group);
-                }
-            }
-        } else {
-            zeroPoints(0);
-#pragma unroll
-            for (int half = 0; half < 2; half++) {
-                steps(half, 0, 4);
-            }
-            if (w.groups) {
-                scale(0);
             }
         }
-        columns += WARPS * SPAN;
+        if (!FINE) {
+#pragma unroll
+            for (int tile = 0; tile < 4; tile++) {
+                if (w.groups) {
+                    scale(0, tile);
+                } else {
+#pragma unroll
+                    for (int e = 0; e < 4; e++) {
+                        acc[tile][e] = __fadd_rn(acc[tile][e], sum[tile][e]);
+                    }
+                }
+            }
+        }
+        columns += warps * SPAN;
         __syncwarp();  // the record has been read
         if (lane == 0 && i + int(shape.stages) < count) {
             load_record(i + shape.stages, stage);
@@ -199,7 +193,9 @@ __device__ __forceinline__ void w4a8_decode(const Matrix& matrix, const W4a8Deco
     for (int tile = 0; tile < 4; tile++) {
 #pragma unroll
         for (int e = 0; e < 4; e++) {
-            mine[(2 * t + e % 2) * PITCH + tile * 16 + g + e / 2 * 8] = w.groups ? acc[tile][e] : sum[tile][e];
+            if (2 * t + e % 2 < rows) {
+                mine[(2 * t + e % 2) * PITCH + tile * 16 + g + e / 2 * 8] = acc[tile][e];
+            }
         }
     }
     __syncthreads();
@@ -208,12 +204,13 @@ __device__ __forceinline__ void w4a8_decode(const Matrix& matrix, const W4a8Deco
     }
     const uint32_t leader = cluster_address(shared_address(others), 0), leaderBarrier = cluster_address(gathered, 0);
     bool waited = false;
-    for (uint32_t i = threadIdx.x; i < sums; i += WARPS * 32) {
+    for (uint32_t i = threadIdx.x; i < sums; i += blockDim.x) {
         const uint32_t row = i % BAND, token = i / BAND;
-        const float* p = reinterpret_cast<const float*>(shared) + token * PITCH + row;
-        float v = *p;
-        for (int j = 1; j < WARPS; j++) {
-            v = __fadd_rn(v, *reinterpret_cast<const float*>(reinterpret_cast<const uint8_t*>(p) + j * ringBytes));
+        const uint8_t* const p = shared + (token * PITCH + row) * 4;
+        float v = 0.f;
+#pragma unroll
+        for (int j = 0; j < 8; j++) {
+            v = __fadd_rn(v, *reinterpret_cast<const float*>(p + j * ringBytes));
         }
         if (rank != 0) {
             store_cluster(leader + ((rank - 1) * sums + i) * 4, v, leaderBarrier);
@@ -221,7 +218,7 @@ __device__ __forceinline__ void w4a8_decode(const Matrix& matrix, const W4a8Deco
         }
         if (shape.split > 1) {
             if (!waited) {
-                barrier_wait(gathered, 0);
+                mbarrier_wait(gathered, 0);
                 waited = true;
             }
             for (uint32_t j = 1; j < shape.split; j++) {
@@ -240,12 +237,12 @@ __device__ __forceinline__ void w4a8_decode(const Matrix& matrix, const W4a8Deco
 }  // namespace lowbit
 
 #define W4A8_DECODE(name, X, FINE, BLOCKS)                                                                                         \
-    extern "C" __global__ void __launch_bounds__(32 * lowbit::WARPS, BLOCKS) LOWBIT_NAME(ARCH, name)(                               \
+    extern "C" __global__ void __launch_bounds__(256, BLOCKS) LOWBIT_NAME(ARCH, name)(                               \
         const __grid_constant__ lowbit::Matrix w, const __grid_constant__ lowbit::W4a8DecodeShape shape, const uint8_t* x,           \
         const float* xScales, uint32_t xScaleRow, void* y, uint32_t yType, const void* bias, uint32_t biasType, uint32_t m) {       \
         lowbit::w4a8_decode<lowbit::X, FINE>(w, shape, x, xScales, xScaleRow, y, yType, bias, biasType, m);                          \
     }
-W4A8_DECODE(w4a8_decode_e4m3, E4m3Columns, false, 5)
-W4A8_DECODE(w4a8_decode_s8, S8Columns, false, 5)
-W4A8_DECODE(w4a8_decode_e4m3_fine, E4m3Columns, true, 4)
-W4A8_DECODE(w4a8_decode_s8_fine, S8Columns, true, 4)
+W4A8_DECODE(w4a8_decode_e4m3, E4m3Columns, false, 3)
+W4A8_DECODE(w4a8_decode_s8, S8Columns, false, 3)
+W4A8_DECODE(w4a8_decode_e4m3_fine, E4m3Columns, true, 2)
+W4A8_DECODE(w4a8_decode_s8_fine, S8Columns, true, 2)

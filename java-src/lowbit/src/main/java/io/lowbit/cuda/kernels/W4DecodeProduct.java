@@ -22,14 +22,6 @@ final class W4DecodeProduct implements ProductKernel {
     private static final String KERNEL = "w4decode8_";
     /** Rows of y that a block makes. */
     private static final int ROWS = 8;
-    private static final int WARPS = 4;
-    private static final int MOST_SPLIT = 8;
-    /** Multiprocessors of the GPUs that this was measured on; not many more or less on the others. */
-    private static final int PROCESSORS = 132;
-    /** Records along K for a block of INT4 where there are blocks enough: four for each warp. */
-    private static final int SPANS = 16;
-    /** Blocks enough: more than two for each multiprocessor. */
-    private static final int ENOUGH = 300;
     private static final long MOST_BLOCKS_Y = 65535;
 
     private W4DecodeProduct() {}
@@ -46,7 +38,7 @@ final class W4DecodeProduct implements ProductKernel {
 
     @Override
     public String description() {
-        return "64 rows of W x 8 rows of x, K cut over 4 warps and up to 8 blocks, mma.sync m16n8k16, f32 sums scaled by group";
+        return "64 rows of W x 8 rows of x, K cut over 8 or 16 warps and up to 8 blocks, mma.sync m16n8k16, f32 sums scaled by group";
     }
 
     @Override
@@ -54,19 +46,22 @@ final class W4DecodeProduct implements ProductKernel {
         return W4Functions.takes(scheme) ? kinds(scheme).stream().flatMap(kind -> W4Functions.names(KERNEL + kind).stream()).toList() : List.of();
     }
 
-    /** The kernels that matrices of a scheme use: for INT4, by the number of groups in a record. */
+    /** The kernels that matrices of a scheme use: for INT4, by zero points and the number of groups in a record, and for blocks of 16 warps. */
     private static List<String> kinds(Scheme scheme) {
         return switch (scheme) {
-            case Scheme.Int4 _ -> List.of("int4", "int4_fine");
+            case Scheme.Int4 s -> s.symmetric() ? List.of("int4", "int4_many", "int4_fine") : List.of("int4_zeros", "int4_fine_zeros");
             case Scheme.Bnb4 s -> List.of(s.doubleQuant() ? "table_nested" : "table_f32");
             default -> List.of(scheme instanceof Scheme.Mxfp4 ? "mxfp4" : "nvfp4");
         };
     }
 
-    private static String kind(Scheme scheme, RecordLayout.Sizes sizes) {
+    private static String kind(Scheme scheme, RecordLayout.Sizes sizes, DecodePlan plan) {
         List<String> kinds = kinds(scheme);
-        boolean coarse = sizes.groups() == 0 || sizes.groups() == 1 && sizes.scaleMode() != RecordLayout.SCALE_F32;
-        return coarse ? kinds.getFirst() : kinds.getLast();
+        return !coarse(sizes) ? kinds.getLast() : plan.manyWarps() ? "int4_many" : kinds.getFirst();
+    }
+
+    private static boolean coarse(RecordLayout.Sizes sizes) {
+        return sizes.groups() == 0 || sizes.groups() == 1 && sizes.scaleMode() != RecordLayout.SCALE_F32;
     }
 
     @Override
@@ -81,7 +76,7 @@ final class W4DecodeProduct implements ProductKernel {
 
     @Override
     public boolean supports(MatrixShape w, DType x, DType y, ActivationScaling scaling) {
-        return scaling == null && (x == DType.BF16 || x == DType.F16) && RecordLayout.INSTANCE.fits(w) && shared(w, ROWS) <= W4Functions.MOST_SHARED;
+        return scaling == null && (x == DType.BF16 || x == DType.F16) && RecordLayout.INSTANCE.fits(w) && shared(w.scheme(), RecordLayout.Sizes.of(w), plan(w), ROWS) <= W4Functions.MOST_SHARED;
     }
 
     @Override
@@ -89,49 +84,17 @@ final class W4DecodeProduct implements ProductKernel {
         return !(scheme instanceof Scheme.Bnb4) ? 0 : x == DType.BF16 ? 0x1p-8 : 0x1p-11;
     }
 
-    /**
-     * Blocks of a cluster. Without a table: until a warp has four records and there are blocks enough. NF4 and FP4, where each block fills a
-     * table first: until each multiprocessor has two blocks and the block's part of x fits into its shared memory.
-     */
-    private static int split(Scheme scheme, RecordLayout.Sizes sizes) {
-        int split = 1;
-        while (split < MOST_SPLIT && sizes.spans() >= 2L * split * WARPS) {
-            long blocks = sizes.bands() * split;
-            if (!(scheme instanceof Scheme.Bnb4) ? sizes.spans() <= (long) split * SPANS && blocks >= ENOUGH
-                    : blocks >= 2 * PROCESSORS - 8 && shared(scheme, sizes, split, ROWS) <= W4Functions.MOST_SHARED) {
-                break;
-            }
-            split *= 2;
-        }
-        return split;
-    }
-
-    /** Records of a ring: deep where there are few blocks. */
-    private static int stages(Scheme scheme, RecordLayout.Sizes sizes) {
-        return stages(scheme, sizes, split(scheme, sizes));
-    }
-
-    private static int stages(Scheme scheme, RecordLayout.Sizes sizes, int split) {
-        long blocks = sizes.bands() * split;
-        return scheme instanceof Scheme.Bnb4 || blocks > 3 * PROCESSORS ? 2 : blocks > PROCESSORS ? 3 : 4;
-    }
-
-    private static int spansOfBlock(RecordLayout.Sizes sizes, int split) {
-        return Math.toIntExact(Math.ceilDiv(sizes.spans(), (long) split));
-    }
-
-    private static long shared(MatrixShape w, int rows) {
+    private static DecodePlan plan(MatrixShape w) {
         RecordLayout.Sizes sizes = RecordLayout.Sizes.of(w);
-        return shared(w.scheme(), sizes, split(w.scheme(), sizes), rows);
+        return DecodePlan.of(sizes, w.scheme() instanceof Scheme.Int4 s && s.symmetric() && coarse(sizes), plan -> shared(w.scheme(), sizes, plan, ROWS));
     }
 
-    private static long shared(Scheme scheme, RecordLayout.Sizes sizes, int split, int rows) {
-        long pitch = (spansOfBlock(sizes, split) * (long) RecordLayout.SPAN + 8) * 2;
-        int stages = stages(scheme, sizes, split);
-        long rings = (long) WARPS * stages * sizes.recordBytes();
+    private static long shared(Scheme scheme, RecordLayout.Sizes sizes, DecodePlan plan, int rows) {
+        long pitch = (plan.spansOfBlock() * (long) RecordLayout.SPAN + 8) * 2;
+        long rings = (long) plan.warps() * plan.stages() * sizes.recordBytes();
         long x = Math.ceilDiv(rows * pitch, 16L) * 16;
-        long barriers = 16 + 8L * WARPS * stages;
-        long sums = 4L * (split - 1) * RecordLayout.BAND * rows;
+        long barriers = 16 + 8L * plan.warps() * plan.stages();
+        long sums = 4L * (plan.split() - 1) * RecordLayout.BAND * rows;
         long table = scheme instanceof Scheme.Bnb4 ? W4Functions.TABLE_BYTES : 0;
         long map = sizes.scaleMode() == RecordLayout.SCALE_NESTED ? W4Functions.MAP_BYTES : 0;
         return table + map + rings + x + barriers + sums;
@@ -141,21 +104,26 @@ final class W4DecodeProduct implements ProductKernel {
     public Product prepare(Kernels kernels, LayerWeights weights, ActivationScaling scaling) {
         MatrixShape w = weights.shape();
         RecordLayout.Sizes sizes = RecordLayout.Sizes.of(w);
-        String kind = kind(w.scheme(), sizes);
-        int split = split(w.scheme(), sizes);
-        MemorySegment shape = weights.arena().allocate(16, 4);
-        shape.setAtIndex(ValueLayout.JAVA_INT, 0, 1);
-        shape.setAtIndex(ValueLayout.JAVA_INT, 1, split);
-        shape.setAtIndex(ValueLayout.JAVA_INT, 2, stages(w.scheme(), sizes));
-        shape.setAtIndex(ValueLayout.JAVA_INT, 3, spansOfBlock(sizes, split));
+        DecodePlan plan = plan(w);
         LaunchConfig[] configs = new LaunchConfig[ROWS];
         for (int i = 0; i < ROWS; i++) {
-            configs[i] = LaunchConfig.of(32 * WARPS).withCluster(split, 1, 1).withShared(Math.toIntExact(shared(w, i + 1))).withOverlap();
+            int shared = Math.toIntExact(shared(w.scheme(), sizes, plan, i + 1));
+            configs[i] = LaunchConfig.of(plan.threads()).withCluster(plan.split(), 1, 1).withShared(shared).withOverlap();
         }
-        return new Prepared(weights, W4Functions.load(kernels, FILE, KERNEL + kind, W4Functions.MOST_SHARED), shape, configs, sizes.bands() * split);
+        return new Prepared(weights, W4Functions.load(kernels, FILE, KERNEL + kind(w.scheme(), sizes, plan), W4Functions.MOST_SHARED),
+                shape(weights, plan, false), shape(weights, plan, plan.single()), configs, plan.blocks());
     }
 
-    private record Prepared(LayerWeights weights, W4Functions functions, MemorySegment shape, LaunchConfig[] configs, long blocks)
+    private static MemorySegment shape(LayerWeights weights, DecodePlan plan, boolean late) {
+        MemorySegment shape = weights.arena().allocate(16, 4);
+        shape.setAtIndex(ValueLayout.JAVA_INT, 0, plan.split());
+        shape.setAtIndex(ValueLayout.JAVA_INT, 1, plan.stages());
+        shape.setAtIndex(ValueLayout.JAVA_INT, 2, plan.spansOfBlock());
+        shape.setAtIndex(ValueLayout.JAVA_INT, 3, late ? 1 : 0);
+        return shape;
+    }
+
+    private record Prepared(LayerWeights weights, W4Functions functions, MemorySegment one, MemorySegment several, LaunchConfig[] configs, long blocks)
             implements Product {
         @Override
         public ProductKernel kernel() {
@@ -170,7 +138,7 @@ final class W4DecodeProduct implements ProductKernel {
                 long at = first * ROWS;
                 long k = weights.shape().k();
                 long n = weights.shape().n();
-                stream.arguments().struct(weights.matrix()).struct(shape).int64(x + 2 * at * k).int64(y + ElementTypes.bytes(yType) * at * n).int32(yType)
+                stream.arguments().struct(weights.matrix()).struct(m == 1 ? one : several).int64(x + 2 * at * k).int64(y + ElementTypes.bytes(yType) * at * n).int32(yType)
                         .int64(weights.bias()).int32(weights.biasType()).int64(m - at);
                 stream.launch(functions.of(xType), configs[(int) Math.min(m, ROWS) - 1], blocks,
                         Math.min(MOST_BLOCKS_Y, tiles - first), 1);

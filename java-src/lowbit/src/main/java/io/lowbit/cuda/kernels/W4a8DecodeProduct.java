@@ -21,16 +21,7 @@ final class W4a8DecodeProduct implements ProductKernel {
 
     private static final String FILE = "w4a8_decode";
     private static final int ROWS = 8;
-    private static final int WARPS = 4;
-    private static final int MOST_SPLIT = 8;
-    private static final int MOST_SHARED = 227 << 10;
     private static final long MOST_BLOCKS_Y = 65535;
-    /** Blocks that keep every multiprocessor of the GPUs this was measured on busy. */
-    private static final int ENOUGH = 300;
-    private static final int PROCESSORS = 132;
-    /** Records of a block that are few enough. */
-    private static final int SPANS = 32;
-
     private W4a8DecodeProduct() {}
 
     @Override
@@ -75,54 +66,47 @@ final class W4a8DecodeProduct implements ProductKernel {
 
     @Override
     public boolean supports(MatrixShape w, DType x, DType y, ActivationScaling scaling) {
-        return W4a8Kernel.takes(w, scaling) && shared(RecordLayout.Sizes.of(w), ROWS) <= MOST_SHARED;
+        return W4a8Kernel.takes(w, scaling) && fits(RecordLayout.Sizes.of(w));
     }
 
-    /** Until a warp has eight records or fewer and there are blocks enough. */
-    private static int split(RecordLayout.Sizes sizes) {
-        int split = 1;
-        while (split < MOST_SPLIT && sizes.spans() >= 2L * split * WARPS
-                && !(sizes.spans() <= (long) split * SPANS && sizes.bands() * split >= ENOUGH)) {
-            split *= 2;
-        }
-        return split;
+    private static boolean fits(RecordLayout.Sizes sizes) {
+        return shared(sizes, plan(sizes), ROWS) <= W4Functions.MOST_SHARED;
     }
 
-    /** Records of a ring: deep where there are few blocks. */
-    private static int stages(RecordLayout.Sizes sizes) {
-        long blocks = sizes.bands() * split(sizes);
-        return blocks > 3 * PROCESSORS ? 2 : blocks > PROCESSORS ? 3 : 4;
+    private static DecodePlan plan(RecordLayout.Sizes sizes) {
+        return DecodePlan.of(sizes, false, plan -> shared(sizes, plan, ROWS));
     }
 
-    private static long spansOfBlock(RecordLayout.Sizes sizes) {
-        return Math.ceilDiv(sizes.spans(), (long) split(sizes));
-    }
-
-    private static long shared(RecordLayout.Sizes sizes, int rows) {
-        int stages = stages(sizes);
-        return (long) WARPS * stages * sizes.recordBytes() + rows * (spansOfBlock(sizes) * RecordLayout.SPAN + 16) + 16 + 8L * WARPS * stages + 4 * ROWS
-                + 4L * (split(sizes) - 1) * RecordLayout.BAND * rows;
+    private static long shared(RecordLayout.Sizes sizes, DecodePlan plan, int rows) {
+        long rings = (long) plan.warps() * plan.stages() * sizes.recordBytes();
+        long x = rows * (plan.spansOfBlock() * (long) RecordLayout.SPAN + 16);
+        return rings + x + 16 + 8L * plan.warps() * plan.stages() + 4 * ROWS + 4L * (plan.split() - 1) * RecordLayout.BAND * rows;
     }
 
     @Override
     public Product prepare(Kernels kernels, LayerWeights weights, ActivationScaling scaling) {
         RecordLayout.Sizes sizes = RecordLayout.Sizes.of(weights.shape());
-        int split = split(sizes);
-        MemorySegment shape = weights.arena().allocate(16, 4);
-        shape.setAtIndex(ValueLayout.JAVA_INT, 0, split);
-        shape.setAtIndex(ValueLayout.JAVA_INT, 1, stages(sizes));
-        shape.setAtIndex(ValueLayout.JAVA_INT, 2, Math.toIntExact(spansOfBlock(sizes)));
-        shape.setAtIndex(ValueLayout.JAVA_INT, 3, Math.toIntExact(Fp8Activations.pitch(weights.shape().k())));
+        DecodePlan plan = plan(sizes);
         LaunchConfig[] configs = new LaunchConfig[ROWS];
         for (int i = 0; i < ROWS; i++) {
-            configs[i] = LaunchConfig.of(32 * WARPS).withCluster(split, 1, 1).withShared(Math.toIntExact(shared(sizes, i + 1))).withOverlap();
+            configs[i] = LaunchConfig.of(plan.threads()).withCluster(plan.split(), 1, 1).withShared(Math.toIntExact(shared(sizes, plan, i + 1))).withOverlap();
         }
-        return new Prepared(weights, scaling, kernels.function(FILE, entry(scaling, sizes.groups() > 1)).allowShared(MOST_SHARED), shape, configs,
-                sizes.bands() * split);
+        return new Prepared(weights, scaling, kernels.function(FILE, entry(scaling, sizes.groups() > 1)).allowShared(W4Functions.MOST_SHARED),
+                shape(weights, plan, false), shape(weights, plan, plan.single()), configs, plan.blocks());
     }
 
-    private record Prepared(LayerWeights weights, ActivationScaling scaling, Function function, MemorySegment shape, LaunchConfig[] configs,
-            long blocks) implements Product {
+    private static MemorySegment shape(LayerWeights weights, DecodePlan plan, boolean late) {
+        MemorySegment shape = weights.arena().allocate(20, 4);
+        shape.setAtIndex(ValueLayout.JAVA_INT, 0, plan.split());
+        shape.setAtIndex(ValueLayout.JAVA_INT, 1, plan.stages());
+        shape.setAtIndex(ValueLayout.JAVA_INT, 2, plan.spansOfBlock());
+        shape.setAtIndex(ValueLayout.JAVA_INT, 3, late ? 1 : 0);
+        shape.setAtIndex(ValueLayout.JAVA_INT, 4, Math.toIntExact(Fp8Activations.pitch(weights.shape().k())));
+        return shape;
+    }
+
+    private record Prepared(LayerWeights weights, ActivationScaling scaling, Function function, MemorySegment one, MemorySegment several,
+            LaunchConfig[] configs, long blocks) implements Product {
         @Override
         public ProductKernel kernel() {
             return INSTANCE;
@@ -137,7 +121,7 @@ final class W4a8DecodeProduct implements ProductKernel {
             for (long first = 0; first < tiles; first += MOST_BLOCKS_Y) {
                 // Rows from first · ROWS on; nearly always all of them.
                 long at = first * ROWS;
-                stream.arguments().struct(weights.matrix()).struct(shape).int64(activations + at * Fp8Activations.pitch(k))
+                stream.arguments().struct(weights.matrix()).struct(m == 1 ? one : several).int64(activations + at * Fp8Activations.pitch(k))
                         .int64(activations + Fp8Activations.scalesOffset(m, k) + 4 * at * scaleRow).int32(scaleRow)
                         .int64(y + (yType == ElementTypes.of(DType.F32) ? 4 : 2) * at * n).int32(yType).int64(weights.bias())
                         .int32(weights.biasType()).int32((int) (m - at));
