@@ -106,10 +106,8 @@ struct Slot {
 
     // By one thread, before a barrier with those that load.
     __device__ __forceinline__ void await() const {
-        uint32_t there;
-        do {
-            asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(there) : "l"(flag) : "memory");
-        } while (!there);
+        while (load_acquire(flag) == 0) {
+        }
         asm volatile("st.relaxed.gpu.global.u32 [%0], %1;" ::"l"(flag), "r"(0) : "memory");
     }
 

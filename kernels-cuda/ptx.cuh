@@ -405,4 +405,11 @@ __device__ __forceinline__ float cvt_f32_f16(uint16_t h) {
     return v;
 }
 
+// What the block that released *p has stored before is visible then.
+__device__ __forceinline__ uint32_t load_acquire(const uint32_t* p) {
+    uint32_t v;
+    asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(v) : "l"(p) : "memory");
+    return v;
+}
+
 }  // namespace lowbit

@@ -120,12 +120,6 @@ __host__ __device__ __forceinline__ uint32_t chunks_of(const Pieces& pieces) {
 
 #ifdef __CUDACC__
 
-__device__ __forceinline__ uint32_t load_acquire(const uint32_t* p) {
-    uint32_t v;
-    asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(v) : "l"(p) : "memory");
-    return v;
-}
-
 // What the block has stored before is visible to who acquires the sum. What follows does not wait for `old`.
 __device__ __forceinline__ uint32_t add_release(uint32_t* p, uint32_t v) {
     uint32_t old;

@@ -1,5 +1,10 @@
 package io.lowbit.cuda.kernels;
 
+import io.lowbit.cuda.driver.LaunchConfig;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.function.IntToLongFunction;
 import java.util.function.ToLongFunction;
 
 /**
@@ -64,8 +69,35 @@ record DecodePlan(long bands, long spans, int warps, int split, int stages) {
         return 4 * blocks >= 3 * PROCESSORS;
     }
 
-    int threads() {
-        return 32 * warps;
+    /**
+     * How the kernel is launched for 1, 2 … {@code rows} rows of x.
+     *
+     * @param shared the shared memory of a block for so many rows
+     */
+    LaunchConfig[] configs(int rows, IntToLongFunction shared) {
+        LaunchConfig[] configs = new LaunchConfig[rows];
+        for (int i = 0; i < rows; i++) {
+            configs[i] = LaunchConfig.of(32 * warps).withCluster(split, 1, 1).withShared(Math.toIntExact(shared.applyAsLong(i + 1))).withOverlap();
+        }
+        return configs;
+    }
+
+    /**
+     * What the kernel is told of the plan.
+     *
+     * @param several rows of x, not one
+     * @param own what the kernel wants to know besides
+     */
+    MemorySegment shape(Arena arena, boolean several, int... own) {
+        MemorySegment shape = arena.allocate(4L * (4 + own.length), 4);
+        shape.setAtIndex(ValueLayout.JAVA_INT, 0, split);
+        shape.setAtIndex(ValueLayout.JAVA_INT, 1, stages);
+        shape.setAtIndex(ValueLayout.JAVA_INT, 2, spansOfBlock());
+        shape.setAtIndex(ValueLayout.JAVA_INT, 3, several && single() ? 1 : 0);
+        for (int i = 0; i < own.length; i++) {
+            shape.setAtIndex(ValueLayout.JAVA_INT, 4 + i, own[i]);
+        }
+        return shape;
     }
 
     /** Records along K for a block. */
@@ -81,7 +113,7 @@ record DecodePlan(long bands, long spans, int warps, int split, int stages) {
      * True where there is at most a block for each multiprocessor. Then the kernel after had better begin when the one before has ended
      * where x has several rows, which what it loads would hold up; with one row it is the other way around.
      */
-    boolean single() {
+    private boolean single() {
         return bands * split <= PROCESSORS;
     }
 

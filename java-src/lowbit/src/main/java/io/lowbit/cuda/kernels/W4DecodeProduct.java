@@ -6,7 +6,6 @@ import io.lowbit.quant.ActivationScaling;
 import io.lowbit.quant.Scheme;
 import io.lowbit.tensor.DType;
 import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
 import java.util.List;
 
 /**
@@ -105,22 +104,9 @@ final class W4DecodeProduct implements ProductKernel {
         MatrixShape w = weights.shape();
         RecordLayout.Sizes sizes = RecordLayout.Sizes.of(w);
         DecodePlan plan = plan(w);
-        LaunchConfig[] configs = new LaunchConfig[ROWS];
-        for (int i = 0; i < ROWS; i++) {
-            int shared = Math.toIntExact(shared(w.scheme(), sizes, plan, i + 1));
-            configs[i] = LaunchConfig.of(plan.threads()).withCluster(plan.split(), 1, 1).withShared(shared).withOverlap();
-        }
         return new Prepared(weights, W4Functions.load(kernels, FILE, KERNEL + kind(w.scheme(), sizes, plan), W4Functions.MOST_SHARED),
-                shape(weights, plan, false), shape(weights, plan, plan.single()), configs, plan.blocks());
-    }
-
-    private static MemorySegment shape(LayerWeights weights, DecodePlan plan, boolean late) {
-        MemorySegment shape = weights.arena().allocate(16, 4);
-        shape.setAtIndex(ValueLayout.JAVA_INT, 0, plan.split());
-        shape.setAtIndex(ValueLayout.JAVA_INT, 1, plan.stages());
-        shape.setAtIndex(ValueLayout.JAVA_INT, 2, plan.spansOfBlock());
-        shape.setAtIndex(ValueLayout.JAVA_INT, 3, late ? 1 : 0);
-        return shape;
+                plan.shape(weights.arena(), false), plan.shape(weights.arena(), true), plan.configs(ROWS, rows -> shared(w.scheme(), sizes, plan, rows)),
+                plan.blocks());
     }
 
     private record Prepared(LayerWeights weights, W4Functions functions, MemorySegment one, MemorySegment several, LaunchConfig[] configs, long blocks)

@@ -9,7 +9,6 @@ import io.lowbit.quant.Grouping;
 import io.lowbit.quant.Scheme;
 import io.lowbit.tensor.DType;
 import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
 import java.util.List;
 
 /**
@@ -22,6 +21,7 @@ final class W4a8DecodeProduct implements ProductKernel {
     private static final String FILE = "w4a8_decode";
     private static final int ROWS = 8;
     private static final long MOST_BLOCKS_Y = 65535;
+
     private W4a8DecodeProduct() {}
 
     @Override
@@ -87,22 +87,10 @@ final class W4a8DecodeProduct implements ProductKernel {
     public Product prepare(Kernels kernels, LayerWeights weights, ActivationScaling scaling) {
         RecordLayout.Sizes sizes = RecordLayout.Sizes.of(weights.shape());
         DecodePlan plan = plan(sizes);
-        LaunchConfig[] configs = new LaunchConfig[ROWS];
-        for (int i = 0; i < ROWS; i++) {
-            configs[i] = LaunchConfig.of(plan.threads()).withCluster(plan.split(), 1, 1).withShared(Math.toIntExact(shared(sizes, plan, i + 1))).withOverlap();
-        }
+        int pitch = Math.toIntExact(Fp8Activations.pitch(weights.shape().k()));
         return new Prepared(weights, scaling, kernels.function(FILE, entry(scaling, sizes.groups() > 1)).allowShared(W4Functions.MOST_SHARED),
-                shape(weights, plan, false), shape(weights, plan, plan.single()), configs, plan.blocks());
-    }
-
-    private static MemorySegment shape(LayerWeights weights, DecodePlan plan, boolean late) {
-        MemorySegment shape = weights.arena().allocate(20, 4);
-        shape.setAtIndex(ValueLayout.JAVA_INT, 0, plan.split());
-        shape.setAtIndex(ValueLayout.JAVA_INT, 1, plan.stages());
-        shape.setAtIndex(ValueLayout.JAVA_INT, 2, plan.spansOfBlock());
-        shape.setAtIndex(ValueLayout.JAVA_INT, 3, late ? 1 : 0);
-        shape.setAtIndex(ValueLayout.JAVA_INT, 4, Math.toIntExact(Fp8Activations.pitch(weights.shape().k())));
-        return shape;
+                plan.shape(weights.arena(), false, pitch), plan.shape(weights.arena(), true, pitch), plan.configs(ROWS, rows -> shared(sizes, plan, rows)),
+                plan.blocks());
     }
 
     private record Prepared(LayerWeights weights, ActivationScaling scaling, Function function, MemorySegment one, MemorySegment several,
@@ -123,7 +111,7 @@ final class W4a8DecodeProduct implements ProductKernel {
                 long at = first * ROWS;
                 stream.arguments().struct(weights.matrix()).struct(m == 1 ? one : several).int64(activations + at * Fp8Activations.pitch(k))
                         .int64(activations + Fp8Activations.scalesOffset(m, k) + 4 * at * scaleRow).int32(scaleRow)
-                        .int64(y + (yType == ElementTypes.of(DType.F32) ? 4 : 2) * at * n).int32(yType).int64(weights.bias())
+                        .int64(y + ElementTypes.bytes(yType) * at * n).int32(yType).int64(weights.bias())
                         .int32(weights.biasType()).int32((int) (m - at));
                 stream.launch(function, configs[(int) Math.min(m, ROWS) - 1], blocks, Math.min(MOST_BLOCKS_Y, tiles - first), 1);
             }

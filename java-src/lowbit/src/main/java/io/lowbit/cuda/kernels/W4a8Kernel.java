@@ -231,10 +231,11 @@ final class W4a8Kernel implements ProductKernel {
         LaunchConfig config = LaunchConfig.of(threads).withCluster(split, 1, 1).withShared(shared).withOverlap();
         // What always cuts waits for nobody if it may leave the rest to others.
         StreamK.Cost cost = new StreamK.Cost(cut ? 0 : SEAM, 4L * tokens * columns, CONSUMERS);
-        return new Prepared(this, weights, scaling, function, config, kernels.context().device().multiprocessors(), cost);
+        int spans = Math.toIntExact(RecordLayout.Sizes.of(weights.shape()).spans());
+        return new Prepared(this, weights, spans, scaling, function, config, kernels.context().device().multiprocessors(), cost);
     }
 
-    private record Prepared(W4a8Kernel kernel, LayerWeights weights, ActivationScaling scaling, Function function, LaunchConfig config,
+    private record Prepared(W4a8Kernel kernel, LayerWeights weights, int spans, ActivationScaling scaling, Function function, LaunchConfig config,
             int multiprocessors, StreamK.Cost cost) implements Product {
         @Override
         public void enqueue(Stream stream, long m, long x, int xType, long y, int yType, long activations) {
@@ -244,8 +245,7 @@ final class W4a8Kernel implements ProductKernel {
             // The copy engine writes rows that begin on 16-byte boundaries.
             boolean copyOut = !kernel.few && yType != ElementTypes.of(DType.F32) && n % 8 == 0 && y % 16 == 0;
             long tiles = Math.ceilDiv(m, (long) tokens) * Math.ceilDiv(n, (long) kernel.columns);
-            StreamK way = kernel.few ? null
-                    : StreamK.choose(tiles, Math.toIntExact(RecordLayout.Sizes.of(weights.shape()).spans()), multiprocessors, cost);
+            StreamK way = kernel.few ? null : StreamK.choose(tiles, spans, multiprocessors, cost);
             long workspace = way != null && way.whole() < tiles ? stream.workspace() : 0;
             Arguments arguments = stream.arguments();
             try {
