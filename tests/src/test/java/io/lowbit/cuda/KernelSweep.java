@@ -31,7 +31,8 @@ import java.util.regex.Pattern;
  *
  * <p>Arguments: {@code quick}, two products of each kernel and scheme: few rows of x with long rows of W, and many with short
  * ones. {@code fast}, without the exact kernels that read any layout, which {@code lowbit selftest} runs over the same schemes
- * and racecheck makes slow. So that several processes share the work, names of layouts ({@code records}) and architectures
+ * and racecheck makes slow. {@code products}, without what quantizes weights and activations on the device, whose modules racecheck would
+ * work through in every process. So that several processes share the work, names of layouts ({@code records}) and architectures
  * ({@code SM90}): those alone; {@code kernels=REGEX}, {@code schemes=REGEX}: kernels whose whole name,
  * schemes whose whole label matches.
  */
@@ -101,8 +102,10 @@ final class KernelSweep {
                     }
                 }
             }
-            sweep.quantize(architecture);
-            sweep.fused(architecture);
+            if (!words.contains("products")) {
+                sweep.quantize(architecture);
+                sweep.fused(architecture);
+            }
         }
         System.out.println(sweep.products.values().stream().mapToInt(i -> i).sum() + " products swept, all within the bound");
     }
