@@ -21,6 +21,7 @@ import java.lang.foreign.MemorySegment;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.regex.Pattern;
 
@@ -32,9 +33,10 @@ import java.util.regex.Pattern;
  * <p>Arguments: {@code quick}, two products of each kernel and scheme: few rows of x with long rows of W, and many with short
  * ones. {@code fast}, without the exact kernels that read any layout, which {@code lowbit selftest} runs over the same schemes
  * and racecheck makes slow. {@code products}, without what quantizes weights and activations on the device, whose modules racecheck would
- * work through in every process. So that several processes share the work, names of layouts ({@code records}) and architectures
- * ({@code SM90}): those alone; {@code kernels=REGEX}, {@code schemes=REGEX}: kernels whose whole name,
- * schemes whose whole label matches.
+ * work through in every process. {@code times}, a line with the seconds since the start for each kernel and matrix. So that several
+ * processes share the work, names of layouts ({@code records}) and architectures ({@code SM90}): those alone; {@code kernels=REGEX},
+ * {@code schemes=REGEX}: kernels whose whole name, schemes whose whole label matches, with the type of INT4's scales where it is not
+ * F16 ({@code int4 sym g128 bf16}). What does not match is not loaded either.
  */
 final class KernelSweep {
     private static final DType[] TYPES = {DType.BF16, DType.F32, DType.F16};
@@ -53,56 +55,42 @@ final class KernelSweep {
 
     private final boolean quick;
     private final boolean fast;
+    private final boolean productsAlone;
+    private final boolean times;
     private final Pattern names;
+    private final Pattern labels;
     private final int part;
     private final int parts;
+    private final long start = System.nanoTime();
     private final Map<String, Tensor> activations = new HashMap<>();
     private final Map<String, Integer> products = new LinkedHashMap<>();
     private int turn;
     private int met;
 
-    private KernelSweep(boolean quick, boolean fast, Pattern names, int part, int parts) {
-        this.quick = quick;
-        this.fast = fast;
-        this.names = names;
-        this.part = part;
-        this.parts = parts;
+    private KernelSweep(List<String> words) {
+        this.quick = words.contains("quick");
+        this.fast = words.contains("fast");
+        this.productsAlone = words.contains("products");
+        this.times = words.contains("times");
+        this.names = Pattern.compile(value(words, KERNELS, ".*"));
+        this.labels = Pattern.compile(value(words, SCHEMES, ".*"));
+        String[] numbers = value(words, PART, "1/1").split("/");
+        this.part = Integer.parseInt(numbers[0]) - 1;
+        this.parts = Integer.parseInt(numbers[1]);
     }
 
     public static void main(String[] args) {
         List<String> words = List.of(args);
-        String[] part = value(words, PART, "1/1").split("/");
-        KernelSweep sweep = new KernelSweep(words.contains("quick"), words.contains("fast"), Pattern.compile(value(words, KERNELS, ".*")),
-                Integer.parseInt(part[0]) - 1, Integer.parseInt(part[1]));
-        Pattern labels = Pattern.compile(value(words, SCHEMES, ".*"));
-        List<Scheme> schemes = Schemes.ALL.stream().filter(scheme -> labels.matcher(scheme.label()).matches()).toList();
+        KernelSweep sweep = new KernelSweep(words);
         List<Architecture> architectures = Gpu.architectures().filter(architecture -> words.contains(architecture.name())).toList();
         List<String> layouts = Catalogue.layouts().stream().map(WeightLayout::name).filter(words::contains).toList();
         for (Architecture architecture : architectures.isEmpty() ? Gpu.architectures().toList() : architectures) {
-            for (LayoutChoice choice : LayoutChoice.all(architecture)) {
-                if (!layouts.isEmpty() && !layouts.contains(choice.layout().name())) {
-                    continue;
-                }
-                try (CudaBackend backend = CudaBackend.open(0, architecture, choice.choice())) {
-                    for (Scheme scheme : schemes) {
-                        sweep.products(architecture, choice, backend, scheme, false);
-                    }
-                    for (Scheme.Int4 scheme : ACT_ORDER) {
-                        if (labels.matcher(scheme.label()).matches()) {
-                            sweep.products(architecture, choice, backend, scheme, true);
-                        }
-                    }
-                    for (ProductKernel kernel : sweep.kernels(choice)) {
-                        String key = key(architecture, choice, kernel);
-                        int count = sweep.products.getOrDefault(key, 0);
-                        if (count == 0 && sweep.parts == 1 && schemes.size() == Schemes.ALL.size()) {
-                            throw new AssertionError(key + ": takes no matrix of the sweep: add one");
-                        }
-                        System.out.println(key + ": " + count + " products");
-                    }
+            for (LayoutChoice choice : LayoutChoice.all(architecture, sweep::wants)) {
+                if (layouts.isEmpty() || layouts.contains(choice.layout().name())) {
+                    sweep.products(architecture, choice);
                 }
             }
-            if (!words.contains("products")) {
+            if (!sweep.productsAlone) {
                 sweep.quantize(architecture);
                 sweep.fused(architecture);
             }
@@ -114,9 +102,28 @@ final class KernelSweep {
         return words.stream().filter(word -> word.startsWith(name)).map(word -> word.substring(name.length())).findFirst().orElse(otherwise);
     }
 
-    private List<ProductKernel> kernels(LayoutChoice choice) {
-        return choice.kernels().stream().filter(kernel -> names.matcher(kernel.name()).matches())
-                .filter(kernel -> !fast || kernel.layout(MatrixShape.plain(Schemes.ALL.getFirst(), 64, 64)) != null).toList();
+    private boolean wants(ProductKernel kernel) {
+        return names.matcher(kernel.name()).matches() && (!fast || kernel.layout(MatrixShape.plain(Schemes.ALL.getFirst(), 64, 64)) != null);
+    }
+
+    private boolean wants(Scheme scheme) {
+        String scales = scheme instanceof Scheme.Int4 s && s.scaleType() != DType.F16 ? " " + s.scaleType().name().toLowerCase(Locale.ROOT) : "";
+        return labels.matcher(scheme.label() + scales).matches();
+    }
+
+    private void products(Architecture architecture, LayoutChoice choice) {
+        try (CudaBackend backend = CudaBackend.open(0, architecture, choice.choice())) {
+            Schemes.ALL.stream().filter(this::wants).forEach(scheme -> products(architecture, choice, backend, scheme, false));
+            ACT_ORDER.stream().filter(this::wants).forEach(scheme -> products(architecture, choice, backend, scheme, true));
+        }
+        for (ProductKernel kernel : choice.kernels()) {
+            String key = key(architecture, choice, kernel);
+            int count = products.getOrDefault(key, 0);
+            if (count == 0 && parts == 1 && Schemes.ALL.stream().allMatch(this::wants)) {
+                throw new AssertionError(key + ": takes no matrix of the sweep: add one");
+            }
+            System.out.println(key + ": " + count + " products");
+        }
     }
 
     private void products(Architecture architecture, LayoutChoice choice, CudaBackend backend, Scheme scheme, boolean actOrder) {
@@ -136,17 +143,30 @@ final class KernelSweep {
                     }
                     longRows |= isLong;
                     double[][] weights = Products.weights(w);
-                    for (ProductKernel kernel : kernels(choice)) {
+                    time("loaded", w);
+                    for (ProductKernel kernel : choice.kernels()) {
                         int[] rows = choice.rows(kernel);
                         for (int i = 0; i < rows.length; i++) {
                             if ((!quick || i == (isLong ? 0 : rows.length - 1)) && met++ % parts == part) {
-                                products.merge(key(architecture, choice, kernel), product(kernel, layer, w, weights, bias, rows[i]), Integer::sum);
+                                int count = product(kernel, layer, w, weights, bias, rows[i]);
+                                products.merge(key(architecture, choice, kernel), count, Integer::sum);
+                                if (count > 0) {
+                                    time(kernel.name() + " M=" + rows[i] + " x " + count, w);
+                                }
                             }
                         }
                     }
-                    layer.dequantize(Tensor.allocate(arena, TYPES[turn % TYPES.length], shape[0], shape[1]));
+                    if (!productsAlone) {
+                        layer.dequantize(Tensor.allocate(arena, TYPES[turn % TYPES.length], shape[0], shape[1]));
+                    }
                 }
             }
+        }
+    }
+
+    private void time(String what, QuantizedMatrix w) {
+        if (times) {
+            System.out.printf(Locale.ROOT, "%6.2f s %s %s%n", (System.nanoTime() - start) / 1e9, w, what);
         }
     }
 

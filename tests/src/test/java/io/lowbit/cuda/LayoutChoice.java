@@ -11,7 +11,7 @@ import io.lowbit.quant.Scheme;
 import io.lowbit.tensor.DType;
 import java.util.Comparator;
 import java.util.List;
-import java.util.stream.IntStream;
+import java.util.function.Predicate;
 
 /**
  * A table of kernels made for tests: weights lie in one layout, and every kernel that reads it serves numbers of rows of
@@ -24,18 +24,31 @@ final class LayoutChoice {
     private static final DType[] TYPES = {DType.F32, DType.F16, DType.BF16};
 
     private final WeightLayout layout;
+    /** All that read the layout, which count the rows. */
+    private final List<ProductKernel> readers;
     private final List<ProductKernel> kernels;
 
-    private LayoutChoice(WeightLayout layout, List<ProductKernel> kernels) {
+    private LayoutChoice(WeightLayout layout, List<ProductKernel> readers, List<ProductKernel> kernels) {
         this.layout = layout;
+        this.readers = readers;
         this.kernels = kernels;
     }
 
     /** For every layout, those of {@code architecture}. */
     static List<LayoutChoice> all(Architecture architecture) {
-        return Catalogue.layouts().stream().map(layout -> new LayoutChoice(layout, Catalogue.kernels(architecture).stream()
-                .filter(kernel -> reads(kernel, layout)).sorted(Comparator.comparingLong(ProductKernel::mostRows)).toList()))
+        return all(architecture, _ -> true);
+    }
+
+    /** The same with some of the kernels alone, for their own numbers of rows: layers then load no other's code. */
+    static List<LayoutChoice> all(Architecture architecture, Predicate<ProductKernel> wanted) {
+        return Catalogue.layouts().stream().map(layout -> of(architecture, layout, wanted))
                 .filter(choice -> choice.kernels.stream().anyMatch(kernel -> names(kernel, choice.layout))).toList();
+    }
+
+    private static LayoutChoice of(Architecture architecture, WeightLayout layout, Predicate<ProductKernel> wanted) {
+        List<ProductKernel> readers = Catalogue.kernels(architecture).stream().filter(kernel -> reads(kernel, layout))
+                .sorted(Comparator.comparingLong(ProductKernel::mostRows)).toList();
+        return new LayoutChoice(layout, readers, readers.stream().filter(wanted).toList());
     }
 
     /** True where the kernel reads the layout for some scheme of the table; the exact ones read any. */
@@ -74,14 +87,14 @@ final class LayoutChoice {
         return layout;
     }
 
-    /** The kernels that read the layout. */
+    /** The kernels that read the layout, those that are wanted. */
     List<ProductKernel> kernels() {
         return kernels;
     }
 
     /** The numbers of rows that the table gives to a kernel: few, and where it takes them, more than a tile. */
     int[] rows(ProductKernel kernel) {
-        int i = kernels.indexOf(kernel);
+        int i = readers.indexOf(kernel);
         if (1 + i > kernel.mostRows()) {
             throw new AssertionError(kernel.name() + " takes at most " + kernel.mostRows() + " rows, and too many kernels before it take few");
         }
@@ -90,13 +103,13 @@ final class LayoutChoice {
 
     KernelChoice choice() {
         StringBuilder table = new StringBuilder();
-        IntStream.range(0, kernels.size()).forEach(i -> {
-            for (int m : rows(kernels.get(i))) {
+        for (ProductKernel kernel : kernels) {
+            for (int m : rows(kernel)) {
                 for (String x : new String[] {"*", "e4m3-*|e5m2-*|int8-*|int4-*"}) {
-                    table.append("* * ").append(x).append(' ').append(m).append(" * * ").append(kernels.get(i).name()).append('\n');
+                    table.append("* * ").append(x).append(' ').append(m).append(" * * ").append(kernel.name()).append('\n');
                 }
             }
-        });
+        }
         // What no line above computes.
         return KernelChoice.byTable(table + "* * * * * * linear\n* fp8_* e4m3-*|e5m2-* * * * w8a8\n");
     }
