@@ -139,6 +139,16 @@ public final class CudaBackend extends Owner implements Backend {
      * @param bias as in {@link #load(QuantizedMatrix, Tensor)}
      */
     public CudaLinear load(DeviceMatrix weights, Tensor bias) {
+        return load(weights, bias, choice);
+    }
+
+    /**
+     * A layer of a matrix that lies on the device, whose products are made by kernels chosen otherwise than the backend's: for
+     * measurements.
+     *
+     * @param bias as in {@link #load(QuantizedMatrix, Tensor)}
+     */
+    public CudaLinear load(DeviceMatrix weights, Tensor bias, KernelChoice choice) {
         if (weights.backend() != this) {
             throw new IllegalArgumentException(weights.shape() + " belongs to another backend; download it and load that");
         }
@@ -147,7 +157,7 @@ public final class CudaBackend extends Owner implements Backend {
         try {
             LoadEvent event = new LoadEvent();
             event.begin();
-            CudaLinear layer = add(() -> CudaLinear.of(this, weights.shape(), weights.address(), floats(bias)));
+            CudaLinear layer = add(() -> CudaLinear.of(this, choice, weights.shape(), weights.address(), floats(bias)));
             event.finish(name(), weights.shape().scheme().label(), weights.shape().n(), weights.shape().k(), layer.bytes());
             return layer;
         } finally {

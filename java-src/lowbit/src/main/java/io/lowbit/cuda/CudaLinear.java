@@ -6,6 +6,7 @@ import io.lowbit.cuda.driver.Function;
 import io.lowbit.cuda.driver.Owner;
 import io.lowbit.cuda.driver.Stream;
 import io.lowbit.cuda.kernels.CanonicalLayout;
+import io.lowbit.cuda.kernels.KernelChoice;
 import io.lowbit.cuda.kernels.ElementTypes;
 import io.lowbit.cuda.kernels.Fp8Activations;
 import io.lowbit.cuda.kernels.LayerWeights;
@@ -52,6 +53,7 @@ public final class CudaLinear extends Owner implements Linear {
     private final LayerWeights weights;
     private final Selection selection;
     private final LayerActivations activations;
+    private final KernelChoice choice;
 
     /** Writes the weights and the bias of a new layer to the device. */
     private interface Content {
@@ -62,7 +64,7 @@ public final class CudaLinear extends Owner implements Linear {
     }
 
     /** The caller has counted the layer into the backend. */
-    private CudaLinear(CudaBackend backend, MatrixShape shape, long biasBytes, int biasType, Content content) {
+    private CudaLinear(CudaBackend backend, KernelChoice choice, MatrixShape shape, long biasBytes, int biasType, Content content) {
         super("the layer " + shape);
         this.backend = backend;
         this.activations = new LayerActivations(backend, this);
@@ -70,7 +72,8 @@ public final class CudaLinear extends Owner implements Linear {
         this.scheme = shape.scheme();
         this.n = shape.n();
         this.k = shape.k();
-        this.layout = backend.choice().layout(backend.kernels(), shape);
+        this.choice = choice;
+        this.layout = choice.layout(backend.kernels(), shape);
         this.biasBytes = biasBytes;
         long biasOffset = Math.ceilDiv(layout.bytes(shape), ALIGNMENT) * ALIGNMENT;
         long bytes = biasOffset + Math.ceilDiv(biasBytes, ALIGNMENT) * ALIGNMENT;
@@ -84,7 +87,7 @@ public final class CudaLinear extends Owner implements Linear {
             content.write(this, base, bias, matrix);
             layout.describe(shape, base, matrix);
             this.weights = new LayerWeights(shape, layout, base, matrix, bias, biasType, arena);
-            this.selection = backend.choice().prepare(backend.kernels(), weights);
+            this.selection = choice.prepare(backend.kernels(), weights);
             done = true;
         } finally {
             if (!done) {
@@ -97,7 +100,7 @@ public final class CudaLinear extends Owner implements Linear {
     /** Of a matrix in host memory. The caller has checked the bias. */
     static CudaLinear of(CudaBackend backend, QuantizedMatrix w, Tensor biasTensor) {
         MatrixShape shape = MatrixShape.of(w);
-        return new CudaLinear(backend, shape, bytes(biasTensor), type(biasTensor), (layer, base, bias, matrix) -> {
+        return new CudaLinear(backend, backend.choice(), shape, bytes(biasTensor), type(biasTensor), (layer, base, bias, matrix) -> {
             if (layer.layout == CanonicalLayout.INSTANCE) {
                 DeviceMatrix.upload(backend, w, base);
             } else {
@@ -113,8 +116,8 @@ public final class CudaLinear extends Owner implements Linear {
     }
 
     /** Of a matrix in device memory. The caller has checked the bias and keeps the matrix open. */
-    static CudaLinear of(CudaBackend backend, MatrixShape shape, long canonical, Tensor biasTensor) {
-        return new CudaLinear(backend, shape, bytes(biasTensor), type(biasTensor), (layer, base, bias, matrix) -> {
+    static CudaLinear of(CudaBackend backend, KernelChoice choice, MatrixShape shape, long canonical, Tensor biasTensor) {
+        return new CudaLinear(backend, choice, shape, bytes(biasTensor), type(biasTensor), (layer, base, bias, matrix) -> {
             if (layer.layout == CanonicalLayout.INSTANCE) {
                 layer.backend.onLane(lane -> {
                     if (layer.layout.bytes(shape) > 0) {
@@ -157,7 +160,7 @@ public final class CudaLinear extends Owner implements Linear {
     public CudaLinear duplicate() {
         acquire();
         try {
-            return backend.add(() -> new CudaLinear(backend, shape, biasBytes, weights.biasType(), (layer, base, bias, matrix) ->
+            return backend.add(() -> new CudaLinear(backend, choice, shape, biasBytes, weights.biasType(), (layer, base, bias, matrix) ->
                     backend.onLane(lane -> {
                         if (layout.bytes(shape) > 0) {
                             lane.stream().copy(base, weights.address(), layout.bytes(shape));

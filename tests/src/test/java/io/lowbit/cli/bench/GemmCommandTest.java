@@ -17,7 +17,7 @@ class GemmCommandTest {
     @ParameterizedTest(name = "lowbit bench {0}")
     @ValueSource(strings = {"", "gemm --shape 4096", "gemm --shape 0x4", "gemm --m 0", "gemm --m x", "gemm --scheme none", "gemm --scheme int3",
         "gemm --regime l4", "gemm --dtype f64", "gemm --runs 0", "gemm --seconds -1", "gemm --seconds NaN", "gemm --profile int4", "gemm --profile int4/8x8/0", "gemm --profile int5/8x8/1", "gemm --cold -1", "gemm --activations fp8",
-        "gemm --backend cpu --peers-only", "gemm --backend cpu --kernel gemv"})
+        "gemm --backend cpu --peers-only", "gemm --backend cpu --kernel gemv", "gemm --backend cpu --kernels w4-*"})
     void wrongUsageExitsTwoWithOneLine(String line) {
         Cli run = Cli.run(("bench " + line).strip().split(" "));
         assertEquals(2, run.exit(), run.err());

@@ -10,6 +10,7 @@ import io.lowbit.cli.SchemeOptions;
 import io.lowbit.cli.bench.cublaslt.CublasLtLibrary;
 import io.lowbit.cli.bench.cublaslt.CublasLtMissingException;
 import io.lowbit.cli.bench.gpu.Agreement;
+import io.lowbit.cli.bench.gpu.Forced;
 import io.lowbit.cli.bench.gpu.GpuBench;
 import io.lowbit.cli.bench.gpu.GpuJson;
 import io.lowbit.cli.bench.gpu.GpuPlan;
@@ -17,6 +18,7 @@ import io.lowbit.cli.bench.gpu.GpuReport;
 import io.lowbit.cli.bench.gpu.GpuResult;
 import io.lowbit.cli.bench.gpu.GpuSheet;
 import io.lowbit.cli.bench.gpu.GpuText;
+import io.lowbit.cli.bench.gpu.KernelRanking;
 import io.lowbit.cli.bench.gpu.TimingRule;
 import io.lowbit.cuda.CudaBackend;
 import io.lowbit.cuda.kernels.KernelChoice;
@@ -143,6 +145,14 @@ final class GemmCommand implements Callable<Integer> {
         @Option(names = "--kernel", paramLabel = "NAME", description = "Use this kernel wherever it supports the product.")
         private String kernel;
 
+        @Option(
+                names = "--kernels",
+                paramLabel = "GLOB",
+                split = ",",
+                description = "Time the kernels with such names too, each by itself wherever it makes the product, and say which is the fastest: "
+                        + "what the table of kernels is made of. For example \"w4-few-*,w4-decode\".")
+        private List<String> kernels = List.of();
+
         @Option(names = "--no-peers", description = "Do not time cuBLASLt.")
         private boolean noPeers;
 
@@ -212,8 +222,8 @@ final class GemmCommand implements Callable<Integer> {
                     return onGpu(forced);
                 }
             }
-            if (gpu.kernel != null || gpu.cublasLt != null || gpu.peersOnly) {
-                throw new ParameterException(spec.commandLine(), "--kernel, --cublaslt and --peers-only are for a GPU, and backend " + backend.name() + " was taken");
+            if (gpu.kernel != null || !gpu.kernels.isEmpty() || gpu.cublasLt != null || gpu.peersOnly) {
+                throw new ParameterException(spec.commandLine(), "--kernel, --kernels, --cublaslt and --peers-only are for a GPU, and backend " + backend.name() + " was taken");
             }
             return onCpu(backend);
         }
@@ -260,7 +270,8 @@ final class GemmCommand implements Callable<Integer> {
         try {
             plan = new GpuPlan(gpuSchemes(), shapes(GPU_SHAPES), ms(GPU_MS), type(Activations.bf16), library != null,
                     profile != null ? GpuPlan.Inputs.BOTH : GpuPlan.Inputs.valueOf(gpu.activations.toUpperCase(Locale.ROOT)), true,
-                    gpu.coldMib << 20, TimingRule.of(runs == null ? 50 : runs, seconds == null ? 1 : seconds, gpu.rest, gpu.apart), seed);
+                    gpu.coldMib << 20, TimingRule.of(runs == null ? 50 : runs, seconds == null ? 1 : seconds, gpu.rest, gpu.apart), seed,
+                    Forced.matching(backend.kernels().architecture(), gpu.kernels));
         } catch (IllegalArgumentException e) {
             throw new ParameterException(spec.commandLine(), e.getMessage());
         }
@@ -280,6 +291,7 @@ final class GemmCommand implements Callable<Integer> {
             report = bench.run(plan, new GpuProgress(plan, new RunProgress(out::line, progress, files)));
         }
         out.line("");
+        KernelRanking.lines(report).forEach(out::line);
         GpuText.notes(report).forEach(out::line);
         Map<String, Object> document = GpuJson.document(report);
         if (theirs != null) {

@@ -1,6 +1,7 @@
 package io.lowbit.cli.bench.gpu;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -16,6 +17,7 @@ import io.lowbit.cuda.Gpu;
 import io.lowbit.cuda.driver.Context;
 import io.lowbit.cuda.driver.DeviceMemory;
 import io.lowbit.cuda.kernels.Architecture;
+import io.lowbit.cuda.kernels.ProductKernel;
 import io.lowbit.events.LaunchEvent;
 import io.lowbit.events.LoadEvent;
 import io.lowbit.events.RepackEvent;
@@ -106,6 +108,25 @@ class GpuBenchGpuTest {
         }
     }
 
+    /** Each kernel is timed where it takes the rows, and is what runs; the one that is chosen stands first. */
+    @Test
+    void kernelsAreTimedEachByItself() {
+        try (CudaBackend backend = Gpu.open(); GpuBench bench = new GpuBench(backend, null, "", QuantizeOptions.DEFAULT)) {
+            List<ProductKernel> kernels = Forced.matching(backend.kernels().architecture(), List.of("linear", "gemv", "w8a8"));
+            GpuPlan plan = new GpuPlan(List.of(new Scheme.Int4(Grouping.group(128), true), new Scheme.Fp8(Scheme.Fp8Format.E4M3, Grouping.TENSOR)),
+                    List.of(SHAPE), List.of(1, 70), DType.BF16, false, GpuPlan.Inputs.QUANTIZED, false, 0, SHORT, 3, kernels);
+            GpuReport report = bench.run(plan, new GpuBench.Listener() {});
+            assertTrue(report.right(), GpuText.notes(report).toString());
+            for (ProductKernel kernel : kernels) {
+                List<GpuResult> by = report.results().stream().filter(r -> r.name().endsWith(" by " + kernel.name())).toList();
+                assertTrue(by.stream().allMatch(r -> r.timed() && r.kernel().equals(kernel.name()) && r.m() <= kernel.mostRows()), by::toString);
+                assertFalse(by.isEmpty(), kernel.name());
+            }
+            assertEquals(plan.size(), report.results().size());
+            assertFalse(KernelRanking.lines(report).isEmpty());
+        }
+    }
+
     /** Nsight and Flight Recorder see the kernels by readable names. */
     @Test
     void aRecordingHasLoadRepackAndLaunches(@TempDir Path folder) throws Exception {
@@ -168,7 +189,7 @@ class GpuBenchGpuTest {
                 kernels.normal(timer.stream(), weights, 5, 0.02f);
                 timer.stream().synchronize();
                 try (DeviceMatrix matrix = backend.quantize(weights, new Scheme.Mxfp4(), QuantizeOptions.DEFAULT);
-                        LowbitContender layer = new LowbitContender(backend, matrix, null)) {
+                        LowbitContender layer = new LowbitContender(backend, matrix, null, null)) {
                     DeviceTensor values = DeviceTensor.of(decoded, DType.F32, n, k);
                     matrix.dequantize(values);
                     try (DeviceCheck check = new DeviceCheck(context, kernels, timer.stream(), values, 7)) {

@@ -2,6 +2,7 @@ package io.lowbit.cli.bench.gpu;
 
 import io.lowbit.cuda.driver.Stream;
 import io.lowbit.quant.ActivationScaling;
+import io.lowbit.tensor.DType;
 
 /** Something that makes y = x·Wᵀ on the device and is timed: copies of one weight matrix and a launch on any of them. */
 interface Contender extends AutoCloseable {
@@ -28,6 +29,11 @@ interface Contender extends AutoCloseable {
 
     /** What a right y may be off by. */
     Tolerance tolerance();
+
+    /** True where it makes products of so many rows of x of this type; it is left out of the others. */
+    default boolean takes(int m, DType dtype) {
+        return true;
+    }
 
     /** Makes copies 0 .. count−1 of the weights exist. */
     void copies(int count);

@@ -5,6 +5,7 @@ import io.lowbit.cli.bench.cublaslt.Operands;
 import io.lowbit.cuda.CudaBackend;
 import io.lowbit.cuda.DeviceMatrix;
 import io.lowbit.cuda.driver.Stream;
+import io.lowbit.cuda.kernels.ProductKernel;
 import io.lowbit.quant.Grouping;
 import io.lowbit.quant.Scheme;
 import io.lowbit.tensor.DType;
@@ -62,12 +63,21 @@ final class Contenders {
         }
         if (plan.schemes().contains(scheme)) {
             if (plan.onPlain(scheme)) {
-                entries.add(new Entry(scheme.label(), plan.dtype(), matrix -> new LowbitContender(backend, matrix, null)));
+                add(entries, plan, scheme, null);
             }
             for (EightBits inputs : plan.inEightBits(scheme)) {
-                entries.add(new Entry(inputs.name(scheme), plan.dtype(), matrix -> new LowbitContender(backend, matrix, inputs)));
+                add(entries, plan, scheme, inputs);
             }
         }
         return entries;
+    }
+
+    /** The chosen kernels' product, then those of each kernel that is to be timed by itself. */
+    private void add(List<Entry> entries, GpuPlan plan, Scheme scheme, EightBits inputs) {
+        String name = inputs == null ? scheme.label() : inputs.name(scheme);
+        entries.add(new Entry(name, plan.dtype(), matrix -> new LowbitContender(backend, matrix, inputs, null)));
+        for (ProductKernel kernel : Forced.of(plan, scheme, inputs)) {
+            entries.add(new Entry(Forced.name(name, kernel), plan.dtype(), matrix -> new LowbitContender(backend, matrix, inputs, kernel)));
+        }
     }
 }

@@ -55,7 +55,8 @@ record EightBits(ActivationScaling scaling, Accumulation accumulation, boolean w
 
     /** The scheme's part of a contender's name. */
     static String scheme(String name) {
-        int at = Math.max(name.indexOf(W8), name.indexOf(W4));
-        return at < 0 ? name : name.substring(0, at);
+        String contender = Forced.contender(name);
+        int at = Math.max(contender.indexOf(W8), contender.indexOf(W4));
+        return at < 0 ? contender : contender.substring(0, at);
     }
 }

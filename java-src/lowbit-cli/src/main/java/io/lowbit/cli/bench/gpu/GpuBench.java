@@ -234,6 +234,9 @@ public final class GpuBench implements AutoCloseable {
         clock.enter(PhaseClock.Phase.REST);
         timer.rest(SETTLE_NANOS);
         for (int m : plan.ms()) {
+            if (!contender.takes(m, dtype)) {
+                continue;
+            }
             long bytes = bytes(contender, dtype, shape, m);
             try {
                 done.accept(runCase(plan, contender, dtype, shape, m, bytes, activations, check));

@@ -2,6 +2,7 @@ package io.lowbit.cli.bench.gpu;
 
 import io.lowbit.cli.bench.GemmShape;
 import io.lowbit.cli.bench.cublaslt.Operands;
+import io.lowbit.cuda.kernels.ProductKernel;
 import io.lowbit.quant.Scheme;
 import io.lowbit.tensor.DType;
 import java.util.List;
@@ -19,10 +20,11 @@ import java.util.List;
  * @param coldBytes weights, activations and outputs of all launches together are at least so many bytes
  * @param rule how long
  * @param seed of all random data
+ * @param kernels to be timed each by itself, wherever it makes the product, beside those that are chosen; usually none
  */
 public record GpuPlan(
         List<Scheme> schemes, List<GemmShape> shapes, List<Integer> ms, DType dtype, boolean peers, Inputs inputs,
-        boolean dispatch, long coldBytes, TimingRule rule, long seed) {
+        boolean dispatch, long coldBytes, TimingRule rule, long seed, List<ProductKernel> kernels) {
     /** Activations. */
     public enum Inputs {
         /** As they come. */
@@ -35,10 +37,17 @@ public record GpuPlan(
         BOTH
     }
 
+    /** Of the kernels that are chosen alone. */
+    public GpuPlan(List<Scheme> schemes, List<GemmShape> shapes, List<Integer> ms, DType dtype, boolean peers, Inputs inputs, boolean dispatch,
+            long coldBytes, TimingRule rule, long seed) {
+        this(schemes, shapes, ms, dtype, peers, inputs, dispatch, coldBytes, rule, seed, List.of());
+    }
+
     public GpuPlan {
         schemes = List.copyOf(schemes);
         shapes = List.copyOf(shapes);
         ms = List.copyOf(ms);
+        kernels = List.copyOf(kernels);
         if (schemes.isEmpty() && !peers || shapes.isEmpty() || ms.isEmpty()) {
             throw new IllegalArgumentException("benchmark plan: expected at least one scheme, shape and M");
         }
@@ -51,7 +60,7 @@ public record GpuPlan(
 
     /** Number of all cases. */
     public int size() {
-        return contenders() * shapes.size() * ms.size();
+        return shapes.size() * ms.stream().mapToInt(this::contenders).sum();
     }
 
     /** About how long a case takes beside others: the set-up is the same for all, the replays are longer for larger products. */
@@ -62,13 +71,17 @@ public record GpuPlan(
 
     /** Of all cases together. */
     public double weight() {
-        return contenders() * shapes.stream().mapToDouble(shape -> ms.stream().mapToDouble(m -> weight(shape, m)).sum()).sum();
+        return shapes.stream().mapToDouble(shape -> ms.stream().mapToDouble(m -> contenders(m) * weight(shape, m)).sum()).sum();
     }
 
-    private int contenders() {
+    /** With so many rows of x. */
+    private int contenders(int m) {
         int contenders = peers ? Operands.values().length : 0;
         for (Scheme scheme : schemes) {
-            contenders += (onPlain(scheme) ? 1 : 0) + inEightBits(scheme).size();
+            contenders += onPlain(scheme) ? 1 + Forced.count(this, scheme, null, m) : 0;
+            for (EightBits inputs : inEightBits(scheme)) {
+                contenders += 1 + Forced.count(this, scheme, inputs, m);
+            }
         }
         return contenders;
     }

@@ -6,6 +6,7 @@ import io.lowbit.cuda.DeviceMatrix;
 import io.lowbit.cuda.driver.DeviceMemory;
 import io.lowbit.cuda.driver.Stream;
 import io.lowbit.cuda.kernels.CanonicalLayout;
+import io.lowbit.cuda.kernels.KernelChoice;
 import io.lowbit.cuda.kernels.MatrixShape;
 import io.lowbit.cuda.kernels.ProductKernel;
 import io.lowbit.quant.ActivationScaling;
@@ -22,24 +23,29 @@ final class LowbitContender implements Contender {
     private final MatrixShape shape;
     private final EightBits inputs;
     private final ActivationScaling scaling;
+    private final ProductKernel forced;
     private final List<CudaLinear> layers = new ArrayList<>();
     /** Quantized copies of x, or room for them. */
     private final List<DeviceMemory> quantized = new ArrayList<>();
     private ProductKernel kernel;
     private DType dtype;
 
-    /** @param inputs null for activations as they come */
-    LowbitContender(CudaBackend backend, DeviceMatrix matrix, EightBits inputs) {
+    /**
+     * @param inputs null for activations as they come
+     * @param forced makes all its products; null where kernels are chosen as ever
+     */
+    LowbitContender(CudaBackend backend, DeviceMatrix matrix, EightBits inputs, ProductKernel forced) {
         this.backend = backend;
         this.shape = matrix.shape();
         this.inputs = inputs;
         this.scaling = inputs == null ? null : inputs.scaling();
-        layers.add(backend.load(matrix, null));
+        this.forced = forced;
+        layers.add(forced == null ? backend.load(matrix, null) : backend.load(matrix, null, KernelChoice.always(forced.name())));
     }
 
     @Override
     public String name() {
-        return inputs == null ? shape.scheme().label() : inputs.name(shape.scheme());
+        return Forced.name(inputs == null ? shape.scheme().label() : inputs.name(shape.scheme()), forced);
     }
 
     @Override
@@ -78,6 +84,16 @@ final class LowbitContender implements Contender {
     }
 
     @Override
+    public boolean takes(int m, DType dtype) {
+        return forced == null || forced == kernel(m, dtype);
+    }
+
+    private ProductKernel kernel(long m, DType dtype) {
+        CudaLinear first = layers.getFirst();
+        return scaling == null ? first.kernel(m, dtype, dtype) : first.kernel(m, dtype, dtype, scaling, inputs.accumulation());
+    }
+
+    @Override
     public void copies(int count) {
         while (layers.size() < count) {
             layers.add(layers.getFirst().duplicate());
@@ -87,12 +103,11 @@ final class LowbitContender implements Contender {
     @Override
     public void prepare(GraphTimer timer, Activations a) {
         dtype = a.x(0).dtype();
-        CudaLinear first = layers.getFirst();
+        kernel = kernel(a.m(), dtype);
         if (scaling == null) {
-            kernel = first.kernel(a.m(), dtype, dtype);
             return;
         }
-        kernel = first.kernel(a.m(), dtype, dtype, scaling, inputs.accumulation());
+        CudaLinear first = layers.getFirst();
         if (kernel == null) {
             throw new NoProductException("no kernel for " + scaling.label() + " activations and " + shape.scheme().label() + " weights here");
         }
