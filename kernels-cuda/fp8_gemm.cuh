@@ -36,22 +36,39 @@ struct Raster {
     }
 };
 
-// The sums become values of y: scaled (but in BLOCK mode) and with the bias added.
+// The sums become values of y: scaled (but in BLOCK mode) and with the bias added. Both consumers come here at the same time, while nothing
+// multiplies: what a product does not have is not worked out.
 template <int MR, int TILE_N, Fp8Mode MODE>
 __device__ __forceinline__ void scale_sums(float (&sum)[MR][TILE_N / 2], const float (&xs)[MR][2], const float* wScales, const Fp8Product& p,
                                        uint32_t n0, int t) {
-#pragma unroll
-    for (int j = 0; j < TILE_N / 8; j++) {
-        const int c = j * 8 + 2 * t;
-        const float2 ws = MODE == BLOCK ? make_float2(1.f, 1.f) : *reinterpret_cast<const float2*>(wScales + c);
-        const float bias[2] = {p.bias && n0 + c < p.n ? __ldg(p.bias + n0 + c) : 0.f, p.bias && n0 + c + 1 < p.n ? __ldg(p.bias + n0 + c + 1) : 0.f};
+    // value(i, v): this thread's sum i of block j of 8 columns; odd ones lie in the second of two columns.
+    const auto each = [&](int j, auto&& value) {
 #pragma unroll
         for (int i = 0; i < 4 * MR; i++) {
-            float& v = sum[i / 4][4 * j + i % 4];
-            if (MODE != BLOCK) {
-                v = __fmul_rn(v, __fmul_rn(xs[i / 4][i / 2 % 2], i % 2 ? ws.y : ws.x));
-            }
-            v = __fadd_rn(v, bias[i % 2]);
+            value(i, sum[i / 4][4 * j + i % 4]);
+        }
+    };
+    const auto scales = [&](int j) { return *reinterpret_cast<const float2*>(wScales + j * 8 + 2 * t); };
+    if (MODE != BLOCK && p.xScaleRow == 0) {  // one scale for all of x
+#pragma unroll
+        for (int j = 0; j < TILE_N / 8; j++) {
+            const float2 ws = scales(j);
+            const float scale[2] = {__fmul_rn(xs[0][0], ws.x), __fmul_rn(xs[0][0], ws.y)};
+            each(j, [&](int i, float& v) { v = __fmul_rn(v, scale[i % 2]); });
+        }
+    } else if (MODE != BLOCK) {
+#pragma unroll
+        for (int j = 0; j < TILE_N / 8; j++) {
+            const float2 ws = scales(j);
+            each(j, [&](int i, float& v) { v = __fmul_rn(v, __fmul_rn(xs[i / 4][i / 2 % 2], i % 2 ? ws.y : ws.x)); });
+        }
+    }
+    if (p.bias) {
+#pragma unroll
+        for (int j = 0; j < TILE_N / 8; j++) {
+            const uint32_t n = n0 + j * 8 + 2 * t;
+            const float bias[2] = {n < p.n ? __ldg(p.bias + n) : 0.f, n + 1 < p.n ? __ldg(p.bias + n + 1) : 0.f};
+            each(j, [&](int i, float& v) { v = __fadd_rn(v, bias[i % 2]); });
         }
     }
 }
@@ -385,7 +402,12 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
             tile_at(way, tileM, tileN);
             const uint32_t m0 = tileM + consumer * MR * 64 + row + g, n0 = tileN;  // this thread's first row
 
+            float xs[MR][2] = {};  // asked for now: after the product nobody multiplies while they come
             if (MODE != BLOCK && way.walk.owned()) {
+#pragma unroll
+                for (int i = 0; i < 2 * MR; i++) {
+                    xs[i / 2][i % 2] = p.xScales[uint64_t(min(m0 + i / 2 * 64 + i % 2 * 8, p.m - 1)) * p.xScaleRow];
+                }
                 named_barrier(1 + consumer, 128);  // the scales of the tile before have been read
                 for (int i = threadIdx.x % 128; i < TILE_N; i += 128) {
                     const uint32_t n = min(n0 + i, p.n - 1);
@@ -551,12 +573,6 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                 continue;
             }
 
-            float xs[MR][2];
-#pragma unroll
-            for (int i = 0; i < 2 * MR; i++) {
-                const uint32_t m = min(m0 + i / 2 * 64 + i % 2 * 8, p.m - 1);
-                xs[i / 2][i % 2] = MODE == BLOCK ? 0.f : p.xScales[uint64_t(m) * p.xScaleRow];
-            }
             if (MODE != BLOCK) {
                 asm volatile("cp.async.wait_all;" ::: "memory");
                 named_barrier(1 + consumer, 128);
