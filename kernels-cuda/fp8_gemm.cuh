@@ -190,6 +190,34 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
         n = (un * S::ALONG_N + (S::ALONG_N > 1 ? rank : 0)) * TILE_N;
     };
 
+    const auto load = [&](uint32_t to, const TensorMap* map, int32_t col, int32_t row, uint32_t bar, auto part) {
+        constexpr int ROWS = decltype(part)::value;  // of a box that each block loads for all
+        if (ROWS > 0) {
+            load_box_multicast(to + rank * ROWS * STEP_K, map, col, row + rank * ROWS, bar, (1 << CLUSTER) - 1, EVICT_NORMAL);
+        } else {
+            load_box(to, map, col, row, bar, EVICT_NORMAL);
+        }
+    };
+    const auto load_x = [&](uint32_t stage, uint32_t s, int32_t m0) {
+        load(base + stage * S::STAGE_BYTES, &xMap, s * STEP_K, m0, full + 8 * stage, Rows<S::ALONG_N == 1 ? 0 : S::TILE_M / CLUSTER>());
+    };
+    const auto load_w = [&](uint32_t stage, uint32_t s, int32_t n0) {
+        load(base + stage * S::STAGE_BYTES + S::X_BYTES, &wMap, s * STEP_K, n0, full + 8 * stage, Rows<S::ALONG_M == 1 ? 0 : TILE_N / CLUSTER>());
+    };
+    const auto expect = [&](uint32_t stage) { mbarrier_arrive_expect(full + 8 * stage, S::STAGE_BYTES); };
+    // Weights do not depend on the kernels before this one: those of the first stages.
+    const auto early = [&](const Way& way) { return more(way) ? min(way.walk.last - way.walk.first, uint32_t(STAGES)) : 0; };
+    const auto load_early = [&](const Way& way) {
+        if (more(way)) {
+            uint32_t m0, n0;
+            tile_at(way, m0, n0);
+            for (uint32_t s = 0; s < early(way); s++) {
+                expect(s);
+                load_w(s, way.walk.first + s, n0);
+            }
+        }
+    };
+
     if (MODE == FAST && threadIdx.x == 32) {
         // x may still be written by the kernels before this one, but the L2 cache is where all meet: the blocks with the same rows
         // fetch their x together, all of it where those are all rows, else what the first stages take.
@@ -221,6 +249,9 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
             }
         }
         fence_mbarrier_init();
+        if (CLUSTER == 1) {  // nobody but this thread and the copy engine is needed for it
+            load_early(start());
+        }
     }
     if (CLUSTER > 1) {
         cluster_sync();
@@ -231,38 +262,19 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
     if (warp < 4) {
         setmaxnreg_dec<40>();
         if (warp == 0 && lane == 0) {
-            const auto load = [&](uint32_t to, const TensorMap* map, int32_t col, int32_t row, uint32_t bar, auto part) {
-                constexpr int ROWS = decltype(part)::value;  // of a box that each block loads for all
-                if (ROWS > 0) {
-                    load_box_multicast(to + rank * ROWS * STEP_K, map, col, row + rank * ROWS, bar, (1 << CLUSTER) - 1, EVICT_NORMAL);
-                } else {
-                    load_box(to, map, col, row, bar, EVICT_NORMAL);
-                }
-            };
-            const auto load_x = [&](uint32_t stage, uint32_t s, int32_t m0) {
-                load(base + stage * S::STAGE_BYTES, &xMap, s * STEP_K, m0, full + 8 * stage, Rows<S::ALONG_N == 1 ? 0 : S::TILE_M / CLUSTER>());
-            };
-            const auto load_w = [&](uint32_t stage, uint32_t s, int32_t n0) {
-                load(base + stage * S::STAGE_BYTES + S::X_BYTES, &wMap, s * STEP_K, n0, full + 8 * stage, Rows<S::ALONG_M == 1 ? 0 : TILE_N / CLUSTER>());
-            };
-            const auto expect = [&](uint32_t stage) { mbarrier_arrive_expect(full + 8 * stage, S::STAGE_BYTES); };
             Way way = start();
-            uint32_t early = more(way) ? min(way.walk.last - way.walk.first, uint32_t(STAGES)) : 0;
-            uint32_t m0 = 0, n0 = 0;
-            if (more(way)) {
-                tile_at(way, m0, n0);
-            }
-            for (uint32_t s = 0; s < early; s++) {
-                expect(s);
-                load_w(s, way.walk.first + s, n0);
+            uint32_t there = early(way);
+            if (CLUSTER > 1) {
+                load_early(way);
             }
             griddepcontrol_wait();
             uint32_t stage = 0, parity = 0;
             for (; more(way); next(way)) {
+                uint32_t m0, n0;
                 tile_at(way, m0, n0);
                 for (uint32_t s = way.walk.first; s < way.walk.last; s++) {
-                    if (early > 0) {
-                        early--;
+                    if (there > 0) {
+                        there--;
                     } else {
                         barrier_wait(empty + 8 * stage, parity ^ 1);
                         expect(stage);
