@@ -13,8 +13,8 @@
 // Blocks of a cluster of CLUSTER share the operand that has more rows in a tile and load a part of it each, for all: those with
 // tiles of 256 rows lie along N and share x, the others lie along M and share w.
 //
-// The two consumers use one staging buffer in turns for their part of y, so one of them stores while the other multiplies,
-// and they stay out of step from the first tile on.
+// Values of 16 bits are turned by each warp in 2 KB of its own and stored by it, 16 bytes a lane. For y in 8 bits the two consumers use one
+// staging buffer in turns, so one of them stores while the other multiplies.
 //
 // Tiles may be cut along K (cuts.cuh): the first that a block makes is then the tail of one, whose sums it leaves in the workspace, where
 // the fourth warp of the producer's warpgroup says that they are there.
@@ -125,7 +125,7 @@ struct GemmShape {
     static constexpr int PANELS = (TILE_N + 63) / 64;  // of 64 columns; the last one overlaps its neighbour where 64 does not divide TILE_N
     // Blocks of 64 rows that a consumer stages at a time; in BLOCK mode the scales need the room.
     static constexpr int STAGED = MODE == BLOCK ? 1 : MR;
-    static constexpr int STAGING_BYTES = STAGED * PANELS * 8192;
+    static constexpr int WARP_BYTES = 16 * 128, PARTS_BYTES = STAGED * PANELS * 8192, STAGING_BYTES = PARTS_BYTES > 8 * WARP_BYTES ? PARTS_BYTES : 8 * WARP_BYTES;
     static constexpr int STAGING = STAGES * STAGE_BYTES;
     static constexpr int SCALES = STAGING + STAGING_BYTES;
     // BLOCK: two slots for the scales of RUN steps, those of x, then those of w. Else the scales of w, for each consumer.
@@ -331,7 +331,7 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                     parity ^= slot ^ 1;
                 }
             }
-        } else if (warp == 1 && lane == 0 && copyOut) {
+        } else if (warp == 1 && lane == 0 && p.yType >= E4M3) {
             uint32_t parity = 0;
             Way way = start();
             for (; more(way); next(way)) {
@@ -635,7 +635,6 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                     }
                 });
             } else {
-                // Packed first, so that the turn with the staging buffer is short.
                 uint32_t packed[MR][TILE_N / 4];
                 if (p.yType == BF16) {
                     pack_sums<MR, TILE_N, BF16>(packed, sum);
@@ -643,14 +642,29 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                     pack_sums<MR, TILE_N, F16>(packed, sum);
                 }
                 if (copyOut) {
-                    put([&](int mr, uint32_t to, int at) {
+                    // 16 rows of 64 columns at a time, pieces of 16 bytes swizzled.
+                    const uint32_t own = staging + (consumer * 4 + warp % 4) * S::WARP_BYTES, piece = lane % 8;
 #pragma unroll
-                        for (int i = 0; i < 4; i++) {
-                            const uint32_t sr = row + lane % 16, piece = i * 2 + lane / 16;
-                            const uint32_t* r = &packed[mr][(at + i * 16) / 4];
-                            store_matrices(to + sr * 128 + ((piece ^ (sr & 7)) << 4), r[0], r[1], r[2], r[3]);
+                    for (int i = 0; i < MR * S::PANELS; i++) {
+                        const int mr = i / S::PANELS, at = min(i % S::PANELS * 64, TILE_N - 64);
+                        __syncwarp();
+#pragma unroll
+                        for (int j = 0; j < 4; j++) {
+                            const uint32_t r = lane % 16;
+                            const uint32_t* v = &packed[mr][(at + j * 16) / 4];
+                            store_matrices(own + r * 128 + (((j * 2 + lane / 16) ^ (r & 7)) << 4), v[0], v[1], v[2], v[3]);
                         }
-                    });
+                        __syncwarp();
+                        const uint32_t n = n0 + at + piece * 8;
+#pragma unroll
+                        for (int j = 0; j < 4; j++) {
+                            const uint32_t r = lane / 8 + 4 * j, m = m0 - g + mr * 64 + r;
+                            const uint4 v = load_shared4(own + r * 128 + ((piece ^ (r & 7)) << 4));
+                            if (m < p.m && n < p.n) {
+                                *reinterpret_cast<uint4*>(static_cast<uint16_t*>(p.y) + uint64_t(m) * p.n + n) = v;
+                            }
+                        }
+                    }
                 } else {
                     rows([&](int i, uint64_t at, int32_t left) {
                         store_row<TILE_N>(static_cast<uint16_t*>(p.y) + at, left,

@@ -38,6 +38,8 @@ final class Fp8Kernel implements ProductKernel {
 
     private static final int STEP_K = 128;
     private static final int SWIZZLE_ROWS = 64;
+    /** Shared memory in which eight warps turn 16 rows of 64 columns of y each. */
+    private static final int STORING = 8 * 16 * 128;
 
     /** Steps whose scales come in one box. */
     private static final int SCALE_STEPS = 8;
@@ -146,7 +148,7 @@ final class Fp8Kernel implements ProductKernel {
      */
     static Fp8Kernel gemm(Accumulation accumulation, Scales scales, int rows, int columns, int stages, int cluster) {
         boolean blocks = scales == Scales.BLOCKS;
-        int shared = stages * (rows + columns) * STEP_K + (blocks ? 1 : rows / 128) * Math.ceilDiv(columns, 64) * 8192
+        int shared = stages * (rows + columns) * STEP_K + Math.max(STORING, (blocks ? 1 : rows / 128) * Math.ceilDiv(columns, 64) * 8192)
                 + (blocks ? 2 * (SCALE_STEPS * 4 * rows + 128) : 8 * columns) + 8 * (2 * stages + (blocks ? 8 : 4));
         return new Fp8Kernel(Family.GEMM, accumulation, scales, rows, columns, stages, cluster, 1, shared, GEMM_THREADS, false);
     }
@@ -317,7 +319,7 @@ final class Fp8Kernel implements ProductKernel {
             TensorMap wMap, long wScales, int wScaleRow, int wScaleCol, int multiprocessors) implements Product {
         @Override
         public void enqueue(Stream stream, long m, long x, int xType, long y, int yType, long activations) {
-            // The copy engine writes rows that begin on 16-byte boundaries.
+            // Rows that begin on 16-byte boundaries are written in pieces of that size.
             boolean copyOut = kernel.family == Family.GEMM && yType != ElementTypes.of(DType.F32) && weights.shape().n() % 8 == 0 && y % 16 == 0;
             enqueue(stream, m, y, yType, copyOut, 0, 1, 0, activations);
         }
@@ -344,15 +346,9 @@ final class Fp8Kernel implements ProductKernel {
                 TensorMap xMap = arguments.map(0).matrix(stream.context(), TensorMap.Type.U8, TensorMap.Swizzle.B128, TensorMap.Promotion.B256,
                         activations, k, m, Fp8Activations.pitch(k), STEP_K, kernel.family == Family.GEMM && kernel.sharesX() ? kernel.rows / kernel.cluster : kernel.rows);
                 arguments.struct(xMap).struct(wMap);
-                if (gemm && !copyOut) {
-                    arguments.struct(xMap);
-                } else if (gemm) {
-                    boolean codes = ElementTypes.isCode(yType);
-                    arguments.struct(arguments.map(1).matrix(stream.context(), codes ? TensorMap.Type.U8 : TensorMap.Type.U16,
-                            codes ? TensorMap.Swizzle.B64 : TensorMap.Swizzle.B128, TensorMap.Promotion.B256, y, n, m, codes ? yPitch : 2 * n, 64,
-                            SWIZZLE_ROWS));
-                }
                 if (gemm) {
+                    arguments.struct(!ElementTypes.isCode(yType) ? xMap : arguments.map(1).matrix(stream.context(), TensorMap.Type.U8,
+                            TensorMap.Swizzle.B64, TensorMap.Promotion.B256, y, n, m, yPitch, 64, SWIZZLE_ROWS));
                     long line = Fp8Activations.scaleCol(scaling, m);
                     arguments.struct(line == 0 ? xMap : arguments.map(2).matrix(stream.context(), TensorMap.Type.F32, TensorMap.Swizzle.NONE,
                             TensorMap.Promotion.B256, activations + Fp8Activations.scalesOffset(m, k), line, Math.ceilDiv(k, STEP_K), 4 * line,
