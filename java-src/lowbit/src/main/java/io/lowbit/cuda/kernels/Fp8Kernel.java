@@ -237,6 +237,11 @@ final class Fp8Kernel implements ProductKernel {
         return rows == 256;
     }
 
+    /** True where each warp stores its values of 16 bits itself: no tensor map of y ({@code OWN_STORES} of the kernel). */
+    private boolean ownStores() {
+        return rows == 128 || scales == Scales.BLOCKS;
+    }
+
     /** Rows of tiles that are walked together. Narrow bands where many rows and wide y, or columns of tiles that end together, gain by them. */
     private int raster(long m, long n) {
         return m > 2048 && (columns == 112 || n > 16384) ? NARROW_RASTER : RASTER;
@@ -347,8 +352,10 @@ final class Fp8Kernel implements ProductKernel {
                         activations, k, m, Fp8Activations.pitch(k), STEP_K, kernel.family == Family.GEMM && kernel.sharesX() ? kernel.rows / kernel.cluster : kernel.rows);
                 arguments.struct(xMap).struct(wMap);
                 if (gemm) {
-                    arguments.struct(!ElementTypes.isCode(yType) ? xMap : arguments.map(1).matrix(stream.context(), TensorMap.Type.U8,
-                            TensorMap.Swizzle.B64, TensorMap.Promotion.B256, y, n, m, yPitch, 64, SWIZZLE_ROWS));
+                    boolean codes = ElementTypes.isCode(yType);
+                    arguments.struct(!copyOut || !codes && kernel.ownStores() ? xMap : arguments.map(1).matrix(stream.context(),
+                            codes ? TensorMap.Type.U8 : TensorMap.Type.U16, codes ? TensorMap.Swizzle.B64 : TensorMap.Swizzle.B128,
+                            TensorMap.Promotion.B256, y, n, m, codes ? yPitch : 2 * n, 64, SWIZZLE_ROWS));
                     long line = Fp8Activations.scaleCol(scaling, m);
                     arguments.struct(line == 0 ? xMap : arguments.map(2).matrix(stream.context(), TensorMap.Type.F32, TensorMap.Swizzle.NONE,
                             TensorMap.Promotion.B256, activations + Fp8Activations.scalesOffset(m, k), line, Math.ceilDiv(k, STEP_K), 4 * line,
