@@ -269,7 +269,7 @@ final class GemmCommand implements Callable<Integer> {
         GpuPlan plan;
         try {
             plan = new GpuPlan(gpuSchemes(), shapes(GPU_SHAPES), ms(GPU_MS), type(Activations.bf16), library != null,
-                    profile != null ? GpuPlan.Inputs.BOTH : GpuPlan.Inputs.valueOf(gpu.activations.toUpperCase(Locale.ROOT)), true,
+                    profile != null ? GpuPlan.Inputs.BOTH : GpuPlan.Inputs.valueOf(gpu.activations.toUpperCase(Locale.ROOT)), gpu.kernels.isEmpty(),
                     gpu.coldMib << 20, TimingRule.of(runs == null ? 50 : runs, seconds == null ? 1 : seconds, gpu.rest, gpu.apart), seed,
                     Forced.matching(backend.kernels().architecture(), gpu.kernels));
         } catch (IllegalArgumentException e) {
