@@ -4,8 +4,8 @@
 #   kernels-cuda/build.sh            compiles every .cu for sm_89 and sm_90a and writes the PTX into the library's resources
 #   kernels-cuda/build.sh --check    writes nothing: compares the committed PTX with what the sources give, assembles each
 #                                    file, prints registers, shared memory and spills of every kernel, fails on a spill
-#   kernels-cuda/build.sh --racecheck DIR   writes PTX for compute-sanitizer's racecheck (arrive.cuh says why) into DIR, which
-#                                    goes before the library on the class path
+#   kernels-cuda/build.sh --racecheck DIR   writes PTX for compute-sanitizer's racecheck (arrive.cuh says why) of the kernels for
+#                                    sm_90a into DIR, which goes before the library on the class path (sanitize.sh)
 #
 # NVCC and PTXAS name the tools (default: on the PATH). Made with CUDA 13.0.88; another release may print other PTX for the
 # same sources, so --check refuses it.
@@ -33,12 +33,13 @@ found=$("$nvcc" --version | sed -n 's/.*, V\([0-9.]*\).*/\1/p')
 [[ $found == "$release" ]] || { echo "build.sh: nvcc is $found; the committed PTX is made with $release" >&2; exit 2; }
 
 check=false
+racecheck=false
 flags=()
 case ${1:-} in
 --check) check=true ;;
 --racecheck)
     resources=${2:?build.sh: --racecheck wants a directory}/io/lowbit/cuda/kernels
-    harness=$2/io/lowbit/cli/bench/gpu
+    racecheck=true
     flags=(-DLOWBIT_RACECHECK)
     ;;
 esac
@@ -81,9 +82,10 @@ build() {
 printf '%-16s %-8s %-5s %-46s %5s %7s %7s\n' file arch PTX kernel regs shared spills
 jobs=()
 for source in "$here"/*.cu "$probes"/*.cu; do
-    [[ ${#flags[@]} == 0 || $source != "$probes"/* ]] || continue
+    ! $racecheck || [[ $source != "$probes"/* && $source != */bench.cu ]] || continue
     architectures=$(sed -n 's|^// architectures: ||p' "$source")
     for arch in ${architectures:-89 90a}; do
+        ! $racecheck || [[ $arch == 90a ]] || continue
         while (($(jobs -rp | wc -l) >= $(nproc))); do
             sleep 0.1
         done

@@ -45,6 +45,10 @@ final class KernelSweep {
     /** {@code [N, K]}: long rows, the same for nested scales, which need whole records; several tiles of columns; what suits no tile. */
     private static final long[][] SHAPES = {{72, 4160}, {72, 4224}, {200, 384}, ODD};
 
+    /** Enough records for blocks of 16 warps of the kernels for a few rows: for these alone, and INT4 in groups with F16 scales. */
+    private static final long[] LARGE = {2176, 8320};
+    private static final String FEW_ROWS = "decode";
+
     /** Once more with act-order. */
     private static final List<Scheme.Int4> ACT_ORDER = List.of(new Scheme.Int4(Grouping.group(128), true), new Scheme.Int4(Grouping.group(32), false));
 
@@ -64,6 +68,8 @@ final class KernelSweep {
     private final long start = System.nanoTime();
     private final Map<String, Tensor> activations = new HashMap<>();
     private final Map<String, Integer> products = new LinkedHashMap<>();
+    /** Types come in turn: of a kernel's products one after the other, so that each has them all, beginning elsewhere with each scheme. */
+    private final Map<ProductKernel, Integer> turns = new HashMap<>();
     private int turn;
     private int met;
 
@@ -107,8 +113,12 @@ final class KernelSweep {
     }
 
     private boolean wants(Scheme scheme) {
-        String scales = scheme instanceof Scheme.Int4 s && s.scaleType() != DType.F16 ? " " + s.scaleType().name().toLowerCase(Locale.ROOT) : "";
-        return labels.matcher(scheme.label() + scales).matches();
+        return labels.matcher(name(scheme)).matches();
+    }
+
+    /** The label, and the type of INT4's scales where it is not the usual one. */
+    static String name(Scheme scheme) {
+        return scheme.label() + (scheme instanceof Scheme.Int4 s && s.scaleType() != DType.F16 ? " " + s.scaleType().name().toLowerCase(Locale.ROOT) : "");
     }
 
     private void products(Architecture architecture, LayoutChoice choice) {
@@ -127,39 +137,52 @@ final class KernelSweep {
     }
 
     private void products(Architecture architecture, LayoutChoice choice, CudaBackend backend, Scheme scheme, boolean actOrder) {
+        turn++;
         boolean longRows = false;
         for (long[] shape : SHAPES) {
             boolean isLong = shape[1] > 1000;
-            if (quick && (isLong && longRows || shape == ODD)) {
-                continue;
+            if (!quick || !(isLong && longRows || shape == ODD)) {
+                longRows |= products(architecture, choice, backend, scheme, actOrder, shape, choice.kernels()) && isLong;
             }
-            try (Arena arena = Arena.ofShared()) {
-                QuantizedMatrix w = actOrder ? OddMatrices.actOrder(arena, (Scheme.Int4) scheme, shape[0], (int) shape[1], true)
-                        : Schemes.quantized(arena, scheme, shape[0], shape[1], 1);
-                Tensor bias = Schemes.normal(arena, DType.F32, 2, 1, shape[0]);
-                try (CudaLinear layer = backend.load(w, bias)) {
-                    if (layer.layout() != choice.layout()) {
-                        continue;
-                    }
-                    longRows |= isLong;
-                    double[][] weights = Products.weights(w);
-                    time("loaded", w);
-                    for (ProductKernel kernel : choice.kernels()) {
-                        int[] rows = choice.rows(kernel);
-                        for (int i = 0; i < rows.length; i++) {
-                            if ((!quick || i == (isLong ? 0 : rows.length - 1)) && met++ % parts == part) {
-                                int count = product(kernel, layer, w, weights, bias, rows[i]);
-                                products.merge(key(architecture, choice, kernel), count, Integer::sum);
-                                if (count > 0) {
-                                    time(kernel.name() + " M=" + rows[i] + " x " + count, w);
-                                }
+        }
+        List<ProductKernel> fewRows = choice.kernels().stream().filter(kernel -> kernel.name().endsWith(FEW_ROWS)).toList();
+        if (!fewRows.isEmpty() && !actOrder && scheme instanceof Scheme.Int4 s && s.scaleType() == DType.F16 && s.grouping() instanceof Grouping.PerGroup g
+                && g.size() >= 32) {
+            products(architecture, choice, backend, scheme, false, LARGE, fewRows);
+        }
+    }
+
+    /** False where the matrix does not lie in the layout. */
+    private boolean products(Architecture architecture, LayoutChoice choice, CudaBackend backend, Scheme scheme, boolean actOrder, long[] shape,
+            List<ProductKernel> kernels) {
+        try (Arena arena = Arena.ofShared()) {
+            QuantizedMatrix w = actOrder ? OddMatrices.actOrder(arena, (Scheme.Int4) scheme, shape[0], (int) shape[1], true)
+                    : Schemes.quantized(arena, scheme, shape[0], shape[1], 1);
+            Tensor bias = Schemes.normal(arena, DType.F32, 2, 1, shape[0]);
+            try (CudaLinear layer = backend.load(w, bias)) {
+                if (layer.layout() != choice.layout()) {
+                    return false;
+                }
+                double[][] weights = Products.weights(w);
+                time("loaded", w);
+                for (ProductKernel kernel : kernels) {
+                    int[] rows = choice.rows(kernel);
+                    // Of the large matrix few rows, for both types of x.
+                    for (int i = 0; i < (shape == LARGE ? 2 : rows.length); i++) {
+                        int m = shape == LARGE ? rows[0] : rows[i];
+                        if ((!quick || shape == LARGE || i == (shape[1] > 1000 ? 0 : rows.length - 1)) && met++ % parts == part) {
+                            int count = product(kernel, layer, w, weights, bias, m);
+                            products.merge(key(architecture, choice, kernel), count, Integer::sum);
+                            if (count > 0) {
+                                time(kernel.name() + " M=" + m + " x " + count, w);
                             }
                         }
                     }
-                    if (!productsAlone) {
-                        layer.dequantize(Tensor.allocate(arena, TYPES[turn % TYPES.length], shape[0], shape[1]));
-                    }
                 }
+                if (!productsAlone) {
+                    layer.dequantize(Tensor.allocate(arena, TYPES[turn % TYPES.length], shape[0], shape[1]));
+                }
+                return true;
             }
         }
     }
@@ -183,6 +206,7 @@ final class KernelSweep {
             if (xType == null) {
                 continue;
             }
+            int turn = turn(kernel);
             DType yType = TYPES[turn / 2 % TYPES.length];
             try (Arena arena = Arena.ofShared()) {
                 Tensor x = x(xType, w.k()).rows(0, m);
@@ -227,12 +251,17 @@ final class KernelSweep {
     /** A type of x that the kernel takes, in turn; null where it takes none. */
     private DType type(ProductKernel kernel, QuantizedMatrix w, ActivationScaling scaling) {
         for (int i = 0; i < TYPES.length; i++) {
-            DType type = TYPES[turn++ % TYPES.length];
-            if (kernel.supports(MatrixShape.of(w), type, TYPES[turn / 2 % TYPES.length], scaling)) {
+            turns.merge(kernel, 1, Integer::sum);
+            DType type = TYPES[turn(kernel) % TYPES.length];
+            if (kernel.supports(MatrixShape.of(w), type, TYPES[turn(kernel) / 2 % TYPES.length], scaling)) {
                 return type;
             }
         }
         return null;
+    }
+
+    private int turn(ProductKernel kernel) {
+        return turn + turns.getOrDefault(kernel, 0);
     }
 
     private void quantize(Architecture architecture) {
