@@ -72,34 +72,40 @@ final class Fp8Kernel implements ProductKernel {
             gemm(Accumulation.FAST, Scales.ROWS, 256, 128, 4, 1).cut(),
             gemm(Accumulation.PRECISE, Scales.BLOCKS, 256, 128, 4, 1).cut(),
             gemm(Accumulation.PRECISE, Scales.BLOCKS, 128, 128, 6, 1).cut(),
-            few(Scales.ROWS, 8, 1, 12, 1),
-            few(Scales.ROWS, 8, 1, 24, 1),
-            few(Scales.ROWS, 8, 1, 12, 2),
-            few(Scales.ROWS, 16, 1, 10, 1),
-            few(Scales.ROWS, 16, 1, 22, 1),
-            few(Scales.ROWS, 16, 1, 10, 2),
-            few(Scales.ROWS, 32, 1, 8, 1),
-            few(Scales.ROWS, 32, 1, 18, 1),
-            few(Scales.ROWS, 32, 1, 8, 2),
-            few(Scales.ROWS, 64, 1, 5, 1),
-            few(Scales.ROWS, 64, 1, 13, 1),
-            few(Scales.ROWS, 64, 1, 5, 2),
-            few(Scales.ROWS, 64, 1, 4, 2),
-            few(Scales.ROWS, 64, 1, 6, 2),
-            few(Scales.ROWS, 128, 1, 7, 1),
-            few(Scales.ROWS, 128, 1, 7, 2),
-            few(Scales.ROWS, 128, 2, 4, 1),
-            few(Scales.BLOCKS, 16, 1, 10, 1),
-            few(Scales.BLOCKS, 16, 1, 21, 1),
-            few(Scales.BLOCKS, 16, 1, 10, 2),
-            few(Scales.BLOCKS, 32, 1, 8, 1),
-            few(Scales.BLOCKS, 32, 1, 17, 1),
-            few(Scales.BLOCKS, 32, 1, 8, 2),
-            few(Scales.BLOCKS, 64, 1, 5, 1),
-            few(Scales.BLOCKS, 64, 1, 12, 1),
-            few(Scales.BLOCKS, 64, 1, 5, 2),
-            few(Scales.BLOCKS, 128, 1, 7, 1),
-            few(Scales.BLOCKS, 128, 1, 7, 2));
+            few(Accumulation.PRECISE, Scales.ROWS, 8, 64, 12, 1, 1),
+            few(Accumulation.PRECISE, Scales.ROWS, 8, 64, 24, 1, 1),
+            few(Accumulation.PRECISE, Scales.ROWS, 8, 64, 12, 2, 1),
+            few(Accumulation.PRECISE, Scales.ROWS, 16, 64, 10, 1, 1),
+            few(Accumulation.PRECISE, Scales.ROWS, 16, 64, 22, 1, 1),
+            few(Accumulation.PRECISE, Scales.ROWS, 16, 64, 10, 2, 1),
+            few(Accumulation.PRECISE, Scales.ROWS, 16, 112, 6, 1, 1),
+            few(Accumulation.PRECISE, Scales.ROWS, 32, 64, 8, 1, 1),
+            few(Accumulation.PRECISE, Scales.ROWS, 32, 64, 8, 2, 2),
+            few(Accumulation.PRECISE, Scales.ROWS, 32, 112, 6, 1, 1),
+            few(Accumulation.PRECISE, Scales.ROWS, 64, 64, 5, 1, 1),
+            few(Accumulation.PRECISE, Scales.ROWS, 64, 64, 5, 2, 1),
+            few(Accumulation.PRECISE, Scales.ROWS, 64, 64, 4, 2, 1),
+            few(Accumulation.PRECISE, Scales.ROWS, 64, 64, 6, 2, 2),
+            few(Accumulation.PRECISE, Scales.ROWS, 64, 128, 8, 2, 2),
+            few(Accumulation.PRECISE, Scales.ROWS, 64, 112, 4, 1, 1),
+            few(Accumulation.PRECISE, Scales.ROWS, 128, 64, 7, 1, 1),
+            few(Accumulation.PRECISE, Scales.ROWS, 128, 64, 7, 2, 1),
+            few(Accumulation.PRECISE, Scales.ROWS, 128, 128, 4, 1, 1),
+            few(Accumulation.FAST, Scales.ROWS, 64, 128, 8, 2, 1),
+            few(Accumulation.FAST, Scales.ROWS, 64, 112, 5, 1, 1),
+            few(Accumulation.PRECISE, Scales.BLOCKS, 16, 64, 10, 1, 1),
+            few(Accumulation.PRECISE, Scales.BLOCKS, 16, 64, 21, 1, 1),
+            few(Accumulation.PRECISE, Scales.BLOCKS, 16, 64, 10, 2, 1),
+            few(Accumulation.PRECISE, Scales.BLOCKS, 32, 64, 8, 1, 1),
+            few(Accumulation.PRECISE, Scales.BLOCKS, 32, 64, 17, 1, 1),
+            few(Accumulation.PRECISE, Scales.BLOCKS, 32, 64, 8, 2, 1),
+            few(Accumulation.PRECISE, Scales.BLOCKS, 64, 64, 5, 1, 1),
+            few(Accumulation.PRECISE, Scales.BLOCKS, 64, 64, 12, 1, 2),
+            few(Accumulation.PRECISE, Scales.BLOCKS, 64, 64, 6, 2, 2),
+            few(Accumulation.PRECISE, Scales.BLOCKS, 64, 96, 8, 1, 2),
+            few(Accumulation.PRECISE, Scales.BLOCKS, 64, 112, 4, 1, 1),
+            few(Accumulation.PRECISE, Scales.BLOCKS, 128, 64, 7, 1, 1),
+            few(Accumulation.PRECISE, Scales.BLOCKS, 128, 64, 7, 2, 1));
 
     /** Those for weights in E5M2 too, by {@link #tile}. */
     private static final Set<String> E5M2 = Set.of(
@@ -120,12 +126,13 @@ final class Fp8Kernel implements ProductKernel {
     private final int stages;
     private final int cluster;
     private final int split;
+    private final int turns;
     private final int shared;
     private final int threads;
     private final boolean cut;
 
     private Fp8Kernel(Family family, Accumulation accumulation, Scales scales, int rows, int columns, int stages, int cluster, int split,
-            int shared, int threads, boolean cut) {
+            int turns, int shared, int threads, boolean cut) {
         this.family = family;
         this.accumulation = accumulation;
         this.scales = scales;
@@ -134,6 +141,7 @@ final class Fp8Kernel implements ProductKernel {
         this.stages = stages;
         this.cluster = cluster;
         this.split = split;
+        this.turns = turns;
         this.shared = shared;
         this.threads = threads;
         this.cut = cut;
@@ -150,28 +158,31 @@ final class Fp8Kernel implements ProductKernel {
         boolean blocks = scales == Scales.BLOCKS;
         int shared = stages * (rows + columns) * STEP_K + Math.max(STORING, (blocks ? 1 : rows / 128) * Math.ceilDiv(columns, 64) * 8192)
                 + (blocks ? 2 * (SCALE_STEPS * 4 * rows + 128) : 8 * columns) + 8 * (2 * stages + (blocks ? 8 : 4));
-        return new Fp8Kernel(Family.GEMM, accumulation, scales, rows, columns, stages, cluster, 1, shared, GEMM_THREADS, false);
+        return new Fp8Kernel(Family.GEMM, accumulation, scales, rows, columns, stages, cluster, 1, 1, shared, GEMM_THREADS, false);
     }
 
     /** The same kernel with tiles cut along K where whole ones would leave blocks idle ({@link Cuts}): 128 columns, no cluster. */
     private Fp8Kernel cut() {
-        return new Fp8Kernel(family, accumulation, scales, rows, columns, stages, cluster, split, shared, threads, true);
+        return new Fp8Kernel(family, accumulation, scales, rows, columns, stages, cluster, split, turns, shared, threads, true);
     }
 
     /**
      * A kernel for few rows of x ({@code fp8_few.cuh}).
      *
      * @param rows of x in a tile
-     * @param warpgroups of 64 rows of w each
+     * @param columns of y in a tile, rows of w: 64 for each warpgroup but the last, which may have fewer
      * @param split blocks that each sum a part of K
+     * @param turns warpgroups for the same rows of w that take steps along K in turns
      */
-    static Fp8Kernel few(Scales scales, int rows, int warpgroups, int stages, int split) {
-        int columns = 64 * warpgroups;
+    static Fp8Kernel few(Accumulation accumulation, Scales scales, int rows, int columns, int stages, int split, int turns) {
+        int warpgroups = Math.ceilDiv(columns, 64);
         boolean blocks = scales == Scales.BLOCKS;
-        int shared = stages * (rows + columns) * STEP_K + (split - 1) * rows * columns / split * 4
-                + 4 * (blocks ? 16 * (rows + 1) : rows) + 8 * (3 * stages + 1 + (blocks ? 4 : 0));
-        return new Fp8Kernel(Family.FEW, Accumulation.PRECISE, scales, rows, columns, stages, 1, split, shared,
-                128 * warpgroups + (blocks ? 64 : 32), false);
+        // Blocks of 128 rows of w that a tile has a part in, wherever it begins.
+        int scaleRows = 128 % columns == 0 ? 1 : (columns + 111) / 128 + 1;
+        int shared = stages * (rows + columns) * STEP_K + (split - 1) * rows * 64 * warpgroups / split * 4
+                + 4 * (blocks ? 16 * (rows + scaleRows) : rows) + 8 * (3 * stages + 1 + (blocks ? 4 : 0));
+        return new Fp8Kernel(Family.FEW, accumulation, scales, rows, columns, stages, 1, split, turns, shared,
+                128 * warpgroups * turns + (blocks ? 64 : 32), false);
     }
 
     @Override
@@ -184,7 +195,7 @@ final class Fp8Kernel implements ProductKernel {
         String mode = scales == Scales.BLOCKS ? "block" : accumulation == Accumulation.FAST ? "fast" : "precise";
         return family == Family.GEMM
                 ? "%s_%dx%d_s%d_c%d".formatted(mode, rows, columns, stages, cluster)
-                : "few_%s_%dx%d_s%d_k%d".formatted(mode, rows, columns, stages, split);
+                : "few_%s_%dx%d_s%d_k%d%s".formatted(mode, rows, columns, stages, split, turns > 1 ? "_t" + turns : "");
     }
 
     @Override
@@ -210,7 +221,8 @@ final class Fp8Kernel implements ProductKernel {
         return family == Family.GEMM
                 ? "%d x %d tile of y, K step 128 in %d stages, clusters of %d, persistent%s, wgmma, %s".formatted(rows, columns, stages, cluster,
                         cut ? ", tiles cut along K" : "", sums())
-                : "%d rows of w x %d rows of x, K step 128 in %d stages, K split among %d, wgmma, %s".formatted(columns, rows, stages, split, sums());
+                : "%d rows of w x %d rows of x, K step 128 in %d stages, K split among %d%s, wgmma, %s".formatted(columns, rows, stages, split,
+                        turns > 1 ? ", warpgroups in turns" : "", sums());
     }
 
     private String sums() {
@@ -230,6 +242,14 @@ final class Fp8Kernel implements ProductKernel {
     /** Named by the types of w and x. */
     private String entry(boolean e5m2, boolean xE5m2) {
         return (e5m2 ? "fp8_e5m2_e4m3_" : xE5m2 ? "fp8_e4m3_e5m2_" : "fp8_e4m3_e4m3_") + tile();
+    }
+
+    /** Rows of x in a box. Few rows: no more than x has. */
+    private int boxRows(long m) {
+        if (family == Family.FEW) {
+            return (int) Math.min(rows, m);
+        }
+        return sharesX() ? rows / cluster : rows;
     }
 
     /** True where the blocks of a cluster lie along N and load x together. */
@@ -349,7 +369,7 @@ final class Fp8Kernel implements ProductKernel {
             Arguments arguments = stream.arguments();
             try {
                 TensorMap xMap = arguments.map(0).matrix(stream.context(), TensorMap.Type.U8, TensorMap.Swizzle.B128, TensorMap.Promotion.B256,
-                        activations, k, m, Fp8Activations.pitch(k), STEP_K, kernel.family == Family.GEMM && kernel.sharesX() ? kernel.rows / kernel.cluster : kernel.rows);
+                        activations, k, m, Fp8Activations.pitch(k), STEP_K, kernel.boxRows(m));
                 arguments.struct(xMap).struct(wMap);
                 if (gemm) {
                     boolean codes = ElementTypes.isCode(yType);
