@@ -88,6 +88,13 @@ __device__ __forceinline__ uint32_t lop3_and_or(uint32_t a, uint32_t b, uint32_t
     return r;
 }
 
+// Four bytes of the eight in b and a, each by four bits of the selector; with the highest of the four the byte's sign eight times.
+__device__ __forceinline__ uint32_t prmt(uint32_t a, uint32_t b, uint32_t selector) {
+    uint32_t r;
+    asm("prmt.b32 %0, %1, %2, %3;" : "=r"(r) : "r"(a), "r"(b), "r"(selector));
+    return r;
+}
+
 // Two sums of halves. For bf16 as a·1 + b, which every architecture from sm_80 on has.
 __device__ __forceinline__ uint32_t add_bf16x2(uint32_t a, uint32_t b) {
     uint32_t r;

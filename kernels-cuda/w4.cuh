@@ -160,20 +160,29 @@ __device__ __forceinline__ void scale_rest(uint32_t (&a)[4], uint32_t made, int 
     }
 }
 
-// Codebooks: the table of pairs lies 32 times in shared memory, one copy for each lane in its own bank.
+// Codebooks: the table of pairs lies 32 times in shared memory, one copy for each lane in its own bank. What an address costs is
+// what a lookup costs, so entries lie where byte permutations alone make the address of byte j of a word:
+//
+//   WIDE    entry e at 256·e + 4·lane, 64 KB of which half are unused: (e, 4·lane) in one permutation
+//   else    entry e at 256·(e % 128) + 128·(e / 128) + 4·lane, 32 KB: (e % 128, its highest bit │ 4·lane), the two bytes masked for a word at once
+template <bool WIDE = false>
 __device__ __forceinline__ void unpack_table(uint32_t (&a)[4], uint32_t word, const uint8_t* table, uint32_t lane4) {
+    const uint32_t upper = word & 0x7f7f7f7fu, lower = lop3_and_or(word, 0x80808080u, lane4 * 0x01010101u);
 #pragma unroll
     for (int j = 0; j < 4; j++) {
-        const uint32_t at = (j == 0 ? word << 7 : word >> (8 * j - 7)) & 0x7f80u;
-        a[j] = *reinterpret_cast<const uint32_t*>(table + (at | lane4));
+        // 8 + j: the sign of byte j eight times, which is zero.
+        const uint32_t at = WIDE ? __byte_perm(word, lane4, 0x5504 | j << 4) : prmt(upper, lower, 0x8804 + 0x1111 * j);
+        a[j] = *reinterpret_cast<const uint32_t*>(table + at);
     }
 }
 
-constexpr int TABLE_BYTES = 256 * 128;
+template <bool WIDE>
+constexpr int TABLE_SIZE = 256 * (WIDE ? 256 : 128);
+constexpr int TABLE_BYTES = TABLE_SIZE<false>;
 
 // Fills the table of pairs: every warp makes a share of the entries. The values of the 16 codes come from instructions: a kernel that
 // begins would wait for memory.
-template <class T>
+template <class T, bool WIDE = false>
 __device__ __forceinline__ void spread_table(uint8_t* shared, uint32_t codebook, int warp, int warps, int lane) {
     float value = 0.f;
 #pragma unroll
@@ -184,8 +193,9 @@ __device__ __forceinline__ void spread_table(uint8_t* shared, uint32_t codebook,
         const uint32_t pair = T::pair(value, __shfl_sync(0xffffffffu, value, first / 16 + lane / 16));
 #pragma unroll
         for (int j = 0; j < 32; j += 4) {
+            const int entry = first + j + lane / 8;
             const uint32_t p = __shfl_sync(0xffffffffu, pair, j + lane / 8);
-            reinterpret_cast<uint4*>(shared)[(first + j) * 8 + lane] = uint4{p, p, p, p};
+            reinterpret_cast<uint4*>(shared)[(WIDE ? entry * 16 : entry % 128 * 16 + entry / 128 * 8) + lane % 8] = uint4{p, p, p, p};
         }
     }
 }

@@ -221,12 +221,17 @@ constexpr bool FEW_SCALES = TOKENS >= 128 || (!TABLE && E2M1_SCALED<T, MODE>) ||
 template <int TOKENS, int GROUPS>
 constexpr bool FEW_MOVES_REGISTERS = TOKENS >= 128 || (TOKENS >= 64 && GROUPS == 4);
 
+// Which table of codebooks. Two blocks of a multiprocessor, or many sums, have more stages without the wide one.
+template <int TOKENS, int BANDS, int PARTS, ScaleMode MODE>
+constexpr bool FEW_WIDE = (TOKENS >= 64 && PARTS == 1) || (TOKENS == 16 && BANDS == 2 && MODE == SCALE_NESTED);
+
 template <class T, int TOKENS, int BANDS, int PARTS, bool TABLE, ScaleMode MODE, int GROUPS, bool ZEROS, bool SHARED>
 __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape, const void* xMap, void* y, uint32_t yType, const void* bias,
                                     uint32_t biasType, int64_t m) {
     const W4 w(matrix);
     constexpr bool NESTED = (MODE & SCALE_NESTED) != 0, AHEAD = MODE == SCALE_NESTED, MOVE_REGISTERS = FEW_MOVES_REGISTERS<TOKENS, BANDS * PARTS>;
     constexpr bool SCALED = FEW_SCALES<T, TOKENS, MODE, GROUPS, TABLE>, E2M1 = !TABLE && (MODE == SCALE_E8M0 || MODE == SCALE_E4M3);
+    constexpr bool WIDE = FEW_WIDE<TOKENS, BANDS, PARTS, MODE>;
     static_assert((!SHARED || PARTS == 1) && (!AHEAD || GROUPS == 2));
     // What sums have been divided by.
     constexpr float FACTOR = E2M1 ? E2M1_SUMS<MODE> : TABLE || SCALED ? 1.f : 1.f / CODE_STEP<T>;
@@ -245,7 +250,7 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
     // Shared memory: stages │ table │ nested map │ sums of the parts │ barriers
     const uint32_t stageBytes = PARTS * shape.partBytes;
     uint8_t* const table = shared + shape.stages * stageBytes;
-    float* const map = reinterpret_cast<float*>(table + (TABLE ? TABLE_BYTES : 0));
+    float* const map = reinterpret_cast<float*>(table + (TABLE ? TABLE_SIZE<WIDE> : 0));
     const bool exchanges = SHARED ? band == OWN : PARTS > 1 || shape.split > 1;
     const uint32_t sums = shared_address(map + (NESTED ? 256 : 0)), sumsOfWarp = start.parts > 1 ? start.parts * shape.share * Sums::UNIT_BYTES : 0;
     const uint32_t full = sums + (SHARED ? 4 : CONSUMERS / 32) * sumsOfWarp, empty = full + shape.stages * 8, arrived = empty + shape.stages * 8;
@@ -314,7 +319,7 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
                 map[i] = w.nestedMap[i];
             }
         }
-        spread_table<T>(table, w.codebook, warp, blockDim.x / 32, lane);
+        spread_table<T, WIDE>(table, w.codebook, warp, blockDim.x / 32, lane);
     }
     __syncthreads();
     if (shape.split > 1) {
@@ -388,185 +393,257 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
             at = partAt;
         }
     };
+    if constexpr (TABLE && SCALED) {
+        // What a lookup takes is longer than a product: they run two steps ahead of the products, and over the ends of records.
+        static_assert(GROUPS == 2);
+        int span = int(firstSpan) + part;
+        const auto mine = [&]() { return span < int(lastSpan) && (!SHARED || band != OWN || sharing(span)); };
+        const auto others = [&]() {  // passes over records of the last band that the other block multiplies, which are neighbours
 #pragma unroll 1
-    for (int span = int(firstSpan) + part; span < int(lastSpan); span += PARTS) {
-        if (SHARED && band == OWN && !sharing(span)) {
-            mbarrier_wait(full + stage * 8, parity);
-            warp_arrive(empty + stage * 8, lane);
-            advance();
-            continue;
-        }
-        const uint8_t* const record = shared + stage * stageBytes + part * shape.partBytes + recordAt;
-        const uint64_t b = wgmma_descriptor(at);
-        if (AHEAD) {
-            ahead.move(w, span);
-        } else if (NESTED && span >= absmaxUntil && w.scaleMode & SCALE_NESTED) {
-            absmaxUntil = span + int((absmax.load(w, row, int64_t(span) * SPAN) + SPAN - 1) / SPAN);
-        }
-        mbarrier_wait(full + stage * 8, parity);
-        const uint4 codes[2] = {load_shared4(at + codeAt), load_shared4(at + codeAt + CODE_BYTES / 2)};
-        uint32_t own = 0;  // AHEAD: the scale that this lane makes, where weights are scaled twice in the type of x
-        if (AHEAD) {
-            const float scale = ahead.scale(w, at + scaleAt, mapAt);
-            own = SCALED ? T::pair(scale, scale) : __float_as_uint(scale);
-        }
+            for (; SHARED && span < int(lastSpan) && !mine(); span += PARTS) {
+                mbarrier_wait(full + stage * 8, parity);
+                warp_arrive(empty + stage * 8, lane);
+                advance();
+            }
+        };
+        uint4 codes[2];
+        uint32_t scale[2][2], value[2][4], a[4][4];  // by half of the record and half of the rows; of the next two steps; of four products
         const auto wordOf = [&](int step) {
             const uint4& c = codes[step / 4];
             return step % 4 == 0 ? c.x : step % 4 == 1 ? c.y : step % 4 == 2 ? c.z : c.w;
         };
-        const auto loadScales = [&](int step) {  // early, what needs no arithmetic
-            const int index = GROUPS == 1 ? 0 : step / (8 / GROUPS);
-            return MODE == SCALE_16    ? uint2{load_shared1(at + scaleAt + index * BAND * 2), 0}
-                   : MODE == SCALE_F32 ? load_shared2(at + scaleAt + index * BAND * 4)
-                   : E2M1 && !SCALED   ? uint2{load_shared_u16(at + scaleAt + index * BAND), 0}
-                   : AHEAD             ? uint2{__shfl_sync(0xffffffffu, own, index * 16 + g * 2), __shfl_sync(0xffffffffu, own, index * 16 + g * 2 + 1)}
-                                       : uint2{0, 0};
-        };
-        const auto scaleOf = [&](uint2 loaded, int step) {
-            if (MODE == SCALE_16) {
-                const float2 s = w.scaleMode & SCALE_BF16
-                                     ? float2{__uint_as_float(loaded.x << 16), __uint_as_float(loaded.x & 0xffff0000u)}
-                                     : float2{cvt_f32_f16(uint16_t(loaded.x)), cvt_f32_f16(uint16_t(loaded.x >> 16))};
-                return scales ? s : float2{1.f, 1.f};
-            }
-            if (MODE == SCALE_F32) {
-                return float2{__uint_as_float(loaded.x), __uint_as_float(loaded.y)};
-            }
+        const auto begin = [&]() {
             if (AHEAD) {
-                return float2{__uint_as_float(loaded.x), __uint_as_float(loaded.y)};
+                ahead.move(w, span);
             }
-            if (E2M1) {  // E8M0
-                return float2{decode_e8m0(loaded.x & 0xff), decode_e8m0(loaded.x >> 8)};
+            mbarrier_wait(full + stage * 8, parity);
+            codes[0] = load_shared4(at + codeAt);
+            codes[1] = load_shared4(at + codeAt + CODE_BYTES / 2);
+            uint32_t own = 0;  // the scale that this lane makes, twice
+            if (AHEAD) {
+                const float s = ahead.scale(w, at + scaleAt, mapAt);
+                own = T::pair(s, s);
             }
-            return scale_pair<MODE>(w, record + CODE_BYTES, (GROUPS == 2 ? step / 4 : step >> shift) * BAND + lanePair, absmax.value[0], map);
-        };
-
-        if constexpr (SCALED) {
-            constexpr int STEPS = 8 / GROUPS;  // of a group
-            constexpr float unit = TABLE ? 1.f : 1.f / CODE_STEP<T>;
-            uint32_t a[4][4], zero[2] = {zero_step<T>(8, 0), zero_step<T>(8, 1)}, low, high;
-            uint2 loaded[GROUPS];
 #pragma unroll
-            for (int k = 0; k < GROUPS; k++) {
-                loaded[k] = loadScales(k * STEPS);
-            }
-            bool large = false;                     // known to be the same in a warp
-            uint32_t factor[2] = {}, made[2] = {};  // E2M1: what this lane makes, E8M0's factors of group t and their rest, E4M3's of steps 2t and 2t + 1
-            if (E2M1 && MODE == SCALE_E8M0) {
-                const uint32_t pair = load_shared_u16(at + scaleAt + t * BAND);
-                made[0] = e8m0_factors(pair);
-                large = any_large_e8m0(pair);
-                if (large) {
-                    made[1] = e8m0_rest(pair);
-                }
-            } else if (E2M1) {
-#pragma unroll
-                for (int k = 0; k < 2; k++) {
-                    made[k] = e4m3_factors<T>(load_shared_u16(at + scaleAt + (2 * t + k) * BAND));
-                }
-            }
-            const auto begin = [&](int step) {
-                if (E2M1) {
-                    spread_factors(factor, made[MODE == SCALE_E4M3 ? step % 2 : 0], (lane & 28) + step / 2);
-                    return;
-                }
+            for (int k = 0; k < 2; k++) {
                 if (AHEAD) {
-                    low = loaded[step / STEPS].x;
-                    high = loaded[step / STEPS].y;
-                    return;
+                    scale[k][0] = __shfl_sync(0xffffffffu, own, k * 16 + g * 2);
+                    scale[k][1] = __shfl_sync(0xffffffffu, own, k * 16 + g * 2 + 1);
+                } else {
+                    const uint2 pair = load_shared2(at + scaleAt + k * BAND * 4);
+                    scale[k][0] = T::pair(__uint_as_float(pair.x), __uint_as_float(pair.x));
+                    scale[k][1] = T::pair(__uint_as_float(pair.y), __uint_as_float(pair.y));
                 }
-                const float2 scale = scaleOf(loaded[step / STEPS], step);
-                low = T::pair(scale.x * unit, scale.x * unit);
-                high = T::pair(scale.y * unit, scale.y * unit);
-                if (ZEROS) {
-                    const uint32_t there = load_shared_u16(at + zeroAt + step / STEPS * BAND);
-                    const uint32_t both = w.zeroOffset ? there : 0x808;
-                    zero[0] = zero_step<T>(both & 0xff, 0);
-                    zero[1] = zero_step<T>(both >> 8, 1);
-                }
-            };
-            begin(0);
+                unpack_table<WIDE>(value[k], wordOf(k), table, lane * 4);
+            }
+        };
+        others();
+        bool more = mine();
+        if (more) {
+            begin();
+        }
+#pragma unroll 1
+        while (more) {
+            const uint64_t b = wgmma_descriptor(at);
+            const uint32_t done = empty + stage * 8;
 #pragma unroll
             for (int step = 0; step < 8; step++) {
                 if (step >= 4) {
                     wgmma_wait<3>();  // the step before the last three has let go of its registers
                 }
-                if (E2M1) {
-                    unpack_e2m1<T>(a[step % 4], wordOf(step), factor[0], factor[1]);
-                    if (large) {
-                        scale_rest<T>(a[step % 4], made[1], (lane & 28) + step / 2);
-                    }
-                } else {
-                    if (TABLE) {
-                        unpack_table(a[step % 4], wordOf(step), table, lane * 4);
-                    } else {
-                        unpack_codes<T>(a[step % 4], wordOf(step), zero);
-                    }
 #pragma unroll
-                    for (int j = 0; j < 4; j++) {
-                        a[step % 4][j] = T::times(a[step % 4][j], j % 2 ? high : low);
-                    }
+                for (int j = 0; j < 4; j++) {
+                    a[step % 4][j] = T::times(value[step % 2][j], scale[step / 4][j % 2]);
+                }
+                if (step < 6) {
+                    unpack_table<WIDE>(value[step % 2], wordOf(step + 2), table, lane * 4);
                 }
                 wgmma_fence();
                 T::template wgmma<TOKENS>(acc, a[step % 4], b + (step / 4 * (X_BYTES / 2) + step % 4 * 32) / 16, 1);
                 wgmma_commit();
-                if (step < 7 && (step + 1) % STEPS == 0) {
-                    begin(step + 1);
-                }
             }
-            wgmma_wait<0>();  // meanwhile the other group's products are under way
-            warp_arrive(empty + stage * 8, lane);
-        } else {
-            float sum[TOKENS / 2];
-            uint32_t a[2][2][4], zero[2] = {zero_step<T>(8, 0), zero_step<T>(8, 1)};
-            const auto unpack = [&](int unit) {
-                if (ZEROS && unit * GROUPS % 4 == 0) {
-                    const uint32_t there = load_shared_u16(at + zeroAt + (GROUPS < 4 || MODE == SCALE_16 ? unit * GROUPS / 4 : unit * 2 >> shift) * BAND);
-                    const uint32_t both = w.zeroOffset ? there : 0x808;
-                    zero[0] = zero_step<T>(both & 0xff, 0);
-                    zero[1] = zero_step<T>(both >> 8, 1);
-                }
-#pragma unroll
-                for (int s = 0; s < 2; s++) {
-                    uint32_t(&to)[4] = a[unit % 2][s];
-                    if (E2M1) {
-                        unpack_e2m1<T>(to, wordOf(unit * 2 + s), T::E2M1_UNIT, T::E2M1_UNIT);
-                    } else if (TABLE) {
-                        unpack_table(to, wordOf(unit * 2 + s), table, lane * 4);
-                    } else {
-                        unpack_codes<T>(to, wordOf(unit * 2 + s), zero);
-                    }
-                }
-            };
-            unpack(0);
-#pragma unroll
-            for (int unit = 0; unit < 4; unit++) {
-                const bool fresh = unit * GROUPS % 4 == 0, ends = (unit + 1) * GROUPS % 4 == 0;
-                const uint2 loaded = ends ? loadScales(unit * 2) : uint2{0, 0};
-                wgmma_fence();
-                T::template wgmma<TOKENS>(sum, a[unit % 2][0], b + (unit / 2 * (X_BYTES / 2) + unit % 2 * 64) / 16, !fresh);
-                T::template wgmma<TOKENS>(sum, a[unit % 2][1], b + (unit / 2 * (X_BYTES / 2) + unit % 2 * 64 + 32) / 16, 1);
-                wgmma_commit();
-                if (unit < 3) {
-                    if (unit > 0 && !fresh) {
-                        wgmma_wait<1>();  // the unit before has let go of its registers
-                    }
-                    unpack(unit + 1);
-                }
-                if (ends) {
-                    const float2 scale = scaleOf(loaded, unit * 2);
-                    wgmma_wait<0>();
-                    if (unit == 3) {
-                        warp_arrive(empty + stage * 8, lane);
-                    }
-#pragma unroll
-                    for (int j = 0; j < TOKENS / 2; j++) {
-                        acc[j] = __fmaf_rn(sum[j], j % 4 < 2 ? scale.x : scale.y, acc[j]);
-                    }
-                }
+            advance();
+            span += PARTS;
+            more = mine();
+            if (more) {
+                begin();
             }
+            wgmma_wait<0>();
+            warp_arrive(done, lane);
         }
-        advance();
+        others();
+    } else {
+#pragma unroll 1
+        for (int span = int(firstSpan) + part; span < int(lastSpan); span += PARTS) {
+            if (SHARED && band == OWN && !sharing(span)) {
+                mbarrier_wait(full + stage * 8, parity);
+                warp_arrive(empty + stage * 8, lane);
+                advance();
+                continue;
+            }
+            const uint8_t* const record = shared + stage * stageBytes + part * shape.partBytes + recordAt;
+            const uint64_t b = wgmma_descriptor(at);
+            if (AHEAD) {
+                ahead.move(w, span);
+            } else if (NESTED && span >= absmaxUntil && w.scaleMode & SCALE_NESTED) {
+                absmaxUntil = span + int((absmax.load(w, row, int64_t(span) * SPAN) + SPAN - 1) / SPAN);
+            }
+            mbarrier_wait(full + stage * 8, parity);
+            const uint4 codes[2] = {load_shared4(at + codeAt), load_shared4(at + codeAt + CODE_BYTES / 2)};
+            uint32_t own = 0;  // AHEAD: the scale that this lane makes
+            if (AHEAD) {
+                const float scale = ahead.scale(w, at + scaleAt, mapAt);
+                own = __float_as_uint(scale);
+            }
+            const auto wordOf = [&](int step) {
+                const uint4& c = codes[step / 4];
+                return step % 4 == 0 ? c.x : step % 4 == 1 ? c.y : step % 4 == 2 ? c.z : c.w;
+            };
+            const auto loadScales = [&](int step) {  // early, what needs no arithmetic
+                const int index = GROUPS == 1 ? 0 : step / (8 / GROUPS);
+                return MODE == SCALE_16    ? uint2{load_shared1(at + scaleAt + index * BAND * 2), 0}
+                       : MODE == SCALE_F32 ? load_shared2(at + scaleAt + index * BAND * 4)
+                       : E2M1 && !SCALED   ? uint2{load_shared_u16(at + scaleAt + index * BAND), 0}
+                       : AHEAD             ? uint2{__shfl_sync(0xffffffffu, own, index * 16 + g * 2), __shfl_sync(0xffffffffu, own, index * 16 + g * 2 + 1)}
+                                           : uint2{0, 0};
+            };
+            const auto scaleOf = [&](uint2 loaded, int step) {
+                if (MODE == SCALE_16) {
+                    const float2 s = w.scaleMode & SCALE_BF16
+                                         ? float2{__uint_as_float(loaded.x << 16), __uint_as_float(loaded.x & 0xffff0000u)}
+                                         : float2{cvt_f32_f16(uint16_t(loaded.x)), cvt_f32_f16(uint16_t(loaded.x >> 16))};
+                    return scales ? s : float2{1.f, 1.f};
+                }
+                if (MODE == SCALE_F32) {
+                    return float2{__uint_as_float(loaded.x), __uint_as_float(loaded.y)};
+                }
+                if (AHEAD) {
+                    return float2{__uint_as_float(loaded.x), __uint_as_float(loaded.y)};
+                }
+                if (E2M1) {  // E8M0
+                    return float2{decode_e8m0(loaded.x & 0xff), decode_e8m0(loaded.x >> 8)};
+                }
+                return scale_pair<MODE>(w, record + CODE_BYTES, (GROUPS == 2 ? step / 4 : step >> shift) * BAND + lanePair, absmax.value[0], map);
+            };
+
+            if constexpr (SCALED) {
+                constexpr int STEPS = 8 / GROUPS;  // of a group
+                constexpr float unit = 1.f / CODE_STEP<T>;
+                uint32_t a[4][4], zero[2] = {zero_step<T>(8, 0), zero_step<T>(8, 1)}, low, high;
+                uint2 loaded[GROUPS];
+#pragma unroll
+                for (int k = 0; k < GROUPS; k++) {
+                    loaded[k] = loadScales(k * STEPS);
+                }
+                bool large = false;                     // known to be the same in a warp
+                uint32_t factor[2] = {}, made[2] = {};  // E2M1: what this lane makes, E8M0's factors of group t and their rest, E4M3's of steps 2t and 2t + 1
+                if (E2M1 && MODE == SCALE_E8M0) {
+                    const uint32_t pair = load_shared_u16(at + scaleAt + t * BAND);
+                    made[0] = e8m0_factors(pair);
+                    large = any_large_e8m0(pair);
+                    if (large) {
+                        made[1] = e8m0_rest(pair);
+                    }
+                } else if (E2M1) {
+#pragma unroll
+                    for (int k = 0; k < 2; k++) {
+                        made[k] = e4m3_factors<T>(load_shared_u16(at + scaleAt + (2 * t + k) * BAND));
+                    }
+                }
+                const auto begin = [&](int step) {
+                    if (E2M1) {
+                        spread_factors(factor, made[MODE == SCALE_E4M3 ? step % 2 : 0], (lane & 28) + step / 2);
+                        return;
+                    }
+                    const float2 scale = scaleOf(loaded[step / STEPS], step);
+                    low = T::pair(scale.x * unit, scale.x * unit);
+                    high = T::pair(scale.y * unit, scale.y * unit);
+                    if (ZEROS) {
+                        const uint32_t there = load_shared_u16(at + zeroAt + step / STEPS * BAND);
+                        const uint32_t both = w.zeroOffset ? there : 0x808;
+                        zero[0] = zero_step<T>(both & 0xff, 0);
+                        zero[1] = zero_step<T>(both >> 8, 1);
+                    }
+                };
+                begin(0);
+#pragma unroll
+                for (int step = 0; step < 8; step++) {
+                    if (step >= 4) {
+                        wgmma_wait<3>();  // the step before the last three has let go of its registers
+                    }
+                    if (E2M1) {
+                        unpack_e2m1<T>(a[step % 4], wordOf(step), factor[0], factor[1]);
+                        if (large) {
+                            scale_rest<T>(a[step % 4], made[1], (lane & 28) + step / 2);
+                        }
+                    } else {
+                        unpack_codes<T>(a[step % 4], wordOf(step), zero);
+#pragma unroll
+                        for (int j = 0; j < 4; j++) {
+                            a[step % 4][j] = T::times(a[step % 4][j], j % 2 ? high : low);
+                        }
+                    }
+                    wgmma_fence();
+                    T::template wgmma<TOKENS>(acc, a[step % 4], b + (step / 4 * (X_BYTES / 2) + step % 4 * 32) / 16, 1);
+                    wgmma_commit();
+                    if (step < 7 && (step + 1) % STEPS == 0) {
+                        begin(step + 1);
+                    }
+                }
+                wgmma_wait<0>();  // meanwhile the other group's products are under way
+                warp_arrive(empty + stage * 8, lane);
+            } else {
+                float sum[TOKENS / 2];
+                uint32_t a[2][2][4], zero[2] = {zero_step<T>(8, 0), zero_step<T>(8, 1)};
+                const auto unpack = [&](int unit) {
+                    if (ZEROS && unit * GROUPS % 4 == 0) {
+                        const uint32_t there = load_shared_u16(at + zeroAt + (GROUPS < 4 || MODE == SCALE_16 ? unit * GROUPS / 4 : unit * 2 >> shift) * BAND);
+                        const uint32_t both = w.zeroOffset ? there : 0x808;
+                        zero[0] = zero_step<T>(both & 0xff, 0);
+                        zero[1] = zero_step<T>(both >> 8, 1);
+                    }
+#pragma unroll
+                    for (int s = 0; s < 2; s++) {
+                        uint32_t(&to)[4] = a[unit % 2][s];
+                        if (E2M1) {
+                            unpack_e2m1<T>(to, wordOf(unit * 2 + s), T::E2M1_UNIT, T::E2M1_UNIT);
+                        } else if (TABLE) {
+                            unpack_table<WIDE>(to, wordOf(unit * 2 + s), table, lane * 4);
+                        } else {
+                            unpack_codes<T>(to, wordOf(unit * 2 + s), zero);
+                        }
+                    }
+                };
+                unpack(0);
+#pragma unroll
+                for (int unit = 0; unit < 4; unit++) {
+                    const bool fresh = unit * GROUPS % 4 == 0, ends = (unit + 1) * GROUPS % 4 == 0;
+                    const uint2 loaded = ends ? loadScales(unit * 2) : uint2{0, 0};
+                    wgmma_fence();
+                    T::template wgmma<TOKENS>(sum, a[unit % 2][0], b + (unit / 2 * (X_BYTES / 2) + unit % 2 * 64) / 16, !fresh);
+                    T::template wgmma<TOKENS>(sum, a[unit % 2][1], b + (unit / 2 * (X_BYTES / 2) + unit % 2 * 64 + 32) / 16, 1);
+                    wgmma_commit();
+                    if (unit < 3) {
+                        if (unit > 0 && !fresh) {
+                            wgmma_wait<1>();  // the unit before has let go of its registers
+                        }
+                        unpack(unit + 1);
+                    }
+                    if (ends) {
+                        const float2 scale = scaleOf(loaded, unit * 2);
+                        wgmma_wait<0>();
+                        if (unit == 3) {
+                            warp_arrive(empty + stage * 8, lane);
+                        }
+#pragma unroll
+                        for (int j = 0; j < TOKENS / 2; j++) {
+                            acc[j] = __fmaf_rn(sum[j], j % 4 < 2 ? scale.x : scale.y, acc[j]);
+                        }
+                    }
+                }
+            }
+            advance();
+        }
     }
 
     finish_sums<T, TOKENS, BANDS, PARTS, SHARED>(w, shape, acc, shared_address(shared), sums, sumsOfWarp, arrived, FACTOR, y, yType, bias,

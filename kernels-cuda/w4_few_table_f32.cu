@@ -4,6 +4,7 @@
 
 FEW_TYPES(table_f32, 16, 1, 2, 2, true, SCALE_F32, 2, false)
 FEW_TYPES(table_f32, 16, 2, 1, 2, true, SCALE_F32, 2, false)
+FEW_TYPES(table_f32, 16, 3, 1, 2, true, SCALE_F32, 2, false)
 FEW_TYPES(table_f32, 32, 2, 1, 2, true, SCALE_F32, 2, false)
 FEW_TYPES(table_f32, 64, 2, 1, 1, true, SCALE_F32, 2, false)
 FEW_TYPES(table_f32, 64, 3, 1, 1, true, SCALE_F32, 2, false)

@@ -4,6 +4,7 @@
 
 FEW_TYPES(table_nested, 16, 1, 2, 2, true, SCALE_NESTED, 2, false)
 FEW_TYPES(table_nested, 16, 2, 1, 2, true, SCALE_NESTED, 2, false)
+FEW_TYPES(table_nested, 16, 3, 1, 2, true, SCALE_NESTED, 2, false)
 FEW_TYPES(table_nested, 32, 2, 1, 2, true, SCALE_NESTED, 2, false)
 FEW_TYPES(table_nested, 64, 2, 1, 1, true, SCALE_NESTED, 2, false)
 FEW_TYPES(table_nested, 64, 3, 1, 1, true, SCALE_NESTED, 2, false)

@@ -26,7 +26,7 @@ import java.util.List;
 final class W4FewProduct implements ProductKernel {
     /** By rows of x, bands of 64 rows of W, parts of K of a block; blocks of a multiprocessor; whether two blocks share the last band. */
     static final List<W4FewProduct> ALL = List.of(new W4FewProduct(16, 1, 2, 2, false), new W4FewProduct(16, 2, 1, 2, false),
-            new W4FewProduct(32, 2, 1, 2, false), new W4FewProduct(64, 1, 1, 2, false), new W4FewProduct(64, 2, 1, 1, false), new W4FewProduct(64, 3, 1, 1, false),
+            new W4FewProduct(16, 3, 1, 2, false), new W4FewProduct(32, 2, 1, 2, false), new W4FewProduct(64, 1, 1, 2, false), new W4FewProduct(64, 2, 1, 1, false), new W4FewProduct(64, 3, 1, 1, false),
             new W4FewProduct(64, 4, 1, 1, false), new W4FewProduct(64, 4, 1, 1, true), new W4FewProduct(128, 2, 1, 1, false));
 
     /** Tiles of this many rows of x round the scaled weight. */
@@ -102,6 +102,9 @@ final class W4FewProduct implements ProductKernel {
     private boolean takes(Scheme scheme) {
         if (!W4Functions.takes(scheme) || tokens >= SCALED && !kind(scheme).equals("int4")) {
             return false;
+        }
+        if (tokens == 16 && bands == 3 && !kind(scheme).startsWith("table_") || tokens < 32 && bands == 3 && kind(scheme).equals("table_any")) {
+            return false;  // without a table three small blocks of a multiprocessor divide the bands better
         }
         if (tokens == 64 && bands < 3 && (bands == 1) == scheme instanceof Scheme.Bnb4) {
             return false;  // a table leaves no room for three small blocks
@@ -189,7 +192,7 @@ final class W4FewProduct implements ProductKernel {
 
     /** Shared memory besides the stages, for any M. */
     private int besides(MatrixShape w, RecordLayout.Sizes sizes, int split) {
-        int table = w.scheme() instanceof Scheme.Bnb4 ? W4Functions.TABLE_BYTES : 0;
+        int table = !(w.scheme() instanceof Scheme.Bnb4) ? 0 : wide(w.scheme()) ? W4Functions.WIDE_TABLE_BYTES : W4Functions.TABLE_BYTES;
         int map = sizes.scaleMode() == RecordLayout.SCALE_NESTED || kind(w.scheme()).equals("table_any") ? W4Functions.MAP_BYTES : 0;
         int sharers = split * parts;
         int warps = (shared ? 1 : bands * parts) * WARPS_OF_GROUP;
@@ -197,7 +200,21 @@ final class W4FewProduct implements ProductKernel {
         return table + map + sums + MOST_STAGES * 16 + bands * parts * WARPS_OF_GROUP * 8;
     }
 
-    /** At least two fit for every split: what a block of the largest records takes is less. */
+    /** The wide table: FEW_WIDE of the kernels. */
+    private boolean wide(Scheme scheme) {
+        return tokens >= 64 || tokens == 16 && bands == 2 && kind(scheme).equals("table_nested");
+    }
+
+    /** The most blocks of a cluster: two stages fit beside their sums and a wide table. */
+    private int mostSplit(MatrixShape w, RecordLayout.Sizes sizes) {
+        int split = 1;
+        while (split < MOST_SPLIT && besides(w, sizes, split + 1) + 2 * parts * partBytes(sizes) <= W4Functions.MOST_SHARED) {
+            split++;
+        }
+        return split;
+    }
+
+    /** At least two. */
     private int stages(MatrixShape w, RecordLayout.Sizes sizes, int split, boolean third) {
         int room = (blocks == 1 ? W4Functions.MOST_SHARED : third ? THIRD_SHARED : HALF_SHARED) - besides(w, sizes, split);
         long needed = shared ? sizes.spans() : Math.ceilDiv(Math.ceilDiv(sizes.spans(), (long) split), (long) parts);
@@ -218,17 +235,17 @@ final class W4FewProduct implements ProductKernel {
      * Blocks of a cluster: as many as there is room for at once. Two blocks of a multiprocessor hide each other's beginnings
      * and ends; where that would leave too few of them, twice as many, but with a table, which leaves no room for a third block.
      */
-    private int split(Scheme scheme, RecordLayout.Sizes sizes, long m) {
+    private int split(Scheme scheme, RecordLayout.Sizes sizes, long m, int most) {
         if (shared) {
             return 2;
         }
         long tiles = tiles(sizes, m);
         int split = 1;
-        while (split < MOST_SPLIT && tiles <= CLUSTERS[blocks - 1][split] && sizes.spans() >= 2L * (split + 1) * parts) {
+        while (split < most && tiles <= CLUSTERS[blocks - 1][split] && sizes.spans() >= 2L * (split + 1) * parts) {
             split++;
         }
         boolean half = blocks > 1 && !(scheme instanceof Scheme.Bnb4) && tiles * split < ENOUGH * blocks * PROCESSORS && tiles <= (long) blocks * PROCESSORS;
-        return half && 2 * split <= MOST_SPLIT && sizes.spans() >= 4L * split * parts ? 2 * split : split;
+        return half && 2 * split <= most && sizes.spans() >= 4L * split * parts ? 2 * split : split;
     }
 
     @Override
@@ -254,19 +271,19 @@ final class W4FewProduct implements ProductKernel {
             configs[i] = LaunchConfig.of(threads).withCluster(split, 1, 1).withShared(bytes).withOverlap();
         }
         return new Prepared(this, kernels.context(), weights, sizes,
-                W4Functions.load(kernels, file(w.scheme()), kernel(w.scheme()), W4Functions.MOST_SHARED), shapes, configs,
+                W4Functions.load(kernels, file(w.scheme()), kernel(w.scheme()), W4Functions.MOST_SHARED), shapes, configs, mostSplit(w, sizes),
                 W4DecodeProduct.INSTANCE.prepare(kernels, weights, null));
     }
 
     private record Prepared(W4FewProduct kernel, Context context, LayerWeights weights, RecordLayout.Sizes sizes, W4Functions functions,
-            MemorySegment[] shapes, LaunchConfig[] configs, Product unaligned) implements Product {
+            MemorySegment[] shapes, LaunchConfig[] configs, int mostSplit, Product unaligned) implements Product {
         @Override
         public void enqueue(Stream stream, long m, long x, int xType, long y, int yType, long activations) {
             if (x % 16 != 0) {
                 unaligned.enqueue(stream, m, x, xType, y, yType, activations);
                 return;
             }
-            int split = kernel.split(weights.shape().scheme(), sizes, m);
+            int split = kernel.split(weights.shape().scheme(), sizes, m, mostSplit);
             int config = kernel.third(sizes, m, split) ? split + MOST_SPLIT : split;
             Arguments arguments = stream.arguments();
             TensorMap map = W4Functions.map(arguments, context, x, xType, m, weights.shape().k(), kernel.tokens);

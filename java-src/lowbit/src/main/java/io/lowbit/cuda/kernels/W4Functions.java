@@ -18,8 +18,9 @@ import java.util.List;
 record W4Functions(Function bf16, Function f16) {
     /** Shared memory that a block may have on Hopper. */
     static final int MOST_SHARED = 227 << 10;
-    /** Table of pairs of values on Hopper, spread over the banks. */
+    /** Table of pairs of values on Hopper, spread over the banks; and one whose addresses cost less. */
     static final int TABLE_BYTES = 256 * 128;
+    static final int WIDE_TABLE_BYTES = 2 * TABLE_BYTES;
     /** The map of nested scales. */
     static final int MAP_BYTES = 4 * 256;
     /** Columns of a box of x: 128 bytes, what the swizzle permutes. */
