@@ -72,7 +72,10 @@ for tool in "${tools[@]}"; do
             add racecheck "$MACHINE" products "kernels=$kernels" "schemes=$schemes"
         done < <(grep -v '^#' "$here/sanitize.tsv")
         ;;
-    memcheck | synccheck) add "$tool" "" ;;
+    memcheck | synccheck)
+        add "$tool" "" records
+        add "$tool" "" canonical
+        ;;
     *) echo "sanitize.sh: no tool $tool: racecheck, memcheck, synccheck" >&2; exit 2 ;;
     esac
 done
