@@ -167,19 +167,20 @@ final class KernelSweep {
                 time("loaded", w);
                 for (ProductKernel kernel : kernels) {
                     int[] rows = choice.rows(kernel);
-                    // Of the large matrix few rows, for both types of x.
-                    for (int i = 0; i < (shape == LARGE ? 2 : rows.length); i++) {
-                        int m = shape == LARGE ? rows[0] : rows[i];
-                        if ((!quick || shape == LARGE || i == (shape[1] > 1000 ? 0 : rows.length - 1)) && met++ % parts == part) {
-                            int count = product(kernel, layer, w, weights, bias, m);
+                    for (int i = 0; i < rows.length; i++) {
+                        if ((!quick || i == (shape[1] > 1000 ? 0 : rows.length - 1)) && (shape != LARGE || i == 0) && met++ % parts == part) {
+                            int count = product(kernel, layer, w, weights, bias, rows[i]);
+                            if (shape == LARGE && count == 1) {
+                                count += product(kernel, layer, w, weights, bias, rows[i]);  // the other type of x
+                            }
                             products.merge(key(architecture, choice, kernel), count, Integer::sum);
                             if (count > 0) {
-                                time(kernel.name() + " M=" + m + " x " + count, w);
+                                time(kernel.name() + " M=" + rows[i] + " x " + count, w);
                             }
                         }
                     }
                 }
-                if (!productsAlone) {
+                if (!productsAlone && shape != LARGE) {
                     layer.dequantize(Tensor.allocate(arena, TYPES[turn % TYPES.length], shape[0], shape[1]));
                 }
                 return true;
