@@ -32,6 +32,9 @@ struct FewShape {
     uint32_t spans;      // records along K for a block
     uint32_t partBytes;  // of a part of a stage, a multiple of 1024
     uint32_t share;      // units of a warp's sums that each of those finishes that have parts of K: FewSums
+    uint32_t xStages;    // of the ring of x, and how many stages of records are on their way at a time: FEW_RINGS
+    uint32_t flight;
+    uint32_t soon;       // not 0: the kernel after this one may begin with this one, else when this one has asked for its first records
 };
 
 // How the sums of a band are finished: in units of so many of a lane's registers (8 rows of x and 8 or 16 of W). The warps that
@@ -221,6 +224,15 @@ constexpr bool FEW_SCALES = TOKENS >= 128 || (!TABLE && E2M1_SCALED<T, MODE>) ||
 template <int TOKENS, int GROUPS>
 constexpr bool FEW_MOVES_REGISTERS = TOKENS >= 128 || (TOKENS >= 64 && GROUPS == 4);
 
+// 16 rows with K cut over warp groups: records and x in rings of their own, each with a producer. Records are asked for as fast as they
+// come, `flight` stages at a time: what lies behind a longer queue, the x of the kernel before, would wait for it. Where x is more, two
+// rings cost more than they hide.
+template <int TOKENS, int PARTS>
+constexpr bool FEW_RINGS = TOKENS == 16 && PARTS > 1;
+
+template <int TOKENS, int BANDS, int PARTS>
+constexpr int FEW_THREADS = BANDS * PARTS * 128 + (FEW_MOVES_REGISTERS<TOKENS, BANDS * PARTS> ? 128 : FEW_RINGS<TOKENS, PARTS> ? 64 : 32);
+
 // Which table of codebooks. Two blocks of a multiprocessor, or many sums, have more stages without the wide one.
 template <int TOKENS, int BANDS, int PARTS, ScaleMode MODE>
 constexpr bool FEW_WIDE = (TOKENS >= 64 && PARTS == 1) || (TOKENS == 16 && BANDS == 2 && MODE == SCALE_NESTED);
@@ -231,12 +243,12 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
     const W4 w(matrix);
     constexpr bool NESTED = (MODE & SCALE_NESTED) != 0, AHEAD = MODE == SCALE_NESTED, MOVE_REGISTERS = FEW_MOVES_REGISTERS<TOKENS, BANDS * PARTS>;
     constexpr bool SCALED = FEW_SCALES<T, TOKENS, MODE, GROUPS, TABLE>, E2M1 = !TABLE && (MODE == SCALE_E8M0 || MODE == SCALE_E4M3);
-    constexpr bool WIDE = FEW_WIDE<TOKENS, BANDS, PARTS, MODE>;
-    static_assert((!SHARED || PARTS == 1) && (!AHEAD || GROUPS == 2));
+    constexpr bool WIDE = FEW_WIDE<TOKENS, BANDS, PARTS, MODE>, RINGS = FEW_RINGS<TOKENS, PARTS>;
+    static_assert((!SHARED || PARTS == 1) && (!AHEAD || GROUPS == 2) && (!RINGS || !MOVE_REGISTERS));
     // What sums have been divided by.
     constexpr float FACTOR = E2M1 ? E2M1_SUMS<MODE> : TABLE || SCALED ? 1.f : 1.f / CODE_STEP<T>;
     constexpr int OWN = SHARED ? BANDS - 1 : BANDS;  // bands of a block's own
-    constexpr int CONSUMERS = BANDS * PARTS * 128, X_BYTES = TOKENS * SPAN * 2, WARPS = (CONSUMERS + (MOVE_REGISTERS ? 128 : 32)) / 32;
+    constexpr int CONSUMERS = BANDS * PARTS * 128, PRODUCER = CONSUMERS / 32, WARPS = FEW_THREADS<TOKENS, BANDS, PARTS> / 32, X_BYTES = TOKENS * SPAN * 2;
     using Sums = FewSums<TOKENS, BANDS, PARTS, SHARED>;
     extern __shared__ __align__(1024) uint8_t shared[];
     // Known to be the same in a warp: descriptors stay in uniform registers.
@@ -247,13 +259,24 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
     const int64_t bands = (w.n + BAND - 1) / BAND;
     const int64_t sharedBand = start.band(OWN), firstBand = start.band(0);
 
-    // Shared memory: stages │ table │ nested map │ sums of the parts │ barriers
-    const uint32_t stageBytes = PARTS * shape.partBytes;
-    uint8_t* const table = shared + shape.stages * stageBytes;
+    if (shape.soon) {
+        griddepcontrol_launch_dependents();
+    }
+    if (!SHARED && firstBand >= bands) {  // a block that only holds a place of a multiprocessor
+        griddepcontrol_wait();
+        return;
+    }
+
+    // Shared memory: stages (RINGS: of x │ of records) │ table │ nested map │ sums of the parts │ barriers
+    const uint32_t partBytes = RINGS ? BANDS * w.recordBytes : shape.partBytes, stageBytes = PARTS * partBytes;
+    const uint32_t xPartBytes = RINGS ? X_BYTES : partBytes, xStageBytes = PARTS * xPartBytes, xStages = RINGS ? shape.xStages : shape.stages;
+    uint8_t* const records = shared + (RINGS ? xStages * xStageBytes : X_BYTES);
+    uint8_t* const table = shared + (RINGS ? xStages * xStageBytes : 0) + shape.stages * stageBytes;
     float* const map = reinterpret_cast<float*>(table + (TABLE ? TABLE_SIZE<WIDE> : 0));
     const bool exchanges = SHARED ? band == OWN : PARTS > 1 || shape.split > 1;
     const uint32_t sums = shared_address(map + (NESTED ? 256 : 0)), sumsOfWarp = start.parts > 1 ? start.parts * shape.share * Sums::UNIT_BYTES : 0;
-    const uint32_t full = sums + (SHARED ? 4 : CONSUMERS / 32) * sumsOfWarp, empty = full + shape.stages * 8, arrived = empty + shape.stages * 8;
+    const uint32_t full = sums + (SHARED ? 4 : CONSUMERS / 32) * sumsOfWarp, empty = full + shape.stages * 8,
+                   xFull = RINGS ? empty + shape.stages * 8 : full, xEmpty = RINGS ? xFull + xStages * 8 : empty, arrived = xEmpty + xStages * 8;
 
     const uint32_t firstSpan = SHARED ? 0 : rank * shape.spans;
     const uint32_t lastSpan = !SHARED && firstSpan + shape.spans < w.spans ? firstSpan + shape.spans : w.spans;
@@ -262,14 +285,15 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
 
     // Each warp makes the barriers of some stages and fills these: one after the other, copies take longer to ask for than to come.
     const int rounds = (count + PARTS - 1) / PARTS, begun = rounds < int(shape.stages) ? rounds : int(shape.stages);
-    const auto loadRecords = [&](int i, uint32_t stage) {  // of round i; says that their x will come too
+    const int xBegun = rounds < int(xStages) ? rounds : int(xStages), flying = RINGS && begun > int(shape.flight) ? int(shape.flight) : begun;
+    const auto loadRecords = [&](int i, uint32_t stage) {  // of round i; but for RINGS says that their x will come too
         const int present = count - i * PARTS < PARTS ? count - i * PARTS : PARTS;
         const bool all = !SHARED || sharing(i);
         const uint64_t bandBytes = uint64_t(w.spans) * w.recordBytes;
         const uint8_t* from = w.records + (firstBand < bands ? firstBand : bands - 1) * bandBytes + uint64_t(firstSpan + i * PARTS) * w.recordBytes;
         const int last = int(bands - 1 - firstBand);  // bands beyond are its copies: their sums are not stored
-        uint32_t at = shared_address(shared) + stage * stageBytes + X_BYTES;
-        mbarrier_arrive_expect(full + stage * 8, present * (X_BYTES + (all ? BANDS : OWN) * w.recordBytes));
+        uint32_t at = shared_address(records) + stage * stageBytes;
+        mbarrier_arrive_expect(full + stage * 8, present * ((RINGS ? 0 : X_BYTES) + (all ? BANDS : OWN) * w.recordBytes));
 #pragma unroll 1
         for (int p = 0; p < present; p++) {
             const uint8_t* record = from;
@@ -283,29 +307,38 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
                                       w.recordBytes, full + stage * 8);
             }
             from += w.recordBytes;
-            at += shape.partBytes;
+            at += partBytes;
         }
     };
     const auto loadX = [&](int i, uint32_t stage) {
         const int present = count - i * PARTS < PARTS ? count - i * PARTS : PARTS;
+        if (RINGS) {
+            mbarrier_arrive_expect(xFull + stage * 8, present * X_BYTES);
+        }
 #pragma unroll 1
         for (int p = 0; p < present; p++) {
             const int column = int(firstSpan + i * PARTS + p) * SPAN;
-            const uint32_t to = shared_address(shared) + stage * stageBytes + p * shape.partBytes;
-            copy_tensor_2d(to, xMap, column, int(start.m0), full + stage * 8);
-            copy_tensor_2d(to + X_BYTES / 2, xMap, column + 64, int(start.m0), full + stage * 8);
+            const uint32_t to = shared_address(shared) + stage * xStageBytes + p * xPartBytes;
+            copy_tensor_2d(to, xMap, column, int(start.m0), xFull + stage * 8);
+            copy_tensor_2d(to + X_BYTES / 2, xMap, column + 64, int(start.m0), xFull + stage * 8);
         }
     };
     if (lane == 0) {
-        for (int s = warp; s < int(shape.stages); s += WARPS) {
-            mbarrier_init(full + s * 8, 1);
-            mbarrier_init(empty + s * 8, CONSUMERS / 32 * WARP_ARRIVALS);
+        for (int s = warp; s < int(xStages); s += WARPS) {
+            mbarrier_init(xFull + s * 8, 1);
+            mbarrier_init(xEmpty + s * 8, CONSUMERS / 32 * WARP_ARRIVALS);
+        }
+        if (RINGS && warp == PRODUCER) {
+            for (int s = 0; s < int(shape.stages); s++) {
+                mbarrier_init(full + s * 8, 1);
+                mbarrier_init(empty + s * 8, CONSUMERS / 32 * WARP_ARRIVALS);
+            }
         }
         if (exchanges && warp < CONSUMERS / 32) {
             mbarrier_init(arrived + warp * 8, 1);
         }
         fence_mbarrier_init();
-        for (int s = warp; s < begun; s += WARPS) {
+        for (int s = RINGS ? 0 : warp; s < (RINGS && warp != PRODUCER ? 0 : flying); s += RINGS ? 1 : WARPS) {
             loadRecords(s, s);
         }
         if (exchanges && warp < CONSUMERS / 32) {
@@ -325,10 +358,34 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
     if (shape.split > 1) {
         cluster_arrive_relaxed();  // the barriers of all blocks are ready
     }
-    griddepcontrol_launch_dependents();
+    if (!shape.soon) {
+        griddepcontrol_launch_dependents();
+    }
+    if (RINGS && warp == PRODUCER) {  // of records, which waits for no kernel
+        if (lane == 0) {
+            uint32_t stage = flying == int(shape.stages) ? 0 : flying, parity = 0, there = 0, thereParity = 0;
+#pragma unroll 1
+            for (int i = flying; i < rounds; i++) {
+                mbarrier_wait(full + there * 8, thereParity);
+                if (++there == shape.stages) {
+                    there = 0;
+                    thereParity ^= 1;
+                }
+                if (i >= int(shape.stages)) {
+                    mbarrier_wait(empty + stage * 8, parity);
+                }
+                loadRecords(i, stage);
+                if (++stage == shape.stages) {
+                    stage = 0;
+                    parity ^= i >= int(shape.stages);
+                }
+            }
+        }
+        return;
+    }
     griddepcontrol_wait();
     if (lane == 0) {
-        for (int s = warp; s < begun; s += WARPS) {
+        for (int s = RINGS && warp > PRODUCER ? xBegun : warp; s < xBegun; s += RINGS ? PRODUCER : WARPS) {
             loadX(s, s);
         }
     }
@@ -337,18 +394,20 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
         cluster_wait();  // not at the end, where it would be waited for
     }
 
-    if (warp >= CONSUMERS / 32) {  // the producer
+    if (warp >= PRODUCER) {  // the producer, with RINGS of x
         if (MOVE_REGISTERS) {
             setmaxnreg_dec<TOKENS >= 128 ? 40 : 32>();
         }
-        if (warp == CONSUMERS / 32 && lane == 0) {
+        if (warp == PRODUCER + RINGS && lane == 0) {
             uint32_t stage = 0, parity = 0;
 #pragma unroll 1
-            for (int i = begun; i < rounds; i++) {
-                mbarrier_wait(empty + stage * 8, parity);
-                loadRecords(i, stage);
+            for (int i = xBegun; i < rounds; i++) {
+                mbarrier_wait(xEmpty + stage * 8, parity);
+                if (!RINGS) {
+                    loadRecords(i, stage);
+                }
                 loadX(i, stage);
-                if (++stage == shape.stages) {
+                if (++stage == xStages) {
                     stage = 0;
                     parity ^= 1;
                 }
@@ -364,7 +423,7 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
     const int shift = w.groups == 8 ? 0 : w.groups == 4 ? 1 : w.groups == 2 ? 2 : 3;   // a group is 2^shift steps of 16 columns
     const int lanePair = quarter * 16 + g * 2;
     const int64_t row = (SHARED && band == OWN ? sharedBand : firstBand + band) * BAND + quarter * 16 + g;
-    const uint32_t partAt = shared_address(shared) + part * shape.partBytes, recordAt = X_BYTES + band * w.recordBytes;
+    const uint32_t partAt = shared_address(records) + part * partBytes, recordAt = band * w.recordBytes, xPartAt = shared_address(shared) + part * xPartBytes;
     // Through a shuffle, so that the compiler keeps them instead of making them anew for every record. One scale for a row
     // lies behind the records, and a record without zero points has none: then what is read there is not used.
     const bool scales = GROUPS > 1 || w.groups;
@@ -384,7 +443,7 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
     for (int i = 0; i < TOKENS / 2; i++) {
         acc[i] = 0.f;
     }
-    uint32_t stage = 0, parity = 0, at = partAt;
+    uint32_t stage = 0, parity = 0, at = partAt, xStage = 0, xParity = 0, xAt = xPartAt;
     const auto advance = [&]() {
         at += stageBytes;
         if (++stage == shape.stages) {
@@ -392,10 +451,29 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
             parity ^= 1;
             at = partAt;
         }
+        if (RINGS) {
+            xAt += xStageBytes;
+            if (++xStage == xStages) {
+                xStage = 0;
+                xParity ^= 1;
+                xAt = xPartAt;
+            }
+        }
+    };
+    const auto awaitX = [&]() {
+        if (RINGS) {
+            mbarrier_wait(xFull + xStage * 8, xParity);
+        }
+    };
+    const auto release = [&]() {
+        warp_arrive(empty + stage * 8, lane);
+        if (RINGS) {
+            warp_arrive(xEmpty + xStage * 8, lane);
+        }
     };
     if constexpr (TABLE && SCALED) {
         // What a lookup takes is longer than a product: they run two steps ahead of the products, and over the ends of records.
-        static_assert(GROUPS == 2);
+        static_assert(GROUPS == 2 && !RINGS);
         int span = int(firstSpan) + part;
         const auto mine = [&]() { return span < int(lastSpan) && (!SHARED || band != OWN || sharing(span)); };
         const auto others = [&]() {  // passes over records of the last band that the other block multiplies, which are neighbours
@@ -444,7 +522,7 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
         }
 #pragma unroll 1
         while (more) {
-            const uint64_t b = wgmma_descriptor(at);
+            const uint64_t b = wgmma_descriptor(at - X_BYTES);
             const uint32_t done = empty + stage * 8;
 #pragma unroll
             for (int step = 0; step < 8; step++) {
@@ -481,8 +559,8 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
                 advance();
                 continue;
             }
-            const uint8_t* const record = shared + stage * stageBytes + part * shape.partBytes + recordAt;
-            const uint64_t b = wgmma_descriptor(at);
+            const uint8_t* const record = records + stage * stageBytes + part * partBytes + recordAt;
+            const uint64_t b = wgmma_descriptor(RINGS ? xAt : at - X_BYTES);
             if (AHEAD) {
                 ahead.move(w, span);
             } else if (NESTED && span >= absmaxUntil && w.scaleMode & SCALE_NESTED) {
@@ -566,6 +644,7 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
                     }
                 };
                 begin(0);
+                awaitX();
 #pragma unroll
                 for (int step = 0; step < 8; step++) {
                     if (step >= 4) {
@@ -591,7 +670,7 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
                     }
                 }
                 wgmma_wait<0>();  // meanwhile the other group's products are under way
-                warp_arrive(empty + stage * 8, lane);
+                release();
             } else {
                 float sum[TOKENS / 2];
                 uint32_t a[2][2][4], zero[2] = {zero_step<T>(8, 0), zero_step<T>(8, 1)};
@@ -615,6 +694,7 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
                     }
                 };
                 unpack(0);
+                awaitX();
 #pragma unroll
                 for (int unit = 0; unit < 4; unit++) {
                     const bool fresh = unit * GROUPS % 4 == 0, ends = (unit + 1) * GROUPS % 4 == 0;
@@ -633,7 +713,7 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
                         const float2 scale = scaleOf(loaded, unit * 2);
                         wgmma_wait<0>();
                         if (unit == 3) {
-                            warp_arrive(empty + stage * 8, lane);
+                            release();
                         }
 #pragma unroll
                         for (int j = 0; j < TOKENS / 2; j++) {
@@ -654,7 +734,7 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
 
 // BLOCKS: of a multiprocessor. 16 rows with two bands: three, where shared memory lets them (11008 × 4096: 12.4 µs, with two 15.2).
 #define FEW(name, T, TOKENS, BANDS, PARTS, BLOCKS, TABLE, MODE, GROUPS, ZEROS, SHARED)                                              \
-    extern "C" __global__ void __launch_bounds__(BANDS * PARTS * 128 + (lowbit::FEW_MOVES_REGISTERS<TOKENS, BANDS * PARTS> ? 128 : 32), BLOCKS) \
+    extern "C" __global__ void __launch_bounds__(lowbit::FEW_THREADS<TOKENS, BANDS, PARTS>, BLOCKS) \
         LOWBIT_NAME(ARCH, name)(                                                                                                     \
             const __grid_constant__ lowbit::Matrix w, const __grid_constant__ lowbit::FewShape shape,                                 \
             const __grid_constant__ lowbit::TensorMap xMap, void* y, uint32_t yType, const void* bias, uint32_t biasType, int64_t m) { \

@@ -46,10 +46,18 @@ final class W4FewProduct implements ProductKernel {
      */
     private static final int STAGES = 4;
     private static final int MOST_STAGES = 12;
+    /** Where x has a ring of its own: its stages, and with a table beside it. */
+    private static final int X_STAGES = 4;
+    private static final int FEWER_X_STAGES = 3;
+    /** Stages of records that a block has on their way at a time, and of three of a multiprocessor: with more, x waits behind them. */
+    private static final int FLIGHT = 3;
+    private static final int FLIGHT_OF_THIRD = 2;
     /** Of a block where two or three share a multiprocessor. */
     private static final int HALF_SHARED = 113 << 10;
     private static final int THIRD_SHARED = 75 << 10;
     private static final int STAGE_ALIGNMENT = 1024;
+    /** The configuration with one block of each multiprocessor. */
+    private static final int EACH_ONE = 2 * MOST_SPLIT + 1;
 
     // What an H100 was measured to do; other GPUs with these kernels differ little.
     private static final int PROCESSORS = 132;
@@ -57,6 +65,8 @@ final class W4FewProduct implements ProductKernel {
     private static final int[][] CLUSTERS = {{132, 66, 39, 30, 22, 17, 15, 15}, {264, 132, 79, 62, 47, 39, 32, 30}};
     /** The part of the blocks that there is room for below which there are too few. */
     private static final double ENOUGH = 0.7;
+    /** Fewer blocks than these leave too many multiprocessors without one. */
+    private static final int MOST_OF_PROCESSORS = 100;
 
     private final int tokens;
     private final int bands;
@@ -197,7 +207,17 @@ final class W4FewProduct implements ProductKernel {
         int sharers = split * parts;
         int warps = (shared ? 1 : bands * parts) * WARPS_OF_GROUP;
         int sums = sharers == 1 ? 0 : warps * sharers * share(split) * unit() * WARP * Float.BYTES;
-        return table + map + sums + MOST_STAGES * 16 + bands * parts * WARPS_OF_GROUP * 8;
+        return table + map + sums + (MOST_STAGES + X_STAGES) * 16 + bands * parts * WARPS_OF_GROUP * 8;
+    }
+
+    /** FEW_RINGS of the kernels. */
+    private boolean rings() {
+        return tokens == 16 && parts > 1;
+    }
+
+    /** Stages of the ring of x. */
+    private int xStages(MatrixShape w, boolean third) {
+        return third || w.scheme() instanceof Scheme.Bnb4 ? FEWER_X_STAGES : X_STAGES;
     }
 
     /** The wide table: FEW_WIDE of the kernels. */
@@ -218,12 +238,32 @@ final class W4FewProduct implements ProductKernel {
     private int stages(MatrixShape w, RecordLayout.Sizes sizes, int split, boolean third) {
         int room = (blocks == 1 ? W4Functions.MOST_SHARED : third ? THIRD_SHARED : HALF_SHARED) - besides(w, sizes, split);
         long needed = shared ? sizes.spans() : Math.ceilDiv(Math.ceilDiv(sizes.spans(), (long) split), (long) parts);
+        if (rings()) {
+            int left = (room - xStages(w, third) * xBytes()) / (parts * bands * sizes.recordBytes());
+            return (int) Math.max(1, Math.min(Math.min(MOST_STAGES, needed), left));
+        }
         int most = blocks > 1 && needed > 2 * STAGES ? MOST_STAGES : STAGES;
         return (int) Math.max(2, Math.min(Math.min(most, needed), room / (partBytes(sizes) * parts)));
     }
 
+    /** Of a stage of x that has a ring of its own. */
+    private int xBytes() {
+        return parts * tokens * RecordLayout.SPAN * 2;
+    }
+
     private long tiles(RecordLayout.Sizes sizes, long m) {
         return Math.ceilDiv(sizes.bands(), (long) bands) * Math.ceilDiv(m, (long) tokens);
+    }
+
+    /**
+     * Where a block in two for each tile is one for each multiprocessor: then there is room for the blocks of the next product too, which may
+     * begin, and ask for their weights, as soon as these have. That makes one multiprocessor like the other only if there are
+     * exactly as many blocks, so those that are missing just hold their places.
+     */
+    private boolean everyProcessorOne(Scheme scheme, RecordLayout.Sizes sizes, long m) {
+        long pairs = 2 * tiles(sizes, m);
+        boolean room = blocks > 1 && (rings() || !(scheme instanceof Scheme.Bnb4));  // a table leaves it for few stages
+        return room && pairs <= PROCESSORS && pairs >= MOST_OF_PROCESSORS && sizes.spans() >= 4L * parts;
     }
 
     /** Blocks of 64 rows: three of a multiprocessor, with fewer stages, where two would leave some for a second round. */
@@ -237,6 +277,9 @@ final class W4FewProduct implements ProductKernel {
      */
     private int split(Scheme scheme, RecordLayout.Sizes sizes, long m, int most) {
         if (shared) {
+            return 2;
+        }
+        if (everyProcessorOne(scheme, sizes, m)) {
             return 2;
         }
         long tiles = tiles(sizes, m);
@@ -253,21 +296,27 @@ final class W4FewProduct implements ProductKernel {
         MatrixShape w = weights.shape();
         RecordLayout.Sizes sizes = RecordLayout.Sizes.of(w);
         boolean producers = tokens >= 128 || tokens >= 64 && bands * parts == 4;
-        int threads = bands * parts * WARP_GROUP + (producers ? WARP_GROUP : WARP);
-        // One configuration for each split, then for each with three blocks of a multiprocessor; its shared memory serves any M.
-        MemorySegment[] shapes = new MemorySegment[2 * MOST_SPLIT + 1];
-        LaunchConfig[] configs = new LaunchConfig[2 * MOST_SPLIT + 1];
-        for (int i = 1; i <= 2 * MOST_SPLIT; i++) {
-            int split = (i - 1) % MOST_SPLIT + 1;
-            int stages = stages(w, sizes, split, i > MOST_SPLIT && !(w.scheme() instanceof Scheme.Bnb4));
-            MemorySegment shape = weights.arena().allocate(20, 4);
+        int threads = bands * parts * WARP_GROUP + (producers ? WARP_GROUP : rings() ? 2 * WARP : WARP);
+        // One configuration for each split, then for each with three blocks of a multiprocessor, then for one of each; its shared memory serves any M.
+        MemorySegment[] shapes = new MemorySegment[EACH_ONE + 1];
+        LaunchConfig[] configs = new LaunchConfig[EACH_ONE + 1];
+        for (int i = 1; i <= EACH_ONE; i++) {
+            int split = i == EACH_ONE ? 2 : (i - 1) % MOST_SPLIT + 1;
+            boolean third = i > MOST_SPLIT && i != EACH_ONE && !(w.scheme() instanceof Scheme.Bnb4);
+            int stages = stages(w, sizes, split, third);
+            int xStages = rings() ? xStages(w, third) : stages;
+            MemorySegment shape = weights.arena().allocate(32, 4);
             shape.setAtIndex(ValueLayout.JAVA_INT, 0, split);
             shape.setAtIndex(ValueLayout.JAVA_INT, 1, stages);
             shape.setAtIndex(ValueLayout.JAVA_INT, 2, Math.toIntExact(Math.ceilDiv(sizes.spans(), (long) split)));
             shape.setAtIndex(ValueLayout.JAVA_INT, 3, partBytes(sizes));
             shape.setAtIndex(ValueLayout.JAVA_INT, 4, share(split));
+            shape.setAtIndex(ValueLayout.JAVA_INT, 5, xStages);
+            shape.setAtIndex(ValueLayout.JAVA_INT, 6, third ? FLIGHT_OF_THIRD : FLIGHT);
+            shape.setAtIndex(ValueLayout.JAVA_INT, 7, i == EACH_ONE ? 1 : 0);
             shapes[i] = shape;
-            int bytes = stages * parts * partBytes(sizes) + besides(w, sizes, split);
+            int ring = rings() ? xStages * xBytes() + stages * parts * bands * sizes.recordBytes() : stages * parts * partBytes(sizes);
+            int bytes = ring + besides(w, sizes, split);
             configs[i] = LaunchConfig.of(threads).withCluster(split, 1, 1).withShared(bytes).withOverlap();
         }
         return new Prepared(this, kernels.context(), weights, sizes,
@@ -283,14 +332,17 @@ final class W4FewProduct implements ProductKernel {
                 unaligned.enqueue(stream, m, x, xType, y, yType, activations);
                 return;
             }
-            int split = kernel.split(weights.shape().scheme(), sizes, m, mostSplit);
-            int config = kernel.third(sizes, m, split) ? split + MOST_SPLIT : split;
+            Scheme scheme = weights.shape().scheme();
+            int split = kernel.split(scheme, sizes, m, mostSplit);
+            boolean each = kernel.everyProcessorOne(scheme, sizes, m);
+            int config = each ? EACH_ONE : kernel.third(sizes, m, split) ? split + MOST_SPLIT : split;
+            long tokenTiles = Math.ceilDiv(m, (long) kernel.tokens);
+            long bandTiles = each ? PROCESSORS / (2 * tokenTiles) : Math.ceilDiv(sizes.bands(), kernel.shared ? 2L * kernel.bands - 1 : kernel.bands);
             Arguments arguments = stream.arguments();
             TensorMap map = W4Functions.map(arguments, context, x, xType, m, weights.shape().k(), kernel.tokens);
             arguments.struct(weights.matrix()).struct(shapes[config]).struct(map).int64(y).int32(yType).int64(weights.bias())
                     .int32(weights.biasType()).int64(m);
-            stream.launch(functions.of(xType), configs[config], Math.ceilDiv(m, (long) kernel.tokens) * split,
-                    Math.ceilDiv(sizes.bands(), kernel.shared ? 2L * kernel.bands - 1 : kernel.bands), 1);
+            stream.launch(functions.of(xType), configs[config], tokenTiles * split, bandTiles, 1);
         }
     }
 }
