@@ -69,9 +69,9 @@ __device__ __forceinline__ void fragment(uint32_t (&a)[4], uint32_t first, uint3
     a[3] = T::template convert<SYMMETRIC>(second, true, zero[1]);
 }
 
-// Space for a record with 16-bit scales and zero points.
+// Space for a record with 16-bit scales and zero points: bulk copies are slower to places that do not begin on a line of 128 bytes.
 template <int GROUPS>
-constexpr int RECORD_SPACE = (CODE_BYTES + GROUPS * BAND * 3 + 63) / 64 * 64;
+constexpr int RECORD_SPACE = (CODE_BYTES + GROUPS * BAND * 3 + 127) / 128 * 128;
 
 // Where a lane finds its part of a record, from the record's beginning on.
 struct RecordOffsets {

@@ -5,7 +5,8 @@
 // their way at once. A cluster of SPLIT blocks cuts K. At the end each part's sums go to the block that finishes them, where they
 // are added in the order of the parts.
 //
-// The weights do not depend on the kernels before this one: their first stages are loaded before waiting for those.
+// The weights do not depend on the kernels before this one: their first stages are loaded before waiting for those. Blocks beyond the
+// matrix hold a place, so that each multiprocessor has one block of this kernel and room for one of the next.
 #pragma once
 #include "w4a8.cuh"
 
@@ -42,6 +43,14 @@ __device__ __forceinline__ void w4a8_few(const Matrix& matrix, const TensorMap& 
     const uint32_t split = SPLIT > 1 ? cluster_rank() : 0;
     const uint32_t n0 = blockIdx.x / SPLIT * 64 * BANDS, m0 = blockIdx.y * TOKENS;
     const uint32_t first = w.spans * split / SPLIT, steps = w.spans * (split + 1) / SPLIT - first;
+
+    if (int64_t(n0) >= w.n) {  // holds a place
+        if (threadIdx.x == 0) {
+            griddepcontrol_launch_dependents();
+        }
+        griddepcontrol_wait();
+        return;
+    }
 
     const auto load_w = [&](uint32_t s) {
         const uint32_t stage = s % STAGES, bar = full + 8 * stage, bands = uint32_t(w.n + BAND - 1) / BAND;

@@ -35,6 +35,11 @@ final class W4a8Kernel implements ProductKernel {
         }
     }
 
+    /** Shared memory of a multiprocessor, and what each block takes beside its own. */
+    private static final int SHARED_OF_MULTIPROCESSOR = 228 << 10;
+    private static final int BLOCK_RESERVED = 1 << 10;
+    /** The part of the multiprocessors from which on those without a block get one that waits. */
+    private static final double NEARLY = 0.9;
     private static final int STEP_K = 128;
     private static final int BAND = RecordLayout.BAND;
     private static final int GEMM_THREADS = 384;
@@ -214,8 +219,8 @@ final class W4a8Kernel implements ProductKernel {
     private int shared() {
         int bands = columns / BAND;
         int x = stages * tokens * STEP_K;
-        // Space for a record: codes, 16-bit scales and zero points.
-        int records = stages * bands * Math.ceilDiv(BAND * STEP_K / 2 + groups * BAND * 3, 64) * 64;
+        // Space for a record: codes, 16-bit scales and zero points, whole lines of 128 bytes.
+        int records = stages * bands * Math.ceilDiv(BAND * STEP_K / 2 + groups * BAND * 3, 128) * 128;
         if (few) {
             int rows = columns / split;
             return x + records + 4 * split * ways * tokens * (rows + 4) + 4 * tokens + 8 * rows + 16 * stages;
@@ -266,10 +271,20 @@ final class W4a8Kernel implements ProductKernel {
                 throw e;
             }
             if (kernel.few) {
-                stream.launch(function, config, Math.ceilDiv(n, (long) kernel.columns) * kernel.split, Math.ceilDiv(m, (long) tokens), 1);
+                long blocks = Math.ceilDiv(n, (long) kernel.columns) * kernel.split;
+                stream.launch(function, config, m <= tokens ? padded(blocks) : blocks, Math.ceilDiv(m, (long) tokens), 1);
             } else {
                 stream.launch(function, config, way.workers(), 1, 1);
             }
+        }
+
+        /**
+         * Blocks with those that wait: where there is nearly one for each multiprocessor, and room for two, the blocks of two launches lie
+         * in pairs then, instead of two of one launch here and none of it there.
+         */
+        private long padded(long blocks) {
+            boolean pairs = 2L * (kernel.shared() + BLOCK_RESERVED) <= SHARED_OF_MULTIPROCESSOR;
+            return pairs && blocks < multiprocessors && blocks >= NEARLY * multiprocessors ? multiprocessors / kernel.split * kernel.split : blocks;
         }
     }
 }
