@@ -36,8 +36,9 @@ struct S8Columns {
     }
 };
 
-// FINE: groups of 32 or 64 columns.
-template <class X, bool FINE>
+// FINE: groups of 32 or 64 columns. ZEROS: zero points.
+// TOGETHER: tiles of 16 rows of W unpacked side by side; x is converted once for each of the 4 / TOGETHER, which costs fewer registers than to keep it.
+template <class X, bool FINE, bool ZEROS, int TOGETHER>
 __device__ __forceinline__ void w4a8_decode(const Matrix& matrix, const W4a8DecodeShape& shape, const uint8_t* x, const float* xScales,
                                             uint32_t xScaleRow, void* y, uint32_t yType, const void* bias, uint32_t biasType, uint32_t m) {
     const W4 w(matrix);
@@ -104,6 +105,9 @@ __device__ __forceinline__ void w4a8_decode(const Matrix& matrix, const W4a8Deco
     copy_async_commit();
     const float xScale = threadIdx.x < rows ? xScales[uint64_t(m0 + threadIdx.x) * xScaleRow] : 0.f;  // for the end
     copy_async_wait<0>();
+    if (threadIdx.x < TOKENS) {
+        scales[threadIdx.x] = xScale;
+    }
     __syncwarp();
 
     float acc[4][4] = {};
@@ -111,65 +115,74 @@ __device__ __forceinline__ void w4a8_decode(const Matrix& matrix, const W4a8Deco
     const uint8_t* columns = xs + min(uint32_t(g), rows - 1) * pitch + warp * SPAN + t * 4;
     const uint32_t middle[2] = {zero_step<Half>(8, 0), zero_step<Half>(8, 1)};  // the zero points of a symmetric scheme
     const uint32_t ends = w.groups == 4 ? 0xaa : 0x88;  // FINE: bit i: a group ends with step i of a record
+    const uint32_t scalesAt = FINE || w.groups ? CODE_BYTES : 0;  // with one scale for a row there are none, and what is read there is not used
     uint32_t stage = 0, parity = 0;
 #pragma unroll 1
     for (int i = 0; i < count; i++) {
         const uint8_t* const record = ring + stage * w.recordBytes;
         mbarrier_wait(full + stage * 8, parity);
-        float sum[4][4] = {};
-        const auto scale = [&](int group, int tile) {
-            const float2 s = scale_pair<SCALE_16>(w, record + CODE_BYTES, group * BAND + tile * 16 + g * 2, float2{}, nullptr);
 #pragma unroll
-            for (int e = 0; e < 4; e++) {
-                acc[tile][e] = __fmaf_rn(sum[tile][e], e < 2 ? s.x : s.y, acc[tile][e]);
-                sum[tile][e] = 0.f;
+        for (int first = 0; first < 4; first += TOGETHER) {
+            float sum[TOGETHER][4] = {};
+            uint32_t zero[TOGETHER][2];
+            const auto scale = [&](int group, int i) {
+                float2 s = scale_pair<SCALE_16>(w, record + scalesAt, group * BAND + (first + i) * 16 + g * 2, float2{}, nullptr);
+                if (!FINE && !w.groups) {
+                    s = float2{1.f, 1.f};
+                }
+#pragma unroll
+                for (int e = 0; e < 4; e++) {
+                    acc[first + i][e] = __fmaf_rn(sum[i][e], e < 2 ? s.x : s.y, acc[first + i][e]);
+                    sum[i][e] = 0.f;
+                }
+            };
+            const auto zeroPoints = [&](int group, int i) {
+                const uint32_t pair = *reinterpret_cast<const uint16_t*>(record + w.zeroOffset + group * BAND + (first + i) * 16 + g * 2);
+                zero[i][0] = zero_step<Half>(pair & 0xff, 0);
+                zero[i][1] = zero_step<Half>(pair >> 8, 1);
+            };
+#pragma unroll
+            for (int i = 0; i < TOGETHER; i++) {
+                zero[i][0] = middle[0];
+                zero[i][1] = middle[1];
+                if (ZEROS) {
+                    zeroPoints(0, i);
+                }
             }
-        };
 #pragma unroll
-        for (int half = 0; half < 2; half++) {
-            uint32_t b[4][2];
+            for (int half = 0; half < 2; half++) {
+                uint4 codes[TOGETHER];
 #pragma unroll
-            for (int step = 0; step < 4; step++) {
-                X::convert(b[step][0], b[step][1], *reinterpret_cast<const uint32_t*>(columns + half * 64 + step * 16));
-            }
-#pragma unroll
-            for (int tile = 0; tile < 4; tile++) {
-                const uint4 codes = *reinterpret_cast<const uint4*>(record + half * 2048 + (tile * 32 + lane) * 16);
-                uint32_t zero[2] = {middle[0], middle[1]};
-                const auto zeroPoints = [&](int step) {
-                    const int group = FINE ? half * 4 + step >> (w.groups == 4 ? 1 : 2) : 0;
-                    const uint32_t pair = *reinterpret_cast<const uint16_t*>(record + w.zeroOffset + group * BAND + tile * 16 + g * 2);
-                    zero[0] = zero_step<Half>(pair & 0xff, 0);
-                    zero[1] = zero_step<Half>(pair >> 8, 1);
-                };
-                if (w.zeroOffset) {
-                    zeroPoints(0);
+                for (int i = 0; i < TOGETHER; i++) {
+                    codes[i] = *reinterpret_cast<const uint4*>(record + half * 2048 + ((first + i) * 32 + lane) * 16);
                 }
 #pragma unroll
                 for (int step = 0; step < 4; step++) {
-                    const uint32_t word = step == 0 ? codes.x : step == 1 ? codes.y : step == 2 ? codes.z : codes.w;
-                    uint32_t a[4];
-                    unpack_codes<Half>(a, word, zero);
-                    mma_m16n8k16_f16(sum[tile], a, b[step]);
+                    uint32_t b[2];
+                    X::convert(b[0], b[1], *reinterpret_cast<const uint32_t*>(columns + half * 64 + step * 16));
+#pragma unroll
+                    for (int i = 0; i < TOGETHER; i++) {
+                        const uint32_t word = step == 0 ? codes[i].x : step == 1 ? codes[i].y : step == 2 ? codes[i].z : codes[i].w;
+                        uint32_t a[4];
+                        unpack_codes<Half>(a, word, zero[i]);
+                        mma_m16n8k16_f16(sum[i], a, b);
+                    }
                     if (FINE && (ends >> (half * 4 + step) & 1)) {
-                        scale(half * 4 + step >> (w.groups == 4 ? 1 : 2), tile);
-                        if (w.zeroOffset && step < 3) {
-                            zeroPoints(step + 1);
+                        const int shift = w.groups == 4 ? 1 : 2;
+#pragma unroll
+                        for (int i = 0; i < TOGETHER; i++) {
+                            scale((half * 4 + step) >> shift, i);
+                            if (ZEROS && half * 4 + step < 7) {
+                                zeroPoints((half * 4 + step + 1) >> shift, i);
+                            }
                         }
                     }
                 }
             }
-        }
-        if (!FINE) {
+            if (!FINE) {
 #pragma unroll
-            for (int tile = 0; tile < 4; tile++) {
-                if (w.groups) {
-                    scale(0, tile);
-                } else {
-#pragma unroll
-                    for (int e = 0; e < 4; e++) {
-                        acc[tile][e] = __fadd_rn(acc[tile][e], sum[tile][e]);
-                    }
+                for (int i = 0; i < TOGETHER; i++) {
+                    scale(0, i);
                 }
             }
         }
@@ -185,9 +198,6 @@ __device__ __forceinline__ void w4a8_decode(const Matrix& matrix, const W4a8Deco
     }
 
     // Sums of the warps, each in its own ring: all its records have been read.
-    if (threadIdx.x < TOKENS) {
-        scales[threadIdx.x] = xScale;
-    }
     float* const mine = reinterpret_cast<float*>(ring);
 #pragma unroll
     for (int tile = 0; tile < 4; tile++) {
@@ -208,9 +218,16 @@ __device__ __forceinline__ void w4a8_decode(const Matrix& matrix, const W4a8Deco
         const uint32_t row = i % BAND, token = i / BAND;
         const uint8_t* const p = shared + (token * PITCH + row) * 4;
         float v = 0.f;
+        for (int j = 0; j < warps; j += 4) {
+            float part[4];
 #pragma unroll
-        for (int j = 0; j < 8; j++) {
-            v = __fadd_rn(v, *reinterpret_cast<const float*>(p + j * ringBytes));
+            for (int q = 0; q < 4; q++) {
+                part[q] = *reinterpret_cast<const float*>(p + (j + q) * ringBytes);
+            }
+#pragma unroll
+            for (int q = 0; q < 4; q++) {
+                v = __fadd_rn(v, part[q]);
+            }
         }
         if (rank != 0) {
             store_cluster(leader + ((rank - 1) * sums + i) * 4, v, leaderBarrier);
@@ -236,13 +253,18 @@ __device__ __forceinline__ void w4a8_decode(const Matrix& matrix, const W4a8Deco
 
 }  // namespace lowbit
 
-#define W4A8_DECODE(name, X, FINE, BLOCKS)                                                                                         \
-    extern "C" __global__ void __launch_bounds__(256, BLOCKS) LOWBIT_NAME(ARCH, name)(                               \
-        const __grid_constant__ lowbit::Matrix w, const __grid_constant__ lowbit::W4a8DecodeShape shape, const uint8_t* x,           \
-        const float* xScales, uint32_t xScaleRow, void* y, uint32_t yType, const void* bias, uint32_t biasType, uint32_t m) {       \
-        lowbit::w4a8_decode<lowbit::X, FINE>(w, shape, x, xScales, xScaleRow, y, yType, bias, biasType, m);                          \
+// Threads and blocks of a multiprocessor at once that registers are to suffice for.
+#define W4A8_DECODE(name, X, FINE, ZEROS, TOGETHER, THREADS, BLOCKS)                                                           \
+    extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) LOWBIT_NAME(ARCH, name)(                                     \
+        const __grid_constant__ lowbit::Matrix w, const __grid_constant__ lowbit::W4a8DecodeShape shape, const uint8_t* x,         \
+        const float* xScales, uint32_t xScaleRow, void* y, uint32_t yType, const void* bias, uint32_t biasType, uint32_t m) {     \
+        lowbit::w4a8_decode<lowbit::X, FINE, ZEROS, TOGETHER>(w, shape, x, xScales, xScaleRow, y, yType, bias, biasType, m);       \
     }
-W4A8_DECODE(w4a8_decode_e4m3, E4m3Columns, false, 3)
-W4A8_DECODE(w4a8_decode_s8, S8Columns, false, 3)
-W4A8_DECODE(w4a8_decode_e4m3_fine, E4m3Columns, true, 2)
-W4A8_DECODE(w4a8_decode_s8_fine, S8Columns, true, 2)
+#define W4A8_DECODE_KINDS(name, X)                            \
+    W4A8_DECODE(name, X, false, false, 4, 256, 3)             \
+    W4A8_DECODE(name##_many, X, false, false, 2, 512, 2)      \
+    W4A8_DECODE(name##_zeros, X, false, true, 2, 256, 3)      \
+    W4A8_DECODE(name##_fine, X, true, false, 2, 256, 2)       \
+    W4A8_DECODE(name##_fine_zeros, X, true, true, 2, 256, 2)
+W4A8_DECODE_KINDS(w4a8_decode_e4m3, E4m3Columns)
+W4A8_DECODE_KINDS(w4a8_decode_s8, S8Columns)

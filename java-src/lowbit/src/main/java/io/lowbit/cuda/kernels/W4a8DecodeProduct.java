@@ -19,6 +19,7 @@ final class W4a8DecodeProduct implements ProductKernel {
     static final W4a8DecodeProduct INSTANCE = new W4a8DecodeProduct();
 
     private static final String FILE = "w4a8_decode";
+    private static final List<String> KERNELS = List.of("w4a8_decode_e4m3", "w4a8_decode_s8");
     private static final int ROWS = 8;
     private static final long MOST_BLOCKS_Y = 65535;
 
@@ -41,17 +42,24 @@ final class W4a8DecodeProduct implements ProductKernel {
 
     @Override
     public List<String> entries(Scheme scheme) {
-        return scheme instanceof Scheme.Int4 ? List.of(entry(ActivationScaling.ROW, fine(scheme)), entry(ActivationScaling.ROW_INT8, fine(scheme)))
-                : List.of();
+        return scheme instanceof Scheme.Int4 s ? KERNELS.stream().flatMap(kernel -> kinds(s).stream().map(kernel::concat)).toList() : List.of();
     }
 
-    /** @param fine groups of 32 or 64 columns */
-    private static String entry(ActivationScaling scaling, boolean fine) {
-        return (scaling.fp8() ? "w4a8_decode_e4m3" : "w4a8_decode_s8") + (fine ? "_fine" : "");
+    private static String kernel(ActivationScaling scaling) {
+        return KERNELS.get(scaling.fp8() ? 0 : 1);
     }
 
-    private static boolean fine(Scheme scheme) {
-        return scheme instanceof Scheme.Int4 s && s.grouping() instanceof Grouping.PerGroup g && g.size() < RecordLayout.SPAN;
+    /** What the names of the kernels that matrices of a scheme use end in: the first of them, or the last for blocks of 16 warps. */
+    private static List<String> kinds(Scheme.Int4 scheme) {
+        if (fine(scheme)) {
+            return List.of(scheme.symmetric() ? "_fine" : "_fine_zeros");
+        }
+        return scheme.symmetric() ? List.of("", "_many") : List.of("_zeros");
+    }
+
+    /** True for groups of 32 or 64 columns. */
+    private static boolean fine(Scheme.Int4 scheme) {
+        return scheme.grouping() instanceof Grouping.PerGroup g && g.size() < RecordLayout.SPAN;
     }
 
     @Override
@@ -66,15 +74,12 @@ final class W4a8DecodeProduct implements ProductKernel {
 
     @Override
     public boolean supports(MatrixShape w, DType x, DType y, ActivationScaling scaling) {
-        return W4a8Kernel.takes(w, scaling) && fits(RecordLayout.Sizes.of(w));
+        return W4a8Kernel.takes(w, scaling) && shared(RecordLayout.Sizes.of(w), plan(w), ROWS) <= W4Functions.MOST_SHARED;
     }
 
-    private static boolean fits(RecordLayout.Sizes sizes) {
-        return shared(sizes, plan(sizes), ROWS) <= W4Functions.MOST_SHARED;
-    }
-
-    private static DecodePlan plan(RecordLayout.Sizes sizes) {
-        return DecodePlan.of(sizes, false, plan -> shared(sizes, plan, ROWS));
+    private static DecodePlan plan(MatrixShape w) {
+        RecordLayout.Sizes sizes = RecordLayout.Sizes.of(w);
+        return DecodePlan.of(sizes, kinds((Scheme.Int4) w.scheme()).contains("_many"), plan -> shared(sizes, plan, ROWS));
     }
 
     private static long shared(RecordLayout.Sizes sizes, DecodePlan plan, int rows) {
@@ -86,9 +91,11 @@ final class W4a8DecodeProduct implements ProductKernel {
     @Override
     public Product prepare(Kernels kernels, LayerWeights weights, ActivationScaling scaling) {
         RecordLayout.Sizes sizes = RecordLayout.Sizes.of(weights.shape());
-        DecodePlan plan = plan(sizes);
+        DecodePlan plan = plan(weights.shape());
+        List<String> kinds = kinds((Scheme.Int4) weights.shape().scheme());
+        String entry = kernel(scaling) + (plan.manyWarps() ? kinds.getLast() : kinds.getFirst());
         int pitch = Math.toIntExact(Fp8Activations.pitch(weights.shape().k()));
-        return new Prepared(weights, scaling, kernels.function(FILE, entry(scaling, sizes.groups() > 1)).allowShared(W4Functions.MOST_SHARED),
+        return new Prepared(weights, scaling, kernels.function(FILE, entry).allowShared(W4Functions.MOST_SHARED),
                 plan.shape(weights.arena(), false, pitch), plan.shape(weights.arena(), true, pitch), plan.configs(ROWS, rows -> shared(sizes, plan, rows)),
                 plan.blocks());
     }
