@@ -412,6 +412,20 @@ __device__ __forceinline__ float cvt_f32_f16(uint16_t h) {
     return v;
 }
 
+// The lane, read anew: what a loop makes of it holds no register all along.
+__device__ __forceinline__ uint32_t lane_now() {
+    uint32_t lane;
+    asm volatile("mov.u32 %0, %laneid;" : "=r"(lane));
+    return lane;
+}
+
+// i · bytes, made anew likewise.
+__device__ __forceinline__ uint64_t wide_product(uint32_t i, uint32_t bytes) {
+    uint64_t offset;
+    asm volatile("mul.wide.u32 %0, %1, %2;" : "=l"(offset) : "r"(i), "r"(bytes));
+    return offset;
+}
+
 // What the block that released *p has stored before is visible then.
 __device__ __forceinline__ uint32_t load_acquire(const uint32_t* p) {
     uint32_t v;

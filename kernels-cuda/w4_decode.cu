@@ -10,7 +10,9 @@
 //   band │ warp 0 │ warp 1 │ … │ warp 7 │ warp 0 │ …      one box: a record, 64 rows × 128 columns
 //
 // Weights do not depend on the kernel before this one, so the rings are filled before the wait for it; x comes after, by small
-// copies of each warp: one bulk copy for all would queue behind the bulk copies of weights for the kernel after this one.
+// copies of each warp: one bulk copy for all would queue behind the bulk copies of weights for the kernel after this one. What a
+// record is multiplied with has its place beside the record and comes from L2 while that comes from memory: a block's shared
+// memory, and with it the number of blocks at once, does not depend on K, and hardly on the rows of x.
 // What counts as much as the bytes is that every multiprocessor has as many blocks of this product as every other, while
 // blocks of the kernels before and after are there too: W4DecodeProduct chooses warps, split and grid by that, and blocks
 // beyond the matrix wait for the kernel before and end, to hold a place.
@@ -22,7 +24,8 @@
 
 namespace lowbit {
 
-constexpr int TOKENS = 8, PITCH = BAND + 4;  // partial sums lie [token][row]; the pitch spreads them over the banks
+constexpr int TOKENS = 8, PITCH = BAND + 4;   // partial sums lie [token][row]; the pitch spreads them over the banks
+constexpr uint32_t X_PITCH = (SPAN + 8) * 2;  // bytes from row to row of x of a record; spreads them likewise
 
 struct DecodeShape {
     uint32_t split;   // blocks of a cluster
@@ -30,10 +33,6 @@ struct DecodeShape {
     uint32_t spans;   // records along K for a block
     uint32_t late;    // not 0: the kernel after this one may begin when the one before has ended, else when this one has begun
 };
-
-__device__ __forceinline__ uint32_t round_up(uint32_t v, uint32_t to) {
-    return (v + to - 1) / to * to;
-}
 
 // ZEROS: INT4 with zero points.
 template <class T, bool TABLE, ScaleMode MODE, bool FINE, bool ZEROS>
@@ -45,38 +44,35 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
     extern __shared__ __align__(128) uint8_t shared[];
     const int warps = blockDim.x / 32, warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
     const uint32_t rank = blockIdx.x % shape.split;
-    const int64_t band = blockIdx.x / shape.split;
-    const int64_t m0 = int64_t(blockIdx.y) * TOKENS;
+    const uint32_t band = blockIdx.x / shape.split, m0 = blockIdx.y * TOKENS;
     const int rows = int(m - m0 < TOKENS ? m - m0 : TOKENS);
     if (!shape.late) {
         griddepcontrol_launch_dependents();
     }
-    if (band * BAND >= w.n) {
+    if (int64_t(band) * BAND >= w.n) {
         griddepcontrol_wait();
         return;
     }
 
-    // Shared memory: table │ nested map │ rings │ x │ barriers │ sums of the cluster
-    const uint32_t ringBytes = shape.stages * w.recordBytes;
-    const uint32_t xPitch = (shape.spans * SPAN + 8) * 2;
+    // Shared memory: table │ nested map │ rings of (record │ its columns of x) │ barriers │ sums of the cluster
+    const uint32_t stageBytes = w.recordBytes + rows * X_PITCH, ringBytes = shape.stages * stageBytes;
     float* const map = reinterpret_cast<float*>(shared + (TABLE ? TABLE_BYTES : 0));
     uint8_t* const rings = shared + (TABLE ? TABLE_BYTES : 0) + (MODE == SCALE_NESTED ? 1024 : 0);
     uint8_t* const ring = rings + warp * ringBytes;
-    uint8_t* const xs = rings + warps * ringBytes;
-    const uint32_t gathered = shared_address(xs) + round_up(rows * xPitch, 16), full = gathered + 16 + warp * shape.stages * 8;
-    float* const others = reinterpret_cast<float*>(xs + round_up(rows * xPitch, 16) + 16 + warps * shape.stages * 8);
+    uint8_t* const barriers = rings + warps * ringBytes;
+    const uint32_t gathered = shared_address(barriers), full = gathered + 16 + warp * shape.stages * 8;
+    float* const others = reinterpret_cast<float*>(barriers + 16 + warps * shape.stages * 8);
     const uint32_t sums = BAND * rows;
 
     const uint32_t firstSpan = rank * shape.spans;
     const uint32_t lastSpan = firstSpan + shape.spans < w.spans ? firstSpan + shape.spans : w.spans;
-    const int count = lastSpan > firstSpan + warp ? (lastSpan - firstSpan - warp + warps - 1) / warps : 0;
-    const uint8_t* const records = w.records + (band * w.spans + firstSpan + warp) * w.recordBytes;
-    const auto fetch = [&](int i, uint32_t stage) {
+    const auto fetch = [&](uint32_t span, uint32_t stage) {
         mbarrier_arrive_expect(full + stage * 8, w.recordBytes);
-        copy_bulk_evict_first(shared_address(ring + stage * w.recordBytes), records + int64_t(i) * warps * w.recordBytes, w.recordBytes, full + stage * 8);
+        copy_bulk_evict_first(shared_address(ring + stage * stageBytes), w.records + wide_product(band * w.spans + span, w.recordBytes), w.recordBytes, full + stage * 8);
     };
 
     if (lane == 0) {
+#pragma unroll 1
         for (uint32_t s = 0; s < shape.stages; s++) {
             mbarrier_init(full + s * 8, 1);
         }
@@ -84,8 +80,8 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
             mbarrier_init(gathered, 1);
         }
         fence_mbarrier_init();
-        for (int i = 0; i < count && i < int(shape.stages); i++) {
-            fetch(i, i);
+        for (uint32_t s = 0, span = firstSpan + warp; s < shape.stages && span < lastSpan; s++, span += warps) {
+            fetch(span, s);
         }
         if (warp == 0 && rank == 0 && shape.split > 1) {
             mbarrier_arrive_expect(gathered, (shape.split - 1) * sums * 4);
@@ -110,27 +106,32 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
     if (shape.late) {
         griddepcontrol_launch_dependents();
     }
-    // x of this warp's columns, zero beyond K.
-    const int64_t k0 = int64_t(firstSpan) * SPAN;
-    if (w.k % 8 == 0 && reinterpret_cast<uintptr_t>(x) % 16 == 0) {
-        for (int r = 0; r < rows; r++) {
-            for (int i = lane; i < count * 16; i += 32) {  // 8 columns each
-                const int c = (warp + i / 16 * warps) * SPAN + i % 16 * 8;
-                const bool inside = k0 + c < w.k;
-                copy_async16(shared_address(xs + r * xPitch + c * 2), x + (inside ? (m0 + r) * w.k + k0 + c : 0), inside ? 16 : 0);
+    // The columns of x of a record, zero beyond K: a group of copies.
+    const bool aligned = w.k % 8 == 0 && reinterpret_cast<uintptr_t>(x) % 16 == 0;
+    const auto fetch_x = [&](uint32_t span, uint32_t stage) {
+        uint8_t* const to = ring + stage * stageBytes + w.recordBytes;
+        const int64_t k0 = int64_t(span) * SPAN;
+        const uint32_t lane = lane_now();
+        if (aligned) {
+            const int64_t c = k0 + lane % 16 * 8;  // 8 columns
+#pragma unroll 1
+            for (int r = lane / 16; r < rows; r += 2) {
+                copy_async16(shared_address(to + r * X_PITCH + lane % 16 * 16), x + (c < w.k ? int64_t(m0 + r) * w.k + c : 0), c < w.k ? 16 : 0);
             }
+        } else {
+#pragma unroll 1
+            for (int c = lane; c < rows * SPAN; c += 32) {
+                const int64_t k = k0 + c % SPAN;
+                *reinterpret_cast<uint16_t*>(to + c / SPAN * X_PITCH + c % SPAN * 2) = k < w.k ? x[int64_t(m0 + c / SPAN) * w.k + k] : 0;
+            }
+        }
+    };
+    for (uint32_t s = 0, span = firstSpan + warp; s < shape.stages; s++, span += warps) {
+        if (span < lastSpan) {
+            fetch_x(span, s);
         }
         copy_async_commit();
-        copy_async_wait<0>();
-    } else {
-        for (int r = 0; r < rows; r++) {
-            for (int i = lane; i < count * SPAN; i += 32) {
-                const int c = (warp + i / SPAN * warps) * SPAN + i % SPAN;
-                *reinterpret_cast<uint16_t*>(xs + r * xPitch + c * 2) = k0 + c < w.k ? x[(m0 + r) * w.k + k0 + c] : 0;
-            }
-        }
     }
-    __syncwarp();
 
     float acc[4][4] = {};
     NestedLanes absmax;
@@ -140,17 +141,24 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
     const uint32_t ends = w.groups == 8 ? 0xff : w.groups == 4 ? 0xaa : w.groups == 2 ? 0x88 : w.groups == 1 ? 0x80 : 0;
     const uint32_t scalesAt = FINE || w.groups ? CODE_BYTES : 0;  // with one scale for a row there are none, and what is read there is not used
     const uint32_t middle[2] = {zero_step<T>(8, 0), zero_step<T>(8, 1)};  // the zero points of a symmetric scheme
-    // The token that a lane addresses for ldmatrix; those beyond the last are its copies, and their sums are not used.
-    uint32_t xAt = shared_address(xs) + min(lane % 8, rows - 1) * xPitch + warp * SPAN * 2 + lane / 8 * 16;
 
     uint32_t stage = 0, parity = 0;
 #pragma unroll 1
-    for (int i = 0; i < count; i++) {
-        const uint8_t* const record = ring + stage * w.recordBytes;
+    for (uint32_t span = firstSpan + warp; span < lastSpan; span += warps) {
+        const uint8_t* const record = ring + stage * stageBytes;
+        // Of its x, what this lane addresses for ldmatrix: a token; those beyond the last are its copies, and their sums are not used.
+        const uint32_t at = lane_now(), xAt = shared_address(record) + w.recordBytes + min(at % 8, uint32_t(rows - 1)) * X_PITCH + at / 8 * 16;
         if (MODE == SCALE_NESTED) {
-            absmax.move(w, band * BAND, lane, int(firstSpan) + warp + i * warps);
+            absmax.move(w, band * BAND, lane, span);
         }
         mbarrier_wait(full + stage * 8, parity);
+        // A ring of one: all of x that was asked for; longer ones: all but what was asked for last, which is a later record's.
+        if (shape.stages == 1) {
+            copy_async_wait<0>();
+        } else {
+            copy_async_wait<1>();
+        }
+        __syncwarp();
         bool large = false;  // known to be the same in a warp
         if (SCALED && MODE == SCALE_E8M0) {
             const uint2 scales = reinterpret_cast<const uint2*>(record + CODE_BYTES)[lane];  // all of the record's
@@ -269,11 +277,14 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
                 }
             }
         }
-        xAt += warps * SPAN * 2;
         __syncwarp();  // the record has been read
-        if (lane == 0 && i + int(shape.stages) < count) {
-            fetch(i + shape.stages, stage);
+        if (const uint32_t next = span + shape.stages * warps; next < lastSpan) {
+            if (lane == 0) {
+                fetch(next, stage);
+            }
+            fetch_x(next, stage);
         }
+        copy_async_commit();  // of nothing at the end, so that the last but one is always the next record's
         if (++stage == shape.stages) {
             stage = 0;
             parity ^= 1;
@@ -318,7 +329,8 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
             store_cluster(leader + ((rank - 1) * sums + i) * 4, v, leaderBarrier);
             continue;
         }
-        const int64_t n = band * BAND + row, at = (m0 + token) * w.n + n;
+        const uint32_t n = band * BAND + row;
+        const int64_t at = int64_t(m0 + token) * w.n + n;
         const float before = yType & ADD && n < w.n ? load(y, type, at) : 0.f;  // on its way while the other blocks' sums come
         if (shape.split > 1) {
             if (!waited) {

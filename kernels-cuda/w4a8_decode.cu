@@ -11,6 +11,7 @@
 namespace lowbit {
 
 constexpr int TOKENS = 8, PITCH = BAND + 4;  // partial sums lie [token][row]; the pitch spreads them over the banks
+constexpr uint32_t X_PITCH = SPAN + 16;      // bytes from row to row of x of a record; spreads them likewise
 
 struct W4a8DecodeShape {
     uint32_t split;   // blocks of a cluster
@@ -54,25 +55,23 @@ __device__ __forceinline__ void w4a8_decode(const Matrix& matrix, const W4a8Deco
         return;
     }
 
-    // Shared memory: rings │ x │ barriers │ scales of x │ sums of the cluster's other blocks
-    const uint32_t ringBytes = shape.stages * w.recordBytes, pitch = shape.spans * SPAN + 16;
+    // Shared memory: rings of (record │ its columns of x) │ barriers │ scales of x │ sums of the cluster's other blocks
+    const uint32_t stageBytes = w.recordBytes + rows * X_PITCH, ringBytes = shape.stages * stageBytes;
     uint8_t* const ring = shared + warp * ringBytes;
-    uint8_t* const xs = shared + warps * ringBytes;
-    const uint32_t gathered = shared_address(xs) + rows * pitch, full = gathered + 16 + warp * shape.stages * 8;
-    float* const scales = reinterpret_cast<float*>(xs + rows * pitch + 16 + warps * shape.stages * 8);  // of x
+    uint8_t* const barriers = shared + warps * ringBytes;
+    const uint32_t gathered = shared_address(barriers), full = gathered + 16 + warp * shape.stages * 8;
+    float* const scales = reinterpret_cast<float*>(barriers + 16 + warps * shape.stages * 8);  // of x
     float* const others = scales + TOKENS;
     const uint32_t sums = BAND * rows;
 
     const uint32_t firstSpan = rank * shape.spans, lastSpan = min(firstSpan + shape.spans, w.spans);
-    const int count = lastSpan > firstSpan + warp ? (lastSpan - firstSpan - warp + warps - 1) / warps : 0;
-    const uint8_t* const records = w.records + (uint64_t(band) * w.spans + firstSpan + warp) * w.recordBytes;
-
-    const auto load_record = [&](int i, uint32_t stage) {
+    const auto load_record = [&](uint32_t span, uint32_t stage) {
         mbarrier_arrive_expect(full + stage * 8, w.recordBytes);
-        copy_bulk_evict_first(shared_address(ring + stage * w.recordBytes), records + uint64_t(i) * warps * w.recordBytes, w.recordBytes,
+        copy_bulk_evict_first(shared_address(ring + stage * stageBytes), w.records + wide_product(band * w.spans + span, w.recordBytes), w.recordBytes,
                               full + stage * 8);
     };
     if (lane == 0) {
+#pragma unroll 1
         for (uint32_t s = 0; s < shape.stages; s++) {
             mbarrier_init(full + s * 8, 1);
         }
@@ -80,8 +79,8 @@ __device__ __forceinline__ void w4a8_decode(const Matrix& matrix, const W4a8Deco
             mbarrier_init(gathered, 1);
         }
         fence_mbarrier_init();
-        for (int i = 0; i < count && i < int(shape.stages); i++) {
-            load_record(i, i);
+        for (uint32_t s = 0, span = firstSpan + warp; s < shape.stages && span < lastSpan; s++, span += warps) {
+            load_record(span, s);
         }
         if (warp == 0 && rank == 0 && shape.split > 1) {
             mbarrier_arrive_expect(gathered, (shape.split - 1) * sums * 4);
@@ -95,32 +94,45 @@ __device__ __forceinline__ void w4a8_decode(const Matrix& matrix, const W4a8Deco
     if (shape.late) {
         griddepcontrol_launch_dependents();
     }
-    // x of this warp's columns; its rows are whole records long.
-    for (uint32_t r = 0; r < rows; r++) {
-        for (int i = lane; i < count * 8; i += 32) {  // 16 columns each
-            const int c = (warp + i / 8 * warps) * SPAN + i % 8 * 16;
-            copy_async16(shared_address(xs + r * pitch + c), x + uint64_t(m0 + r) * shape.xPitch + firstSpan * SPAN + c, 16);
+    // The columns of x of a record, a group of copies; its rows are whole records long.
+    const auto load_x = [&](uint32_t span, uint32_t stage) {
+        const uint32_t lane = lane_now(), to = shared_address(ring + stage * stageBytes) + w.recordBytes + lane % 8 * 16;  // 16 columns
+        const uint8_t* const from = x + uint64_t(span) * SPAN + lane % 8 * 16;
+#pragma unroll 1
+        for (uint32_t r = lane / 8; r < rows; r += 4) {
+            copy_async16(to + r * X_PITCH, from + uint64_t(m0 + r) * shape.xPitch, 16);
         }
+    };
+    for (uint32_t s = 0, span = firstSpan + warp; s < shape.stages; s++, span += warps) {
+        if (span < lastSpan) {
+            load_x(span, s);
+        }
+        copy_async_commit();
     }
-    copy_async_commit();
-    const float xScale = threadIdx.x < rows ? xScales[uint64_t(m0 + threadIdx.x) * xScaleRow] : 0.f;  // for the end
-    copy_async_wait<0>();
-    if (threadIdx.x < TOKENS) {
-        scales[threadIdx.x] = xScale;
+    if (threadIdx.x < TOKENS) {  // for the end
+        scales[threadIdx.x] = threadIdx.x < rows ? xScales[uint64_t(m0 + threadIdx.x) * xScaleRow] : 0.f;
     }
-    __syncwarp();
 
     float acc[4][4] = {};
-    // The token whose columns this lane holds; those beyond the last are its copies, and their sums are not used.
-    const uint8_t* columns = xs + min(uint32_t(g), rows - 1) * pitch + warp * SPAN + t * 4;
+    // Of a record's x, this lane's columns of a token; those beyond the last are its copies, and their sums are not used.
     const uint32_t middle[2] = {zero_step<Half>(8, 0), zero_step<Half>(8, 1)};  // the zero points of a symmetric scheme
     const uint32_t ends = w.groups == 4 ? 0xaa : 0x88;  // FINE: bit i: a group ends with step i of a record
     const uint32_t scalesAt = FINE || w.groups ? CODE_BYTES : 0;  // with one scale for a row there are none, and what is read there is not used
     uint32_t stage = 0, parity = 0;
 #pragma unroll 1
-    for (int i = 0; i < count; i++) {
-        const uint8_t* const record = ring + stage * w.recordBytes;
+    for (uint32_t span = firstSpan + warp; span < lastSpan; span += warps) {
+        const uint32_t lane = lane_now(), g = lane / 4, t = lane % 4;
+        const uint8_t* const record = ring + stage * stageBytes;
+        // Of its x, this lane's columns of a token; those beyond the last are its copies, and their sums are not used.
+        const uint8_t* const columns = record + w.recordBytes + min(uint32_t(g), rows - 1) * X_PITCH + t * 4;
         mbarrier_wait(full + stage * 8, parity);
+        // A ring of one: all of x that was asked for; longer ones: all but what was asked for last, which is a later record's.
+        if (shape.stages == 1) {
+            copy_async_wait<0>();
+        } else {
+            copy_async_wait<1>();
+        }
+        __syncwarp();
 #pragma unroll
         for (int first = 0; first < 4; first += TOGETHER) {
             float sum[TOGETHER][4] = {};
@@ -186,11 +198,14 @@ __device__ __forceinline__ void w4a8_decode(const Matrix& matrix, const W4a8Deco
                 }
             }
         }
-        columns += warps * SPAN;
         __syncwarp();  // the record has been read
-        if (lane == 0 && i + int(shape.stages) < count) {
-            load_record(i + shape.stages, stage);
+        if (const uint32_t next = span + shape.stages * warps; next < lastSpan) {
+            if (lane == 0) {
+                load_record(next, stage);
+            }
+            load_x(next, stage);
         }
+        copy_async_commit();  // of nothing at the end, so that the last but one is always the next record's
         if (++stage == shape.stages) {
             stage = 0;
             parity ^= 1;

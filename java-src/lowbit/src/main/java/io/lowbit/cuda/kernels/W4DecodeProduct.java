@@ -89,14 +89,13 @@ final class W4DecodeProduct implements ProductKernel {
     }
 
     private static long shared(Scheme scheme, RecordLayout.Sizes sizes, DecodePlan plan, int rows) {
-        long pitch = (plan.spansOfBlock() * (long) RecordLayout.SPAN + 8) * 2;
-        long rings = (long) plan.warps() * plan.stages() * sizes.recordBytes();
-        long x = Math.ceilDiv(rows * pitch, 16L) * 16;
+        long x = rows * (RecordLayout.SPAN + 8L) * 2;
+        long rings = plan.warps() * plan.stages() * (sizes.recordBytes() + x);
         long barriers = 16 + 8L * plan.warps() * plan.stages();
         long sums = 4L * (plan.split() - 1) * RecordLayout.BAND * rows;
         long table = scheme instanceof Scheme.Bnb4 ? W4Functions.TABLE_BYTES : 0;
         long map = sizes.scaleMode() == RecordLayout.SCALE_NESTED ? W4Functions.MAP_BYTES : 0;
-        return table + map + rings + x + barriers + sums;
+        return table + map + rings + barriers + sums;
     }
 
     @Override

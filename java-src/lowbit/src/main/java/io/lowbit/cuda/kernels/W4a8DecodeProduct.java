@@ -83,9 +83,9 @@ final class W4a8DecodeProduct implements ProductKernel {
     }
 
     private static long shared(RecordLayout.Sizes sizes, DecodePlan plan, int rows) {
-        long rings = (long) plan.warps() * plan.stages() * sizes.recordBytes();
-        long x = rows * (plan.spansOfBlock() * (long) RecordLayout.SPAN + 16);
-        return rings + x + 16 + 8L * plan.warps() * plan.stages() + 4 * ROWS + 4L * (plan.split() - 1) * RecordLayout.BAND * rows;
+        long x = rows * (RecordLayout.SPAN + 16L);
+        long rings = plan.warps() * plan.stages() * (sizes.recordBytes() + x);
+        return rings + 16 + 8L * plan.warps() * plan.stages() + 4 * ROWS + 4L * (plan.split() - 1) * RecordLayout.BAND * rows;
     }
 
     @Override
