@@ -419,6 +419,12 @@ __device__ __forceinline__ uint32_t lane_now() {
     return lane;
 }
 
+// Makes both addresses here: what can never be, a null pointer, would stop the kernel. Else the assembler would make them after a wait
+// that follows, in its shadow as it believes; but instructions are issued in order.
+__device__ __forceinline__ void keep_before(const void* from, uint32_t to) {
+    asm volatile("{ .reg .pred p, q; setp.eq.u64 p, %0, 0; setp.eq.and.u32 q, %1, 0, p; @q trap; }" ::"l"(from), "r"(to));
+}
+
 // i · bytes, made anew likewise.
 __device__ __forceinline__ uint64_t wide_product(uint32_t i, uint32_t bytes) {
     uint64_t offset;

@@ -45,7 +45,7 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
     const int warps = blockDim.x / 32, warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
     const uint32_t rank = blockIdx.x % shape.split;
     const uint32_t band = blockIdx.x / shape.split, m0 = blockIdx.y * TOKENS;
-    const int rows = int(m - m0 < TOKENS ? m - m0 : TOKENS);
+    const uint32_t rows = m - m0 < TOKENS ? m - m0 : TOKENS;
     if (!shape.late) {
         griddepcontrol_launch_dependents();
     }
@@ -55,7 +55,7 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
     }
 
     // Shared memory: table │ nested map │ rings of (record │ its columns of x) │ barriers │ sums of the cluster
-    const uint32_t stageBytes = w.recordBytes + rows * X_PITCH, ringBytes = shape.stages * stageBytes;
+    const uint32_t stageBytes = whole_lines(w.recordBytes + rows * X_PITCH), ringBytes = shape.stages * stageBytes;
     float* const map = reinterpret_cast<float*>(shared + (TABLE ? TABLE_BYTES : 0));
     uint8_t* const rings = shared + (TABLE ? TABLE_BYTES : 0) + (MODE == SCALE_NESTED ? 1024 : 0);
     uint8_t* const ring = rings + warp * ringBytes;
@@ -102,35 +102,45 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
     if (TABLE || MODE == SCALE_NESTED) {
         __syncthreads();
     }
+    // The columns of x of a record, zero beyond K. A lane copies 8 columns of rows first, first + step …: `from` and `to` are where
+    // they begin in its first row; or all lanes copy them column by column.
+    const bool aligned = w.k % 8 == 0 && reinterpret_cast<uintptr_t>(x) % 16 == 0;
+    const auto copy_x = [&](uint32_t to, const uint16_t* from, uint32_t first, uint32_t step, bool inside) {
+#pragma unroll 1
+        for (uint32_t r = first; r < rows; r += step) {
+            copy_async16(to, from, inside ? 16 : 0);
+            to += step * X_PITCH;
+            from += step * w.k;
+        }
+    };
+    const auto store_x = [&](uint32_t span, uint32_t stage, uint32_t lane) {
+        uint8_t* const to = ring + stage * stageBytes + w.recordBytes;
+#pragma unroll 1
+        for (uint32_t i = lane; i < rows * SPAN; i += 32) {
+            const int64_t k = int64_t(span) * SPAN + i % SPAN;
+            *reinterpret_cast<uint16_t*>(to + i / SPAN * X_PITCH + i % SPAN * 2) = k < w.k ? x[int64_t(m0 + i / SPAN) * w.k + k] : 0;
+        }
+    };
+    // Of the first records a row of two by one instruction: everything waits for this, so its addresses are there before.
+    uint32_t span0 = firstSpan + warp + lane / 16 * warps, to0 = shared_address(ring) + lane / 16 * stageBytes + w.recordBytes + lane % 16 * 16;
+    const uint16_t* from0 = x + int64_t(m0) * w.k + int64_t(span0) * SPAN + lane % 16 * 8;
+    keep_before(from0, to0);
     griddepcontrol_wait();
     if (shape.late) {
         griddepcontrol_launch_dependents();
     }
-    // The columns of x of a record, zero beyond K: a group of copies.
-    const bool aligned = w.k % 8 == 0 && reinterpret_cast<uintptr_t>(x) % 16 == 0;
-    const auto fetch_x = [&](uint32_t span, uint32_t stage) {
-        uint8_t* const to = ring + stage * stageBytes + w.recordBytes;
-        const int64_t k0 = int64_t(span) * SPAN;
-        const uint32_t lane = lane_now();
-        if (aligned) {
-            const int64_t c = k0 + lane % 16 * 8;  // 8 columns
-#pragma unroll 1
-            for (int r = lane / 16; r < rows; r += 2) {
-                copy_async16(shared_address(to + r * X_PITCH + lane % 16 * 16), x + (c < w.k ? int64_t(m0 + r) * w.k + c : 0), c < w.k ? 16 : 0);
+    if (aligned) {
+        for (uint32_t s = lane / 16; s < shape.stages; s += 2, span0 += 2 * warps, to0 += 2 * stageBytes, from0 += 2 * warps * SPAN) {
+            if (span0 < lastSpan) {
+                copy_x(to0, from0, 0, 1, span0 * SPAN + lane % 16 * 8 < w.k);
             }
-        } else {
-#pragma unroll 1
-            for (int c = lane; c < rows * SPAN; c += 32) {
-                const int64_t k = k0 + c % SPAN;
-                *reinterpret_cast<uint16_t*>(to + c / SPAN * X_PITCH + c % SPAN * 2) = k < w.k ? x[int64_t(m0 + c / SPAN) * w.k + k] : 0;
-            }
-        }
-    };
-    for (uint32_t s = 0, span = firstSpan + warp; s < shape.stages; s++, span += warps) {
-        if (span < lastSpan) {
-            fetch_x(span, s);
         }
         copy_async_commit();
+    } else {
+#pragma unroll 1
+        for (uint32_t s = 0, span = firstSpan + warp; s < shape.stages && span < lastSpan; s++, span += warps) {
+            store_x(span, s, lane);
+        }
     }
 
     float acc[4][4] = {};
@@ -147,16 +157,16 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
     for (uint32_t span = firstSpan + warp; span < lastSpan; span += warps) {
         const uint8_t* const record = ring + stage * stageBytes;
         // Of its x, what this lane addresses for ldmatrix: a token; those beyond the last are its copies, and their sums are not used.
-        const uint32_t at = lane_now(), xAt = shared_address(record) + w.recordBytes + min(at % 8, uint32_t(rows - 1)) * X_PITCH + at / 8 * 16;
+        const uint32_t at = ZEROS ? lane_now() : lane, xAt = shared_address(record) + w.recordBytes + min(at % 8, rows - 1) * X_PITCH + at / 8 * 16;
         if (MODE == SCALE_NESTED) {
             absmax.move(w, band * BAND, lane, span);
         }
         mbarrier_wait(full + stage * 8, parity);
-        // A ring of one: all of x that was asked for; longer ones: all but what was asked for last, which is a later record's.
-        if (shape.stages == 1) {
-            copy_async_wait<0>();
-        } else {
+        // All of x that was asked for; but in a ring of several, after the first record, not what was asked for last: it is a later record's.
+        if (shape.stages > 1 && span >= firstSpan + warps) {
             copy_async_wait<1>();
+        } else {
+            copy_async_wait<0>();
         }
         __syncwarp();
         bool large = false;  // known to be the same in a warp
@@ -282,7 +292,13 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
             if (lane == 0) {
                 fetch(next, stage);
             }
-            fetch_x(next, stage);
+            const uint32_t lane = lane_now();
+            if (aligned) {
+                copy_x(shared_address(record) + w.recordBytes + lane / 16 * X_PITCH + lane % 16 * 16,
+                       x + int64_t(m0 + lane / 16) * w.k + int64_t(next) * SPAN + lane % 16 * 8, lane / 16, 2, next * SPAN + lane % 16 * 8 < w.k);
+            } else {
+                store_x(next, stage, lane);
+            }
         }
         copy_async_commit();  // of nothing at the end, so that the last but one is always the next record's
         if (++stage == shape.stages) {

@@ -56,7 +56,7 @@ __device__ __forceinline__ void w4a8_decode(const Matrix& matrix, const W4a8Deco
     }
 
     // Shared memory: rings of (record │ its columns of x) │ barriers │ scales of x │ sums of the cluster's other blocks
-    const uint32_t stageBytes = w.recordBytes + rows * X_PITCH, ringBytes = shape.stages * stageBytes;
+    const uint32_t stageBytes = whole_lines(w.recordBytes + rows * X_PITCH), ringBytes = shape.stages * stageBytes;
     uint8_t* const ring = shared + warp * ringBytes;
     uint8_t* const barriers = shared + warps * ringBytes;
     const uint32_t gathered = shared_address(barriers), full = gathered + 16 + warp * shape.stages * 8;
@@ -90,25 +90,30 @@ __device__ __forceinline__ void w4a8_decode(const Matrix& matrix, const W4a8Deco
     if (shape.split > 1) {
         cluster_arrive_relaxed();
     }
+    // The columns of x of a record; its rows are whole records long. A lane copies 16 columns of rows first, first + step …: `from` and
+    // `to` are where they begin in its first row.
+    const auto copy_x = [&](uint32_t to, const uint8_t* from, uint32_t first, uint32_t step) {
+#pragma unroll 1
+        for (uint32_t r = first; r < rows; r += step) {
+            copy_async16(to, from, 16);
+            to += step * X_PITCH;
+            from += step * shape.xPitch;
+        }
+    };
+    // Of the first records a row of four by one instruction: everything waits for this, so its addresses are there before.
+    uint32_t span0 = firstSpan + warp + lane / 8 * warps, to0 = shared_address(ring) + lane / 8 * stageBytes + w.recordBytes + lane % 8 * 16;
+    const uint8_t* from0 = x + uint64_t(m0) * shape.xPitch + span0 * SPAN + lane % 8 * 16;
+    keep_before(from0, to0);
     griddepcontrol_wait();
     if (shape.late) {
         griddepcontrol_launch_dependents();
     }
-    // The columns of x of a record, a group of copies; its rows are whole records long.
-    const auto load_x = [&](uint32_t span, uint32_t stage) {
-        const uint32_t lane = lane_now(), to = shared_address(ring + stage * stageBytes) + w.recordBytes + lane % 8 * 16;  // 16 columns
-        const uint8_t* const from = x + uint64_t(span) * SPAN + lane % 8 * 16;
-#pragma unroll 1
-        for (uint32_t r = lane / 8; r < rows; r += 4) {
-            copy_async16(to + r * X_PITCH, from + uint64_t(m0 + r) * shape.xPitch, 16);
+    for (uint32_t s = lane / 8; s < shape.stages; s += 4, span0 += 4 * warps, to0 += 4 * stageBytes, from0 += 4 * warps * SPAN) {
+        if (span0 < lastSpan) {
+            copy_x(to0, from0, 0, 1);
         }
-    };
-    for (uint32_t s = 0, span = firstSpan + warp; s < shape.stages; s++, span += warps) {
-        if (span < lastSpan) {
-            load_x(span, s);
-        }
-        copy_async_commit();
     }
+    copy_async_commit();
     if (threadIdx.x < TOKENS) {  // for the end
         scales[threadIdx.x] = threadIdx.x < rows ? xScales[uint64_t(m0 + threadIdx.x) * xScaleRow] : 0.f;
     }
@@ -119,6 +124,7 @@ __device__ __forceinline__ void w4a8_decode(const Matrix& matrix, const W4a8Deco
     const uint32_t ends = w.groups == 4 ? 0xaa : 0x88;  // FINE: bit i: a group ends with step i of a record
     const uint32_t scalesAt = FINE || w.groups ? CODE_BYTES : 0;  // with one scale for a row there are none, and what is read there is not used
     uint32_t stage = 0, parity = 0;
+    bool ahead = false;
 #pragma unroll 1
     for (uint32_t span = firstSpan + warp; span < lastSpan; span += warps) {
         const uint32_t lane = lane_now(), g = lane / 4, t = lane % 4;
@@ -126,12 +132,13 @@ __device__ __forceinline__ void w4a8_decode(const Matrix& matrix, const W4a8Deco
         // Of its x, this lane's columns of a token; those beyond the last are its copies, and their sums are not used.
         const uint8_t* const columns = record + w.recordBytes + min(uint32_t(g), rows - 1) * X_PITCH + t * 4;
         mbarrier_wait(full + stage * 8, parity);
-        // A ring of one: all of x that was asked for; longer ones: all but what was asked for last, which is a later record's.
-        if (shape.stages == 1) {
-            copy_async_wait<0>();
-        } else {
+        // All of x that was asked for; but in a ring of several, after the first record, not what was asked for last: it is a later record's.
+        if (shape.stages > 1 && ahead) {
             copy_async_wait<1>();
+        } else {
+            copy_async_wait<0>();
         }
+        ahead = true;
         __syncwarp();
 #pragma unroll
         for (int first = 0; first < 4; first += TOGETHER) {
@@ -203,7 +210,9 @@ __device__ __forceinline__ void w4a8_decode(const Matrix& matrix, const W4a8Deco
             if (lane == 0) {
                 load_record(next, stage);
             }
-            load_x(next, stage);
+            const uint32_t lane = lane_now();
+            copy_x(shared_address(record) + w.recordBytes + lane / 8 * X_PITCH + lane % 8 * 16,
+                   x + uint64_t(m0 + lane / 8) * shape.xPitch + next * SPAN + lane % 8 * 16, lane / 8, 4);
         }
         copy_async_commit();  // of nothing at the end, so that the last but one is always the next record's
         if (++stage == shape.stages) {

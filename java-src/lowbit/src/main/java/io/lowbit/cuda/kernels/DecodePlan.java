@@ -5,68 +5,67 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.function.IntToLongFunction;
-import java.util.function.ToLongFunction;
 
 /**
  * How blocks share a matrix in records where few rows of x make reading it what takes the time: {@code w4_decode.cu},
- * {@code w4a8_decode.cu}. What a block multiplies after the kernel before has ended is to be little, and every multiprocessor
- * is to have as much of it as the others, while blocks of the kernels before and after are there too.
+ * {@code w4a8_decode.cu}. What a block multiplies after the kernel before has ended is to be little, and as much of the matrix as
+ * possible on its way at once, while blocks of the kernels before and after are there too.
  *
  * @param bands of 64 rows of W
  * @param spans records along K
+ * @param processors multiprocessors of the GPU
  * @param warps of a block
  * @param split blocks of a cluster, which cut K
  * @param stages records of a warp's ring
  */
-record DecodePlan(long bands, long spans, int warps, int split, int stages) {
+record DecodePlan(long bands, long spans, int processors, int warps, int split, int stages) {
     private static final int MOST_SPLIT = 8;
-    /** Multiprocessors of the GPUs that this was measured on; not many more or less on the others. */
-    private static final int PROCESSORS = 132;
-    /** Warps of a block; and where a block of twice as many for twice as much of K lets all of them be there at once, two a multiprocessor. */
     private static final int WARPS = 8;
     private static final int MANY_WARPS = 16;
-    /** Records along K for a warp that are few enough. */
+    /** Records along K for a warp that are few enough: the first is multiplied while the second is on its way. */
     private static final int RECORDS = 2;
+    /** Blocks of a cluster that hardly wait for each other. */
+    private static final int SMALL_CLUSTER = 2;
+    /** The same where all blocks are there at once. */
+    private static final int CLUSTER_OF_MANY_WARPS = 3;
     /** Warps of a block that are not to be without work. */
     private static final int LEAST_WARPS = 4;
-    private static final int MOST_STAGES = 4;
 
     /**
+     * By measurement on an H100 (kernels-cuda/NOTES.md), two records a warp where that takes small clusters or more blocks than
+     * are ever there at once; else blocks of 16 warps, two a multiprocessor and no more; else as many blocks as that with rings of two.
+     *
+     * @param processors multiprocessors of the GPU
      * @param manyWarps whether the kernel has registers for blocks of 16 warps
-     * @param shared the shared memory of a block; there are no more stages than fit
      */
-    static DecodePlan of(RecordLayout.Sizes sizes, boolean manyWarps, ToLongFunction<DecodePlan> shared) {
+    static DecodePlan of(RecordLayout.Sizes sizes, int processors, boolean manyWarps) {
         long bands = sizes.bands();
         long spans = sizes.spans();
-        int warps = MANY_WARPS;
-        int split = split(spans, warps);
-        if (!manyWarps || spans < 2L * RECORDS * MANY_WARPS || bands * split <= PROCESSORS || bands * split > 2 * PROCESSORS) {
-            warps = WARPS;
-            split = split(spans, warps);
-            while (split < MOST_SPLIT && !nearlyAll(bands * split) && spans >= 2L * split * LEAST_WARPS) {
-                split *= 2;
-            }
+        long places = 2L * processors;
+        long split = Math.ceilDiv(spans, (long) RECORDS * WARPS);
+        long halved = Math.ceilDiv(spans, (long) RECORDS * MANY_WARPS);
+        if (split > SMALL_CLUSTER && manyWarps && halved <= CLUSTER_OF_MANY_WARPS && bands * halved > processors && bands * halved <= places) {
+            return new DecodePlan(bands, spans, processors, MANY_WARPS, (int) halved, 1);
         }
-        // While a warp waits for its next record, others multiply; deeper only where there are few warps at all.
-        long records = Math.ceilDiv(Math.ceilDiv(spans, (long) split), (long) warps);
-        DecodePlan plan = new DecodePlan(bands, spans, warps, split, bands * split > PROCESSORS ? 1 : (int) Math.clamp(records, 1, MOST_STAGES));
-        while (plan.stages > 1 && shared.applyAsLong(plan) > W4Functions.MOST_SHARED) {
-            plan = new DecodePlan(bands, spans, warps, split, plan.stages - 1);
+        if (split > SMALL_CLUSTER && (split > MOST_SPLIT || bands <= places)) {
+            split = Math.clamp(places / bands, 1, MOST_SPLIT);
+            return new DecodePlan(bands, spans, processors, WARPS, (int) split, stages(spans, split));
         }
-        return plan;
-    }
-
-    private static int split(long spans, int warps) {
-        int split = 1;
-        while (split < MOST_SPLIT && spans > (long) split * warps * RECORDS) {
+        while (split < MOST_SPLIT && !nearlyAll(bands * split, processors) && spans >= 2 * split * LEAST_WARPS) {
             split *= 2;
         }
-        return split;
+        // While a warp waits for its next record, others multiply; two stages only where there are few warps at all.
+        return new DecodePlan(bands, spans, processors, WARPS, (int) split, bands * split > processors ? 1 : stages(spans, split));
+    }
+
+    /** Rings of two, where a warp has as many records. */
+    private static int stages(long spans, long split) {
+        return (int) Math.min(Math.ceilDiv(Math.ceilDiv(spans, split), (long) WARPS), RECORDS);
     }
 
     /** True where at most a quarter of the multiprocessors would have no block. */
-    private static boolean nearlyAll(long blocks) {
-        return 4 * blocks >= 3 * PROCESSORS;
+    private static boolean nearlyAll(long blocks, int processors) {
+        return 4 * blocks >= 3L * processors;
     }
 
     /**
@@ -100,6 +99,15 @@ record DecodePlan(long bands, long spans, int warps, int split, int stages) {
         return shape;
     }
 
+    /**
+     * Bytes of the rings of all warps.
+     *
+     * @param stage bytes of a record and of its columns of x, for which there are whole lines of 128
+     */
+    long ringBytes(int stage) {
+        return (long) warps * stages * Math.ceilDiv(stage, 128) * 128;
+    }
+
     /** Records along K for a block. */
     int spansOfBlock() {
         return Math.toIntExact(Math.ceilDiv(spans, (long) split));
@@ -114,7 +122,7 @@ record DecodePlan(long bands, long spans, int warps, int split, int stages) {
      * where x has several rows, which what it loads would hold up; with one row it is the other way around.
      */
     private boolean single() {
-        return bands * split <= PROCESSORS;
+        return bands * split <= processors;
     }
 
     /**
@@ -123,6 +131,6 @@ record DecodePlan(long bands, long spans, int warps, int split, int stages) {
      */
     long blocks() {
         long blocks = bands * split;
-        return single() && nearlyAll(blocks) ? PROCESSORS / split * split : blocks;
+        return single() && nearlyAll(blocks, processors) ? processors / split * split : blocks;
     }
 }

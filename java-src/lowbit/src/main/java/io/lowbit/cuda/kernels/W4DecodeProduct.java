@@ -75,7 +75,7 @@ final class W4DecodeProduct implements ProductKernel {
 
     @Override
     public boolean supports(MatrixShape w, DType x, DType y, ActivationScaling scaling) {
-        return scaling == null && (x == DType.BF16 || x == DType.F16) && RecordLayout.INSTANCE.fits(w) && shared(w.scheme(), RecordLayout.Sizes.of(w), plan(w), ROWS) <= W4Functions.MOST_SHARED;
+        return scaling == null && (x == DType.BF16 || x == DType.F16) && RecordLayout.INSTANCE.fits(w);
     }
 
     @Override
@@ -83,14 +83,8 @@ final class W4DecodeProduct implements ProductKernel {
         return !(scheme instanceof Scheme.Bnb4) ? 0 : x == DType.BF16 ? 0x1p-8 : 0x1p-11;
     }
 
-    private static DecodePlan plan(MatrixShape w) {
-        RecordLayout.Sizes sizes = RecordLayout.Sizes.of(w);
-        return DecodePlan.of(sizes, w.scheme() instanceof Scheme.Int4 s && s.symmetric() && coarse(sizes), plan -> shared(w.scheme(), sizes, plan, ROWS));
-    }
-
     private static long shared(Scheme scheme, RecordLayout.Sizes sizes, DecodePlan plan, int rows) {
-        long x = rows * (RecordLayout.SPAN + 8L) * 2;
-        long rings = plan.warps() * plan.stages() * (sizes.recordBytes() + x);
+        long rings = plan.ringBytes(sizes.recordBytes() + rows * (RecordLayout.SPAN + 8) * 2);
         long barriers = 16 + 8L * plan.warps() * plan.stages();
         long sums = 4L * (plan.split() - 1) * RecordLayout.BAND * rows;
         long table = scheme instanceof Scheme.Bnb4 ? W4Functions.TABLE_BYTES : 0;
@@ -102,7 +96,7 @@ final class W4DecodeProduct implements ProductKernel {
     public Product prepare(Kernels kernels, LayerWeights weights, ActivationScaling scaling) {
         MatrixShape w = weights.shape();
         RecordLayout.Sizes sizes = RecordLayout.Sizes.of(w);
-        DecodePlan plan = plan(w);
+        DecodePlan plan = DecodePlan.of(sizes, kernels.context().device().multiprocessors(), w.scheme() instanceof Scheme.Int4 s && s.symmetric() && coarse(sizes));
         return new Prepared(weights, W4Functions.load(kernels, FILE, KERNEL + kind(w.scheme(), sizes, plan), W4Functions.MOST_SHARED),
                 plan.shape(weights.arena(), false), plan.shape(weights.arena(), true), plan.configs(ROWS, rows -> shared(w.scheme(), sizes, plan, rows)),
                 plan.blocks());

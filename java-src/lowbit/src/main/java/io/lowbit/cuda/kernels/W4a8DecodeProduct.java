@@ -74,25 +74,19 @@ final class W4a8DecodeProduct implements ProductKernel {
 
     @Override
     public boolean supports(MatrixShape w, DType x, DType y, ActivationScaling scaling) {
-        return W4a8Kernel.takes(w, scaling) && shared(RecordLayout.Sizes.of(w), plan(w), ROWS) <= W4Functions.MOST_SHARED;
-    }
-
-    private static DecodePlan plan(MatrixShape w) {
-        RecordLayout.Sizes sizes = RecordLayout.Sizes.of(w);
-        return DecodePlan.of(sizes, kinds((Scheme.Int4) w.scheme()).contains("_many"), plan -> shared(sizes, plan, ROWS));
+        return W4a8Kernel.takes(w, scaling);
     }
 
     private static long shared(RecordLayout.Sizes sizes, DecodePlan plan, int rows) {
-        long x = rows * (RecordLayout.SPAN + 16L);
-        long rings = plan.warps() * plan.stages() * (sizes.recordBytes() + x);
+        long rings = plan.ringBytes(sizes.recordBytes() + rows * (RecordLayout.SPAN + 16));
         return rings + 16 + 8L * plan.warps() * plan.stages() + 4 * ROWS + 4L * (plan.split() - 1) * RecordLayout.BAND * rows;
     }
 
     @Override
     public Product prepare(Kernels kernels, LayerWeights weights, ActivationScaling scaling) {
         RecordLayout.Sizes sizes = RecordLayout.Sizes.of(weights.shape());
-        DecodePlan plan = plan(weights.shape());
         List<String> kinds = kinds((Scheme.Int4) weights.shape().scheme());
+        DecodePlan plan = DecodePlan.of(sizes, kernels.context().device().multiprocessors(), kinds.size() > 1);
         String entry = kernel(scaling) + (plan.manyWarps() ? kinds.getLast() : kinds.getFirst());
         int pitch = Math.toIntExact(Fp8Activations.pitch(weights.shape().k()));
         return new Prepared(weights, scaling, kernels.function(FILE, entry).allowShared(W4Functions.MOST_SHARED),
