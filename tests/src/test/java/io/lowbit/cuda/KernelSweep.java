@@ -46,7 +46,7 @@ final class KernelSweep {
     private static final long[][] SHAPES = {{72, 4160}, {72, 4224}, {200, 384}, ODD};
 
     /** Enough records for blocks of 16 warps of the kernels for a few rows: for these alone, and INT4 in groups with F16 scales. */
-    private static final long[] LARGE = {4288, 4224};
+    private static final long[] LARGE = {4288, 6144};
     private static final String FEW_ROWS = "decode";
 
     /** Once more with act-order. */

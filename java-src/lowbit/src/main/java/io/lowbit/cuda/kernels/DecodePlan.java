@@ -4,7 +4,7 @@ import io.lowbit.cuda.driver.LaunchConfig;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
-import java.util.function.IntToLongFunction;
+import java.util.function.ToLongFunction;
 
 /**
  * How blocks share a matrix in records where few rows of x make reading it what takes the time: {@code w4_decode.cu},
@@ -26,41 +26,70 @@ record DecodePlan(long bands, long spans, int processors, int warps, int split, 
     private static final int RECORDS = 2;
     /** Blocks of a cluster that hardly wait for each other. */
     private static final int SMALL_CLUSTER = 2;
-    /** The same where all blocks are there at once. */
-    private static final int CLUSTER_OF_MANY_WARPS = 3;
-    /** Warps of a block that are not to be without work. */
-    private static final int LEAST_WARPS = 4;
+    /** Blocks of 16 warps of a multiprocessor at once. */
+    private static final int TWO = 2;
+    /** Shared memory of a multiprocessor, and what of it the driver takes for each block. */
+    private static final long ALL_SHARED = 228 << 10;
+    private static final long TAKEN = 1 << 10;
+    /** Clusters of 1 to 8 blocks that run at once on an H100 with two blocks a multiprocessor: what the driver's occupancy says. */
+    private static final int[] CLUSTERS = {264, 132, 79, 62, 47, 39, 32, 30};
+    private static final long PROCESSORS = 132;
 
     /**
-     * By measurement on an H100 (kernels-cuda/NOTES.md), two records a warp where that takes small clusters or more blocks than
-     * are ever there at once; else blocks of 16 warps, two a multiprocessor and no more; else as many blocks as that with rings of two.
+     * By measurement on an H100 (kernels-cuda/NOTES.md), the first of these whose blocks are all there at once: two records a warp and
+     * small clusters; blocks of 16 warps with two records a warp; rings of one or of two, whichever has more records on their way. More
+     * blocks than that: two records a warp, round after round.
      *
      * @param processors multiprocessors of the GPU
-     * @param manyWarps whether the kernel has registers for blocks of 16 warps
+     * @param registers blocks of 8 warps for which a multiprocessor has registers
+     * @param manyWarps whether there is a kernel for blocks of 16 warps, two a multiprocessor
+     * @param shared the shared memory of a block
      */
-    static DecodePlan of(RecordLayout.Sizes sizes, int processors, boolean manyWarps) {
+    static DecodePlan of(RecordLayout.Sizes sizes, int processors, int registers, boolean manyWarps, ToLongFunction<DecodePlan> shared) {
         long bands = sizes.bands();
         long spans = sizes.spans();
-        long places = 2L * processors;
-        long split = Math.ceilDiv(spans, (long) RECORDS * WARPS);
-        long halved = Math.ceilDiv(spans, (long) RECORDS * MANY_WARPS);
-        if (split > SMALL_CLUSTER && manyWarps && halved <= CLUSTER_OF_MANY_WARPS && bands * halved > processors && bands * halved <= places) {
-            return new DecodePlan(bands, spans, processors, MANY_WARPS, (int) halved, 1);
+        int split = (int) Math.min(Math.ceilDiv(spans, (long) RECORDS * WARPS), MOST_SPLIT);
+        int stages = 1;
+        int[] blocks = new int[RECORDS];  // of a multiprocessor at once, with rings of one and of two
+        for (int i = 0; i < RECORDS; i++) {
+            long bytes = shared.applyAsLong(new DecodePlan(bands, spans, processors, WARPS, SMALL_CLUSTER, i + 1));
+            blocks[i] = (int) Math.min(registers, ALL_SHARED / (bytes + TAKEN));
         }
-        if (split > SMALL_CLUSTER && (split > MOST_SPLIT || bands <= places)) {
-            split = Math.clamp(places / bands, 1, MOST_SPLIT);
-            return new DecodePlan(bands, spans, processors, WARPS, (int) split, stages(spans, split));
+        if (split > SMALL_CLUSTER || !atOnce(bands, split, blocks[0], processors)) {
+            long many = Math.ceilDiv(spans, (long) RECORDS * MANY_WARPS);
+            boolean busy = 4 * spans >= 3 * many * RECORDS * MANY_WARPS;
+            if (manyWarps && busy && many <= MOST_SPLIT && bands * many > processors && atOnce(bands, (int) many, TWO, processors)) {
+                return new DecodePlan(bands, spans, processors, MANY_WARPS, (int) many, 1);
+            }
+            int one = most(bands, split, blocks[0], processors);
+            int two = most(bands, split, blocks[1], processors);
+            if (RECORDS * two > one) {
+                split = two;
+                stages = RECORDS;
+            } else if (one > 0) {
+                split = one;
+            }
         }
-        while (split < MOST_SPLIT && !nearlyAll(bands * split, processors) && spans >= 2 * split * LEAST_WARPS) {
+        while (2 * split <= MOST_SPLIT && !nearlyAll(bands * split, processors) && spans >= 2L * split * WARPS) {
             split *= 2;
         }
-        // While a warp waits for its next record, others multiply; two stages only where there are few warps at all.
-        return new DecodePlan(bands, spans, processors, WARPS, (int) split, bands * split > processors ? 1 : stages(spans, split));
+        // Rings of two also where there are few warps at all.
+        long records = Math.ceilDiv(Math.ceilDiv(spans, (long) split), (long) WARPS);
+        return new DecodePlan(bands, spans, processors, WARPS, split, (int) Math.min(records, bands * split > processors ? stages : RECORDS));
     }
 
-    /** Rings of two, where a warp has as many records. */
-    private static int stages(long spans, long split) {
-        return (int) Math.min(Math.ceilDiv(Math.ceilDiv(spans, split), (long) WARPS), RECORDS);
+    /** True where a cluster for each band can be there, with so many blocks a multiprocessor. */
+    private static boolean atOnce(long bands, int split, int blocks, int processors) {
+        return bands <= CLUSTERS[split - 1] * blocks * (long) processors / (TWO * PROCESSORS);
+    }
+
+    /** The most blocks of a cluster, up to {@code split}, so that all are there at once; 0 where none are. */
+    private static int most(long bands, int split, int blocks, int processors) {
+        int most = split;
+        while (most > 0 && !atOnce(bands, most, blocks, processors)) {
+            most--;
+        }
+        return most;
     }
 
     /** True where at most a quarter of the multiprocessors would have no block. */
@@ -69,16 +98,13 @@ record DecodePlan(long bands, long spans, int processors, int warps, int split, 
     }
 
     /**
-     * How the kernel is launched for 1, 2 … {@code rows} rows of x.
+     * How the kernel is launched.
      *
-     * @param shared the shared memory of a block for so many rows
+     * @param shared the shared memory of a block for as many rows as a block ever has: with less for fewer rows more blocks would find
+     *     room on some multiprocessors than on others
      */
-    LaunchConfig[] configs(int rows, IntToLongFunction shared) {
-        LaunchConfig[] configs = new LaunchConfig[rows];
-        for (int i = 0; i < rows; i++) {
-            configs[i] = LaunchConfig.of(32 * warps).withCluster(split, 1, 1).withShared(Math.toIntExact(shared.applyAsLong(i + 1))).withOverlap();
-        }
-        return configs;
+    LaunchConfig config(long shared) {
+        return LaunchConfig.of(32 * warps).withCluster(split, 1, 1).withShared(Math.toIntExact(shared)).withOverlap();
     }
 
     /**
@@ -92,7 +118,7 @@ record DecodePlan(long bands, long spans, int processors, int warps, int split, 
         shape.setAtIndex(ValueLayout.JAVA_INT, 0, split);
         shape.setAtIndex(ValueLayout.JAVA_INT, 1, stages);
         shape.setAtIndex(ValueLayout.JAVA_INT, 2, spansOfBlock());
-        shape.setAtIndex(ValueLayout.JAVA_INT, 3, several && single() ? 1 : 0);
+        shape.setAtIndex(ValueLayout.JAVA_INT, 3, single() && (several || !nearlyAll(bands * split, processors)) ? 1 : 0);
         for (int i = 0; i < own.length; i++) {
             shape.setAtIndex(ValueLayout.JAVA_INT, 4 + i, own[i]);
         }
@@ -119,7 +145,8 @@ record DecodePlan(long bands, long spans, int processors, int warps, int split, 
 
     /**
      * True where there is at most a block for each multiprocessor. Then the kernel after had better begin when the one before has ended
-     * where x has several rows, which what it loads would hold up; with one row it is the other way around.
+     * where x has several rows, which what it loads would hold up, or where there are few blocks; with one row and many it is the other
+     * way around.
      */
     private boolean single() {
         return bands * split <= processors;

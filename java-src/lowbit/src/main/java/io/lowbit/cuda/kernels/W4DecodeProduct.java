@@ -59,6 +59,11 @@ final class W4DecodeProduct implements ProductKernel {
         return !coarse(sizes) ? kinds.getLast() : plan.manyWarps() ? "int4_many" : kinds.getFirst();
     }
 
+    /** Blocks of 8 warps of a multiprocessor at once for which the kernel is compiled. */
+    private static int blocks(Scheme scheme, RecordLayout.Sizes sizes) {
+        return scheme instanceof Scheme.Int4 s && !s.symmetric() && !coarse(sizes) || sizes.scaleMode() == RecordLayout.SCALE_NESTED ? 2 : 3;
+    }
+
     private static boolean coarse(RecordLayout.Sizes sizes) {
         return sizes.groups() == 0 || sizes.groups() == 1 && sizes.scaleMode() != RecordLayout.SCALE_F32;
     }
@@ -83,10 +88,10 @@ final class W4DecodeProduct implements ProductKernel {
         return !(scheme instanceof Scheme.Bnb4) ? 0 : x == DType.BF16 ? 0x1p-8 : 0x1p-11;
     }
 
-    private static long shared(Scheme scheme, RecordLayout.Sizes sizes, DecodePlan plan, int rows) {
-        long rings = plan.ringBytes(sizes.recordBytes() + rows * (RecordLayout.SPAN + 8) * 2);
+    private static long shared(Scheme scheme, RecordLayout.Sizes sizes, DecodePlan plan) {
+        long rings = plan.ringBytes(sizes.recordBytes() + ROWS * (RecordLayout.SPAN + 8) * 2);
         long barriers = 16 + 8L * plan.warps() * plan.stages();
-        long sums = 4L * (plan.split() - 1) * RecordLayout.BAND * rows;
+        long sums = 4L * (plan.split() - 1) * RecordLayout.BAND * ROWS;
         long table = scheme instanceof Scheme.Bnb4 ? W4Functions.TABLE_BYTES : 0;
         long map = sizes.scaleMode() == RecordLayout.SCALE_NESTED ? W4Functions.MAP_BYTES : 0;
         return table + map + rings + barriers + sums;
@@ -96,13 +101,14 @@ final class W4DecodeProduct implements ProductKernel {
     public Product prepare(Kernels kernels, LayerWeights weights, ActivationScaling scaling) {
         MatrixShape w = weights.shape();
         RecordLayout.Sizes sizes = RecordLayout.Sizes.of(w);
-        DecodePlan plan = DecodePlan.of(sizes, kernels.context().device().multiprocessors(), w.scheme() instanceof Scheme.Int4 s && s.symmetric() && coarse(sizes));
+        DecodePlan plan = DecodePlan.of(sizes, kernels.context().device().multiprocessors(), blocks(w.scheme(), sizes),
+                w.scheme() instanceof Scheme.Int4 s && s.symmetric() && coarse(sizes), p -> shared(w.scheme(), sizes, p));
         return new Prepared(weights, W4Functions.load(kernels, FILE, KERNEL + kind(w.scheme(), sizes, plan), W4Functions.MOST_SHARED),
-                plan.shape(weights.arena(), false), plan.shape(weights.arena(), true), plan.configs(ROWS, rows -> shared(w.scheme(), sizes, plan, rows)),
+                plan.shape(weights.arena(), false), plan.shape(weights.arena(), true), plan.config(shared(w.scheme(), sizes, plan)),
                 plan.blocks());
     }
 
-    private record Prepared(LayerWeights weights, W4Functions functions, MemorySegment one, MemorySegment several, LaunchConfig[] configs, long blocks)
+    private record Prepared(LayerWeights weights, W4Functions functions, MemorySegment one, MemorySegment several, LaunchConfig config, long blocks)
             implements Product {
         @Override
         public ProductKernel kernel() {
@@ -119,7 +125,7 @@ final class W4DecodeProduct implements ProductKernel {
                 long n = weights.shape().n();
                 stream.arguments().struct(weights.matrix()).struct(m == 1 ? one : several).int64(x + 2 * at * k).int64(y + ElementTypes.bytes(yType) * at * n).int32(yType)
                         .int64(weights.bias()).int32(weights.biasType()).int64(m - at);
-                stream.launch(functions.of(xType), configs[(int) Math.min(m, ROWS) - 1], blocks,
+                stream.launch(functions.of(xType), config, blocks,
                         Math.min(MOST_BLOCKS_Y, tiles - first), 1);
             }
         }

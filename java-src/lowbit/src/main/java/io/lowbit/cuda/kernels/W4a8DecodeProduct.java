@@ -77,25 +77,26 @@ final class W4a8DecodeProduct implements ProductKernel {
         return W4a8Kernel.takes(w, scaling);
     }
 
-    private static long shared(RecordLayout.Sizes sizes, DecodePlan plan, int rows) {
-        long rings = plan.ringBytes(sizes.recordBytes() + rows * (RecordLayout.SPAN + 16));
-        return rings + 16 + 8L * plan.warps() * plan.stages() + 4 * ROWS + 4L * (plan.split() - 1) * RecordLayout.BAND * rows;
+    private static long shared(RecordLayout.Sizes sizes, DecodePlan plan) {
+        long rings = plan.ringBytes(sizes.recordBytes() + ROWS * (RecordLayout.SPAN + 16));
+        return rings + 16 + 8L * plan.warps() * plan.stages() + 4 * ROWS + 4L * (plan.split() - 1) * RecordLayout.BAND * ROWS;
     }
 
     @Override
     public Product prepare(Kernels kernels, LayerWeights weights, ActivationScaling scaling) {
         RecordLayout.Sizes sizes = RecordLayout.Sizes.of(weights.shape());
         List<String> kinds = kinds((Scheme.Int4) weights.shape().scheme());
-        DecodePlan plan = DecodePlan.of(sizes, kernels.context().device().multiprocessors(), kinds.size() > 1);
+        // For finer groups the kernel is compiled for two blocks a multiprocessor.
+        DecodePlan plan = DecodePlan.of(sizes, kernels.context().device().multiprocessors(), sizes.groups() > 1 ? 2 : 3, kinds.size() > 1, p -> shared(sizes, p));
         String entry = kernel(scaling) + (plan.manyWarps() ? kinds.getLast() : kinds.getFirst());
         int pitch = Math.toIntExact(Fp8Activations.pitch(weights.shape().k()));
         return new Prepared(weights, scaling, kernels.function(FILE, entry).allowShared(W4Functions.MOST_SHARED),
-                plan.shape(weights.arena(), false, pitch), plan.shape(weights.arena(), true, pitch), plan.configs(ROWS, rows -> shared(sizes, plan, rows)),
+                plan.shape(weights.arena(), false, pitch), plan.shape(weights.arena(), true, pitch), plan.config(shared(sizes, plan)),
                 plan.blocks());
     }
 
     private record Prepared(LayerWeights weights, ActivationScaling scaling, Function function, MemorySegment one, MemorySegment several,
-            LaunchConfig[] configs, long blocks) implements Product {
+            LaunchConfig config, long blocks) implements Product {
         @Override
         public ProductKernel kernel() {
             return INSTANCE;
@@ -114,7 +115,7 @@ final class W4a8DecodeProduct implements ProductKernel {
                         .int64(activations + Fp8Activations.scalesOffset(m, k) + 4 * at * scaleRow).int32(scaleRow)
                         .int64(y + ElementTypes.bytes(yType) * at * n).int32(yType).int64(weights.bias())
                         .int32(weights.biasType()).int32((int) (m - at));
-                stream.launch(function, configs[(int) Math.min(m, ROWS) - 1], blocks, Math.min(MOST_BLOCKS_Y, tiles - first), 1);
+                stream.launch(function, config, blocks, Math.min(MOST_BLOCKS_Y, tiles - first), 1);
             }
         }
     }
