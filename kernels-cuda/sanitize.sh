@@ -9,7 +9,7 @@
 #   OUT=DIR   what each process printed (default: a folder that is deleted where all is well)
 #   JOBS=N    processes at a time (default 10): racecheck works on the CPU as much as on the GPU
 #   PART=I/N  every Nth process from the Ith on, for several cards (CUDA_VISIBLE_DEVICES)
-#   LIMIT=S   seconds for each process (default 600)
+#   LIMIT=S   seconds for the whole (default 1800): what has not ended by then has failed
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 bundle=$(cd "${1:?sanitize.sh: wants the folder of an unpacked bundle}" && pwd)
@@ -20,7 +20,7 @@ command -v compute-sanitizer >/dev/null || { echo "sanitize.sh: no compute-sanit
 [[ -x $bundle/runtime/bin/java ]] || { echo "sanitize.sh: $bundle is no unpacked bundle: it has no runtime/bin/java" >&2; exit 2; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-export OUT=${OUT:-$work/out} LIMIT=${LIMIT:-600} JAVA=$bundle/runtime/bin/java MACHINE=$work/machine
+export OUT=${OUT:-$work/out} END=$(($(date +%s) + ${LIMIT:-1800})) JAVA=$bundle/runtime/bin/java MACHINE=$work/machine
 export CLASSES="$bundle/tests/classes:$bundle/tests/lib/*:$bundle/lib/*"
 mkdir -p "$OUT"
 
@@ -39,13 +39,14 @@ assemble() {
 
 # NUMBER, TOOL, the folder of kernels, then arguments of KernelSweep.
 check() {
-    local number=$1 tool=$2 kernels=$3 begin=$SECONDS status=0 log
+    local number=$1 tool=$2 kernels=$3 begin=$SECONDS status=0 left=$((END - $(date +%s))) log
     shift 3
     log=$OUT/$tool-$number.txt
+    ((left > 1)) || { echo "$tool $*: NOT RUN, FAILED for want of time" | tee "$log"; return 1; }
     local options=(--show-backtrace no)
     # Its threads beside those of as many other processes stand in each other's way.
     [[ $tool != racecheck ]] || options+=(--racecheck-num-workers 1)
-    timeout -k 5 "$LIMIT" compute-sanitizer --port $((53000 + 40 * number)) --tool "$tool" "${options[@]}" --error-exitcode 9 --print-limit 20 \
+    timeout -k 2 "$left" compute-sanitizer --port $((53000 + 40 * number)) --tool "$tool" "${options[@]}" --error-exitcode 9 --print-limit 20 \
         "$JAVA" -Xmx3g -XX:+UseSerialGC -XX:ActiveProcessorCount=2 --add-modules jdk.incubator.vector --enable-native-access=ALL-UNNAMED \
         -cp "$kernels${kernels:+:}$CLASSES" io.lowbit.cuda.KernelSweep quick fast SM90 times "$@" >"$log" 2>&1 || status=$?
     local swept=$(grep -oE '^[0-9]+ products swept' "$log" || echo 'not ended') summary=$(sed -nE 's/^=+ .*SUMMARY: //p' "$log" | tail -1)
