@@ -49,8 +49,8 @@ check() {
     timeout -k 2 "$left" compute-sanitizer --port $((53000 + 40 * number)) --tool "$tool" "${options[@]}" --error-exitcode 9 --print-limit 20 \
         "$JAVA" -Xmx3g -XX:+UseSerialGC -XX:ActiveProcessorCount=2 --add-modules jdk.incubator.vector --enable-native-access=ALL-UNNAMED \
         -cp "$kernels${kernels:+:}$CLASSES" io.lowbit.cuda.KernelSweep quick fast SM90 times "$@" >"$log" 2>&1 || status=$?
-    local swept=$(grep -oE '^[0-9]+ products swept' "$log" || echo 'not ended') summary=$(sed -nE 's/^=+ .*SUMMARY: //p' "$log" | tail -1)
-    grep -qE '(SUMMARY: 0 errors|SUMMARY: 0 hazards)' "$log" || status=${status/#0/8}
+    local swept=$(grep -oE '^[1-9][0-9]* products swept' "$log" || echo 'not ended') summary=$(sed -nE 's/^=+ .*SUMMARY: //p' "$log" | tail -1)
+    [[ $swept != 'not ended' ]] && grep -qE 'SUMMARY: 0 (errors|hazards)' "$log" || status=${status/#0/8}
     echo "$tool $*: $swept, ${summary:-no summary}, $((SECONDS - begin)) s$([[ $status == 0 ]] || echo ", FAILED with $status")"
     return $((status > 0))
 }
