@@ -42,7 +42,9 @@ struct FewShape {
     static constexpr int BYTES = BARRIERS + (3 * STAGES + 1 + (MODE == BLOCK ? 4 : 0)) * 8;
     // With another warpgroup's products under way meanwhile, scales can be read when they are wanted, which takes fewer registers.
     static constexpr bool EARLY_SCALES = WARPGROUPS * TURNS == 1;
-    static constexpr int AHEAD = SPLIT == 1 ? STAGES : TILE_M < 64 || STAGES < 5 || ROWS > 64 ? 3 : TURNS;  // as measured
+    // Stages of weights on their way at a time before the wait, as measured; MORE where all blocks of two launches find room.
+    static constexpr int AHEAD = SPLIT == 1 ? STAGES : TILE_M < 64 || STAGES < 5 || ROWS > 64 ? 3 : TURNS;
+    static constexpr int MORE = SPLIT > 1 && TILE_M <= 16 ? 6 : AHEAD, ROOM = 264;
     static_assert(TURNS == 1 || TURNS == 2 && STAGES % 2 == 0, "who waits for a barrier must see each of its phases: a stage is one turn's");
     static_assert(ROWS % (MODE == BLOCK ? 16 : 8) == 0 && ROWS <= 64 * WARPGROUPS && ROWS > 64 * (WARPGROUPS - 1) && ROWS >= 64, "rows of w");
     static_assert(BYTES <= 232448, "shared memory of a block");
@@ -161,9 +163,10 @@ __device__ __forceinline__ void fp8_few(const TensorMap& xMap, const TensorMap& 
             if (S::AHEAD >= STAGES) {
                 griddepcontrol_launch_dependents();
             }
+            const uint32_t ahead = gridDim.x <= S::ROOM ? S::MORE : S::AHEAD;
             for (uint32_t s = 0; s < min(steps, uint32_t(STAGES)); s++) {
-                if (s >= S::AHEAD) {
-                    barrier_wait(wFull + 8 * (s - S::AHEAD), 0);
+                if (s >= ahead) {
+                    barrier_wait(wFull + 8 * (s - ahead), 0);
                 }
                 load_w(s);
             }
