@@ -44,7 +44,7 @@ struct FewShape {
     static constexpr bool EARLY_SCALES = WARPGROUPS * TURNS == 1;
     // Stages of weights on their way at a time before the wait, as measured; MORE where all blocks of two launches find room.
     static constexpr int AHEAD = SPLIT == 1 ? STAGES : TILE_M < 64 || STAGES < 5 || ROWS > 64 ? 3 : TURNS;
-    static constexpr int MORE = SPLIT > 1 && TILE_M <= 16 ? 6 : AHEAD, ROOM = 264;
+    static constexpr int MORE = SPLIT > 1 && TILE_M <= 16 && ROWS == 64 ? 6 : AHEAD, ROOM = 264;
     static_assert(TURNS == 1 || TURNS == 2 && STAGES % 2 == 0, "who waits for a barrier must see each of its phases: a stage is one turn's");
     static_assert(ROWS % (MODE == BLOCK ? 16 : 8) == 0 && ROWS <= 64 * WARPGROUPS && ROWS > 64 * (WARPGROUPS - 1) && ROWS >= 64, "rows of w");
     static_assert(BYTES <= 232448, "shared memory of a block");
