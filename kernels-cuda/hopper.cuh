@@ -68,11 +68,6 @@ __device__ __forceinline__ void store_wait_read() {
     asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory");
 }
 
-// What this thread has stored to shared memory becomes visible to the copy engine and the tensor cores.
-__device__ __forceinline__ void fence_async_shared() {
-    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
-}
-
 // ---- clusters
 
 __device__ __forceinline__ uint32_t cluster_rank() {

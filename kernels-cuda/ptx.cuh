@@ -219,6 +219,11 @@ __device__ __forceinline__ void mbarrier_wait(uint32_t barrier, uint32_t parity)
         : "memory");
 }
 
+// What this thread has stored to shared memory becomes visible to the copy engine and the tensor cores.
+__device__ __forceinline__ void fence_async_shared() {
+    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
+
 // Bytes from global to shared memory by the copy engine; the barrier counts them. Addresses and size: multiples of 16.
 // The lines are the first to leave the L2.
 __device__ __forceinline__ void copy_bulk_evict_first(uint32_t shared, const void* global, uint32_t bytes, uint32_t barrier) {
@@ -413,6 +418,12 @@ __device__ __forceinline__ float cvt_f32_f16(uint16_t h) {
 }
 
 // The lane, read anew: what a loop makes of it holds no register all along.
+__device__ __forceinline__ uint32_t thread_now() {
+    uint32_t thread;
+    asm volatile("mov.u32 %0, %tid.x;" : "=r"(thread));
+    return thread;
+}
+
 __device__ __forceinline__ uint32_t lane_now() {
     uint32_t lane;
     asm volatile("mov.u32 %0, %laneid;" : "=r"(lane));

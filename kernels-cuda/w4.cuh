@@ -316,6 +316,16 @@ struct NestedLanes {
     }
 };
 
+// Scales of a record with blocks of 64 columns, four neighbours in its order for each lane: bytes 4·lane … 4·lane + 3. Nothing is kept from
+// record to record.
+struct NestedQuad {
+    // Where the absmax of scale i lies.
+    static __device__ __forceinline__ const float* absmax(const W4& w, uint32_t band, int lane, uint32_t record, int i) {
+        const uint32_t row = band * BAND + lane % 16 / 4 * 16 + lane % 4 * 2 + i / 2 + i % 2 * 8, last = uint32_t(w.n) - 1;
+        return w.nestedAbsmax + (((row < last ? row : last) * w.spans + record) >> (w.blockShift + 8 - 7));  // K is a multiple of 128
+    }
+};
+
 // Two halves of a type as f32, and two f32 rounded to them.
 __device__ __forceinline__ float2 floats(uint32_t pair, uint32_t type) {
     return type == F16 ? float2{cvt_f32_f16(uint16_t(pair)), cvt_f32_f16(uint16_t(pair >> 16))}

@@ -34,8 +34,20 @@ struct DecodeShape {
     uint32_t late;    // not 0: the kernel after this one may begin when the one before has ended, else when this one has begun
 };
 
-// ZEROS: INT4 with zero points.
-template <class T, bool TABLE, ScaleMode MODE, bool FINE, bool ZEROS>
+// Where things lie in shared memory: table │ nested map │ rings of (record │ its columns of x) │ barriers │ sums of the cluster
+template <bool TABLE, ScaleMode MODE>
+struct DecodePlaces {
+    uint32_t stageBytes, ringBytes;
+    uint8_t *rings, *barriers, *others;
+
+    __device__ __forceinline__ DecodePlaces(uint32_t stages, uint32_t recordBytes, uint32_t rows, uint8_t* shared)
+        : stageBytes(whole_lines(recordBytes + rows * X_PITCH)), ringBytes(stages * stageBytes),
+          rings(shared + (TABLE ? TABLE_BYTES : 0) + (MODE == SCALE_NESTED ? 1024 : 0)), barriers(rings + blockDim.x / 32 * ringBytes),
+          others(barriers + 16 + blockDim.x / 32 * stages * 8) {}
+};
+
+// ZEROS: INT4 with zero points. HALVES: a codebook in blocks of 64 columns. MANY: 16 warps.
+template <class T, bool TABLE, ScaleMode MODE, bool FINE, bool ZEROS, bool HALVES, bool MANY>
 __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& shape, const uint16_t* x, void* y, uint32_t yType, const void* bias,
                                        uint32_t biasType, int64_t m) {
     const W4 w(matrix);
@@ -54,21 +66,18 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
         return;
     }
 
-    // Shared memory: table │ nested map │ rings of (record │ its columns of x) │ barriers │ sums of the cluster
-    const uint32_t stageBytes = whole_lines(w.recordBytes + rows * X_PITCH), ringBytes = shape.stages * stageBytes;
+    const DecodePlaces<TABLE, MODE> places(shape.stages, w.recordBytes, rows, shared);
+    const uint32_t stageBytes = places.stageBytes;
     float* const map = reinterpret_cast<float*>(shared + (TABLE ? TABLE_BYTES : 0));
-    uint8_t* const rings = shared + (TABLE ? TABLE_BYTES : 0) + (MODE == SCALE_NESTED ? 1024 : 0);
-    uint8_t* const ring = rings + warp * ringBytes;
-    uint8_t* const barriers = rings + warps * ringBytes;
-    const uint32_t gathered = shared_address(barriers), full = gathered + 16 + warp * shape.stages * 8;
-    float* const others = reinterpret_cast<float*>(barriers + 16 + warps * shape.stages * 8);
+    uint8_t* const ring = places.rings + warp * places.ringBytes;
+    const uint32_t gathered = shared_address(places.barriers), full = gathered + 16 + warp * shape.stages * 8;
     const uint32_t sums = BAND * rows;
 
     const uint32_t firstSpan = rank * shape.spans;
     const uint32_t lastSpan = firstSpan + shape.spans < w.spans ? firstSpan + shape.spans : w.spans;
-    const auto fetch = [&](uint32_t span, uint32_t stage) {
-        mbarrier_arrive_expect(full + stage * 8, w.recordBytes);
-        copy_bulk_evict_first(shared_address(ring + stage * stageBytes), w.records + wide_product(band * w.spans + span, w.recordBytes), w.recordBytes, full + stage * 8);
+    const auto fetch = [&](uint32_t span, uint8_t* to, uint32_t barrier) {
+        mbarrier_arrive_expect(barrier, w.recordBytes);
+        copy_bulk_evict_first(shared_address(to), w.records + wide_product(band * w.spans + span, w.recordBytes), w.recordBytes, barrier);
     };
 
     if (lane == 0) {
@@ -81,7 +90,7 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
         }
         fence_mbarrier_init();
         for (uint32_t s = 0, span = firstSpan + warp; s < shape.stages && span < lastSpan; s++, span += warps) {
-            fetch(span, s);
+            fetch(span, ring + s * stageBytes, full + s * 8);
         }
         if (warp == 0 && rank == 0 && shape.split > 1) {
             mbarrier_arrive_expect(gathered, (shape.split - 1) * sums * 4);
@@ -102,6 +111,17 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
     if (TABLE || MODE == SCALE_NESTED) {
         __syncthreads();
     }
+    // Nested scales of the next record, of which a lane makes four: their absmax, a weight too, is asked for before the wait.
+    float next[4] = {};
+    const auto ask = [&](uint32_t span) {
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            next[i] = *NestedQuad::absmax(w, band, lane_now(), span, i);
+        }
+    };
+    if (HALVES && MODE == SCALE_NESTED && firstSpan + warp < lastSpan) {
+        ask(firstSpan + warp);
+    }
     // The columns of x of a record, zero beyond K. A lane copies 8 columns of rows first, first + step …: `from` and `to` are where
     // they begin in its first row; or all lanes copy them column by column.
     const bool aligned = w.k % 8 == 0 && reinterpret_cast<uintptr_t>(x) % 16 == 0;
@@ -113,8 +133,8 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
             from += step * w.k;
         }
     };
-    const auto store_x = [&](uint32_t span, uint32_t stage, uint32_t lane) {
-        uint8_t* const to = ring + stage * stageBytes + w.recordBytes;
+    const auto store_x = [&](uint32_t span, uint8_t* record, uint32_t lane) {
+        uint8_t* const to = record + w.recordBytes;
 #pragma unroll 1
         for (uint32_t i = lane; i < rows * SPAN; i += 32) {
             const int64_t k = int64_t(span) * SPAN + i % SPAN;
@@ -139,7 +159,7 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
     } else {
 #pragma unroll 1
         for (uint32_t s = 0, span = firstSpan + warp; s < shape.stages && span < lastSpan; s++, span += warps) {
-            store_x(span, s, lane);
+            store_x(span, ring + s * stageBytes, lane);
         }
     }
 
@@ -153,6 +173,99 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
     const uint32_t middle[2] = {zero_step<T>(8, 0), zero_step<T>(8, 1)};  // the zero points of a symmetric scheme
 
     uint32_t stage = 0, parity = 0;
+    if constexpr (HALVES) {
+        // What a lookup takes is longer than a product: they run a step ahead of the products, the first of a record's while x comes.
+        // Made anew for each record, and after it: what is kept takes the registers of lookups.
+        const auto last = [&]() {
+            return MODE == SCALE_NESTED ? min(block_of_cluster() * shape.spans + shape.spans, w.spans) : lastSpan;
+        };
+#pragma unroll 1
+        for (uint32_t span = firstSpan + warp; span < last(); span += warps) {
+            const auto there = [&]() { return places.rings + thread_now() / 32 * places.ringBytes + stage * stageBytes; };
+            const auto barrier = [&]() { return shared_address(places.barriers) + 16 + (thread_now() / 32 * shape.stages + stage) * 8; };
+            uint8_t* const record = there();
+            const uint32_t lane = lane_now();
+            const auto codesOf = [&](int unit) {  // of a tile's 16 rows and 64 columns, the tiles of the first half first
+                return load_shared4(shared_address(record) + unit * 512 + lane * 16);
+            };
+            mbarrier_wait(barrier(), parity);
+            uint4 codes = codesOf(0);
+            if (MODE == SCALE_NESTED) {
+                const uint32_t four = reinterpret_cast<const uint32_t*>(record + CODE_BYTES)[lane];
+                float s[4];
+#pragma unroll
+                for (int i = 0; i < 4; i++) {
+                    s[i] = __fadd_rn(__fmul_rn(map[four >> 8 * i & 0xff], next[i]), w.nestedOffset);
+                }
+                __syncwarp();  // each lane has its first codes: the scales, as f32, take their place
+                reinterpret_cast<float4*>(record)[lane] = float4{s[0], s[1], s[2], s[3]};
+            }
+            uint32_t value[4];
+            unpack_table(value, codes.x, shared, lane * 4);
+            const uint32_t xAt = shared_address(record) + w.recordBytes + min(lane % 8, rows - 1) * X_PITCH + lane / 8 * 16;
+            if (shape.stages > 1 && span >= firstSpan + warps) {
+                copy_async_wait<1>();
+            } else {
+                copy_async_wait<0>();
+            }
+            __syncwarp();
+#pragma unroll(MANY ? 1 : 2)
+            for (int half = 0; half < 2; half++) {
+                uint32_t b[2][4];
+                ldmatrix_x4(b[0], xAt + half * 128);
+                ldmatrix_x4(b[1], xAt + half * 128 + 64);
+#pragma unroll
+                for (int tile = 0; tile < 4; tile++) {
+                    uint4 following;
+                    const uint2 scale = load_shared2(shared_address(record) + (MODE == SCALE_NESTED ? 0 : CODE_BYTES) + half * (BAND * 4) + tile * 64 + lane / 4 * 8);
+                    float sum[4] = {};
+#pragma unroll
+                    for (int step = 0; step < 4; step++) {
+                        uint32_t a[4];
+#pragma unroll
+                        for (int j = 0; j < 4; j++) {
+                            a[j] = value[j];
+                        }
+                        if (step == 2) {
+                            following = codesOf((half * 4 + tile + 1) % 8);  // after the last none that is used
+                        }
+                        unpack_table(value, step == 0 ? codes.y : step == 1 ? codes.z : step == 2 ? codes.w : following.x, shared, lane * 4);
+                        T::mma(sum, a, b[step / 2][step % 2 * 2], b[step / 2][step % 2 * 2 + 1]);
+                    }
+#pragma unroll
+                    for (int e = 0; e < 4; e++) {
+                        acc[tile][e] = __fmaf_rn(sum[e], __uint_as_float(e < 2 ? scale.x : scale.y), acc[tile][e]);
+                    }
+                    codes = following;
+                }
+            }
+            if (MODE == SCALE_NESTED) {
+                fence_async_shared();  // the scales were written here, and the copy engine writes next
+            }
+            __syncwarp();  // the record has been read
+            if (const uint32_t later = span + shape.stages * warps; later < last()) {
+                const uint32_t lane = lane_now();
+                uint8_t* const record = there();
+                if (lane == 0) {
+                    fetch(later, record, barrier());
+                }
+                if (aligned) {
+                    copy_x(shared_address(record) + w.recordBytes + lane / 16 * X_PITCH + lane % 16 * 16,
+                           x + int64_t(m0 + lane / 16) * w.k + int64_t(later) * SPAN + lane % 16 * 8, lane / 16, 2, later * SPAN + lane % 16 * 8 < w.k);
+                } else {
+                    store_x(later, record, lane);
+                }
+            }
+            if (MODE == SCALE_NESTED && span + warps < last()) {
+                ask(span + warps);
+            }
+            copy_async_commit();  // of nothing at the end, so that the last but one is always the next record's
+            if (++stage == shape.stages) {
+                stage = 0;
+                parity ^= 1;
+            }
+        }
+    } else {
 #pragma unroll 1
     for (uint32_t span = firstSpan + warp; span < lastSpan; span += warps) {
         const uint8_t* const record = ring + stage * stageBytes;
@@ -290,14 +403,14 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
         __syncwarp();  // the record has been read
         if (const uint32_t next = span + shape.stages * warps; next < lastSpan) {
             if (lane == 0) {
-                fetch(next, stage);
+                fetch(next, ring + stage * stageBytes, full + stage * 8);
             }
             const uint32_t lane = lane_now();
             if (aligned) {
                 copy_x(shared_address(record) + w.recordBytes + lane / 16 * X_PITCH + lane % 16 * 16,
                        x + int64_t(m0 + lane / 16) * w.k + int64_t(next) * SPAN + lane % 16 * 8, lane / 16, 2, next * SPAN + lane % 16 * 8 < w.k);
             } else {
-                store_x(next, stage, lane);
+                store_x(next, ring + stage * stageBytes, lane);
             }
         }
         copy_async_commit();  // of nothing at the end, so that the last but one is always the next record's
@@ -307,14 +420,25 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
         }
     }
 
+    }
+
     // Sums of the warps, each in its own ring: all its records have been read.
-    float* const mine = reinterpret_cast<float*>(ring);
+    uint32_t stagesNow = shape.stages, threadNow = threadIdx.x, blockNow = blockIdx.x;
+    if (HALVES) {  // reckoned anew where things lie: kept over the loop, it would take the registers of lookups
+        asm volatile("" : "+r"(stagesNow), "+r"(threadNow), "+r"(blockNow));
+    }
+    const DecodePlaces<TABLE, MODE> end = HALVES ? DecodePlaces<TABLE, MODE>(stagesNow, w.recordBytes, rows, shared) : places;
+    const uint32_t rankNow = HALVES ? blockNow % shape.split : rank, bandNow = HALVES ? blockNow / shape.split : band;
+    const uint32_t laneNow = HALVES ? threadNow % 32 : lane, gatheredNow = HALVES ? shared_address(end.barriers) : gathered;
+    const float* const others = reinterpret_cast<const float*>(end.others);
+    float* const mine = reinterpret_cast<float*>(HALVES ? end.rings + threadNow / 32 * end.ringBytes : ring);
 #pragma unroll
     for (int tile = 0; tile < 4; tile++) {
 #pragma unroll
         for (int e = 0; e < 4; e++) {
-            if (2 * t + e % 2 < rows) {
-                mine[(2 * t + e % 2) * PITCH + tile * 16 + g + e / 2 * 8] = acc[tile][e];
+            const uint32_t token = laneNow % 4 * 2 + e % 2;
+            if (token < rows) {
+                mine[token * PITCH + tile * 16 + laneNow / 4 + e / 2 * 8] = acc[tile][e];
             }
         }
     }
@@ -322,35 +446,35 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
     if (shape.split > 1) {
         cluster_wait();
     }
-    const uint32_t leader = cluster_address(shared_address(others), 0), leaderBarrier = cluster_address(gathered, 0);
+    const uint32_t leader = cluster_address(shared_address(others), 0), leaderBarrier = cluster_address(gatheredNow, 0);
     const uint32_t type = yType & ~ADD;
     constexpr float UNIT = E2M1 ? SCALED ? E2M1_SUMS<MODE> : 1.f : INT4 ? 1.f / CODE_STEP<T> : 1.f;  // of the sums: a power of two
     bool waited = false;
-    for (uint32_t i = threadIdx.x; i < sums; i += blockDim.x) {
+    for (uint32_t i = threadNow; i < sums; i += blockDim.x) {
         const int row = i % BAND, token = i / BAND;
-        const uint8_t* const p = rings + (token * PITCH + row) * 4;
+        const uint8_t* const p = end.rings + (token * PITCH + row) * 4;
         float v = 0.f;
         for (int j = 0; j < warps; j += 8) {
             float part[8];
 #pragma unroll
             for (int q = 0; q < 8; q++) {
-                part[q] = *reinterpret_cast<const float*>(p + (j + q) * ringBytes);
+                part[q] = *reinterpret_cast<const float*>(p + (j + q) * end.ringBytes);
             }
 #pragma unroll
             for (int q = 0; q < 8; q++) {
                 v = __fadd_rn(v, part[q]);
             }
         }
-        if (rank != 0) {
-            store_cluster(leader + ((rank - 1) * sums + i) * 4, v, leaderBarrier);
+        if (rankNow != 0) {
+            store_cluster(leader + ((rankNow - 1) * sums + i) * 4, v, leaderBarrier);
             continue;
         }
-        const uint32_t n = band * BAND + row;
+        const uint32_t n = bandNow * BAND + row;
         const int64_t at = int64_t(m0 + token) * w.n + n;
         const float before = yType & ADD && n < w.n ? load(y, type, at) : 0.f;  // on its way while the other blocks' sums come
         if (shape.split > 1) {
             if (!waited) {
-                mbarrier_wait(gathered, 0);
+                mbarrier_wait(gatheredNow, 0);
                 waited = true;
             }
             for (uint32_t j = 1; j < shape.split; j++) {
@@ -358,7 +482,7 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
             }
         }
         if (n < w.n) {
-            v = __fmul_rn(__fmul_rn(v, UNIT), w.rowScales ? __fmul_rn(w.rowScales[n], w.matrixScale) : w.matrixScale);
+            v = TABLE ? v : __fmul_rn(__fmul_rn(v, UNIT), w.rowScales ? __fmul_rn(w.rowScales[n], w.matrixScale) : w.matrixScale);
             v = bias ? __fadd_rn(v, load(bias, biasType, n)) : v;
             store(y, type, at, yType & ADD ? __fadd_rn(before, v) : v);
         }
@@ -368,21 +492,25 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
 }  // namespace lowbit
 
 // Threads and blocks of a multiprocessor at once that registers are to suffice for.
-#define DECODE(suffix, T, TABLE, MODE, FINE, ZEROS, THREADS, BLOCKS)                                                            \
+#define DECODE(suffix, T, TABLE, MODE, FINE, ZEROS, HALVES, THREADS, BLOCKS)                                                    \
     extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) LOWBIT_NAME(ARCH, suffix)(                                     \
         const __grid_constant__ lowbit::Matrix w, const __grid_constant__ lowbit::DecodeShape shape, const uint16_t* x, void* y, \
         uint32_t yType, const void* bias, uint32_t biasType, int64_t m) {                                                        \
-        lowbit::decode<T, TABLE, lowbit::MODE, FINE, ZEROS>(w, shape, x, y, yType, bias, biasType, m);                           \
+        lowbit::decode<T, TABLE, lowbit::MODE, FINE, ZEROS, HALVES, (THREADS > 256)>(w, shape, x, y, yType, bias, biasType, m);                   \
     }
-#define DECODE_SCHEMES(name, types, T)                                                     \
-    DECODE(name##_int4_##types, T, false, SCALE_16, false, false, 256, 3)                  \
-    DECODE(name##_int4_many_##types, T, false, SCALE_16, false, false, 512, 2)             \
-    DECODE(name##_int4_zeros_##types, T, false, SCALE_16, false, true, 256, 3)             \
-    DECODE(name##_int4_fine_##types, T, false, SCALE_16_F32, true, false, 256, 3)          \
-    DECODE(name##_int4_fine_zeros_##types, T, false, SCALE_16_F32, true, true, 256, 2)     \
-    DECODE(name##_table_f32_##types, T, true, SCALE_F32, true, false, 256, 3)              \
-    DECODE(name##_table_nested_##types, T, true, SCALE_NESTED, true, false, 256, 2)        \
-    DECODE(name##_mxfp4_##types, T, false, SCALE_E8M0, true, false, 256, 3)                \
-    DECODE(name##_nvfp4_##types, T, false, SCALE_E4M3, true, false, 256, 3)
+#define DECODE_SCHEMES(name, types, T)                                                            \
+    DECODE(name##_int4_##types, T, false, SCALE_16, false, false, false, 256, 3)                  \
+    DECODE(name##_int4_many_##types, T, false, SCALE_16, false, false, false, 512, 2)             \
+    DECODE(name##_int4_zeros_##types, T, false, SCALE_16, false, true, false, 256, 3)             \
+    DECODE(name##_int4_fine_##types, T, false, SCALE_16_F32, true, false, false, 256, 3)          \
+    DECODE(name##_int4_fine_zeros_##types, T, false, SCALE_16_F32, true, true, false, 256, 2)     \
+    DECODE(name##_table_f32_any_##types, T, true, SCALE_F32, true, false, false, 256, 3)          \
+    DECODE(name##_table_nested_any_##types, T, true, SCALE_NESTED, true, false, false, 256, 2)    \
+    DECODE(name##_table_f32_##types, T, true, SCALE_F32, true, false, true, 256, 3)               \
+    DECODE(name##_table_f32_many_##types, T, true, SCALE_F32, true, false, true, 512, 2)          \
+    DECODE(name##_table_nested_##types, T, true, SCALE_NESTED, true, false, true, 256, 3)         \
+    DECODE(name##_table_nested_many_##types, T, true, SCALE_NESTED, true, false, true, 512, 2)    \
+    DECODE(name##_mxfp4_##types, T, false, SCALE_E8M0, true, false, false, 256, 3)                \
+    DECODE(name##_nvfp4_##types, T, false, SCALE_E4M3, true, false, false, 256, 3)
 DECODE_SCHEMES(w4decode8, bf16, lowbit::Bf16)
 DECODE_SCHEMES(w4decode8, f16, lowbit::Half)

@@ -78,6 +78,27 @@ record DecodePlan(long bands, long spans, int processors, int warps, int split, 
         return new DecodePlan(bands, spans, processors, WARPS, split, (int) Math.min(records, bands * split > processors ? stages : RECORDS));
     }
 
+    /**
+     * Codebooks in blocks of 64 columns. A table of 32 KB in each block makes few large blocks better: of 16 warps, where two of a
+     * multiprocessor leave room for K cut in two or three; of 8, two records a warp, where three do; else rings of two, round after round.
+     *
+     * @param processors multiprocessors of the GPU
+     */
+    static DecodePlan ofTable(RecordLayout.Sizes sizes, int processors) {
+        long bands = sizes.bands();
+        long spans = sizes.spans();
+        int split = (int) Math.min(Math.ceilDiv(spans, (long) MANY_WARPS), MOST_SPLIT);
+        int many = most(bands, Math.min(split, SMALL_CLUSTER + 1), TWO, processors);
+        if (many > 1 && 2 * bands * many > processors) {
+            return new DecodePlan(bands, spans, processors, MANY_WARPS, many, 1);
+        }
+        if (bands * split <= processors) {  // few rows of W
+            split = (int) Math.min(Math.ceilDiv(spans, (long) WARPS), MOST_SPLIT);
+        }
+        split = most(bands, split, TWO + 1, processors);
+        return split > 0 ? new DecodePlan(bands, spans, processors, WARPS, split, 1) : new DecodePlan(bands, spans, processors, WARPS, 1, RECORDS);
+    }
+
     /** True where a cluster for each band can be there, with so many blocks a multiprocessor. */
     private static boolean atOnce(long bands, int split, int blocks, int processors) {
         return bands <= CLUSTERS[split - 1] * blocks * (long) processors / (TWO * PROCESSORS);

@@ -45,23 +45,30 @@ final class W4DecodeProduct implements ProductKernel {
         return W4Functions.takes(scheme) ? kinds(scheme).stream().flatMap(kind -> W4Functions.names(KERNEL + kind).stream()).toList() : List.of();
     }
 
-    /** The kernels that matrices of a scheme use: for INT4, by zero points and the number of groups in a record, and for blocks of 16 warps. */
+    /** The kernels that matrices of a scheme use: by zero points and the number of groups in a record, and for blocks of 16 warps. */
     private static List<String> kinds(Scheme scheme) {
         return switch (scheme) {
             case Scheme.Int4 s -> s.symmetric() ? List.of("int4", "int4_many", "int4_fine") : List.of("int4_zeros", "int4_fine_zeros");
-            case Scheme.Bnb4 s -> List.of(s.doubleQuant() ? "table_nested" : "table_f32");
+            case Scheme.Bnb4 s -> s.doubleQuant() ? List.of("table_nested", "table_nested_many", "table_nested_any")
+                    : List.of("table_f32", "table_f32_many", "table_f32_any");
             default -> List.of(scheme instanceof Scheme.Mxfp4 ? "mxfp4" : "nvfp4");
         };
     }
 
     private static String kind(Scheme scheme, RecordLayout.Sizes sizes, DecodePlan plan) {
         List<String> kinds = kinds(scheme);
-        return !coarse(sizes) ? kinds.getLast() : plan.manyWarps() ? "int4_many" : kinds.getFirst();
+        boolean common = scheme instanceof Scheme.Bnb4 ? halves(sizes) : coarse(sizes);
+        return !common ? kinds.getLast() : plan.manyWarps() ? kinds.get(1) : kinds.getFirst();
+    }
+
+    /** A scale for each 64 columns, for which the kernels of codebooks are made. */
+    private static boolean halves(RecordLayout.Sizes sizes) {
+        return sizes.groups() == 2;
     }
 
     /** Blocks of 8 warps of a multiprocessor at once for which the kernel is compiled. */
     private static int blocks(Scheme scheme, RecordLayout.Sizes sizes) {
-        return scheme instanceof Scheme.Int4 s && !s.symmetric() && !coarse(sizes) || sizes.scaleMode() == RecordLayout.SCALE_NESTED ? 2 : 3;
+        return scheme instanceof Scheme.Int4 s && !s.symmetric() && !coarse(sizes) || sizes.scaleMode() == RecordLayout.SCALE_NESTED && !halves(sizes) ? 2 : 3;
     }
 
     private static boolean coarse(RecordLayout.Sizes sizes) {
@@ -88,10 +95,18 @@ final class W4DecodeProduct implements ProductKernel {
         return !(scheme instanceof Scheme.Bnb4) ? 0 : x == DType.BF16 ? 0x1p-8 : 0x1p-11;
     }
 
-    private static long shared(Scheme scheme, RecordLayout.Sizes sizes, DecodePlan plan) {
-        long rings = plan.ringBytes(sizes.recordBytes() + ROWS * (RecordLayout.SPAN + 8) * 2);
+    private static DecodePlan plan(Scheme scheme, RecordLayout.Sizes sizes, int processors) {
+        if (scheme instanceof Scheme.Bnb4 && halves(sizes)) {
+            return DecodePlan.ofTable(sizes, processors);
+        }
+        return DecodePlan.of(sizes, processors, blocks(scheme, sizes), scheme instanceof Scheme.Int4 s && s.symmetric() && coarse(sizes),
+                plan -> shared(scheme, sizes, plan, ROWS));
+    }
+
+    private static long shared(Scheme scheme, RecordLayout.Sizes sizes, DecodePlan plan, int rows) {
+        long rings = plan.ringBytes(sizes.recordBytes() + rows * (RecordLayout.SPAN + 8) * 2);
         long barriers = 16 + 8L * plan.warps() * plan.stages();
-        long sums = 4L * (plan.split() - 1) * RecordLayout.BAND * ROWS;
+        long sums = 4L * (plan.split() - 1) * RecordLayout.BAND * rows;
         long table = scheme instanceof Scheme.Bnb4 ? W4Functions.TABLE_BYTES : 0;
         long map = sizes.scaleMode() == RecordLayout.SCALE_NESTED ? W4Functions.MAP_BYTES : 0;
         return table + map + rings + barriers + sums;
@@ -101,14 +116,16 @@ final class W4DecodeProduct implements ProductKernel {
     public Product prepare(Kernels kernels, LayerWeights weights, ActivationScaling scaling) {
         MatrixShape w = weights.shape();
         RecordLayout.Sizes sizes = RecordLayout.Sizes.of(w);
-        DecodePlan plan = DecodePlan.of(sizes, kernels.context().device().multiprocessors(), blocks(w.scheme(), sizes),
-                w.scheme() instanceof Scheme.Int4 s && s.symmetric() && coarse(sizes), p -> shared(w.scheme(), sizes, p));
+        DecodePlan plan = plan(w.scheme(), sizes, kernels.context().device().multiprocessors());
+        // Beside a table there is room for a block of the next product with one row of x, not with 8.
+        long one = shared(w.scheme(), sizes, plan, plan.manyWarps() && w.scheme() instanceof Scheme.Bnb4 ? 1 : ROWS);
         return new Prepared(weights, W4Functions.load(kernels, FILE, KERNEL + kind(w.scheme(), sizes, plan), W4Functions.MOST_SHARED),
-                plan.shape(weights.arena(), false), plan.shape(weights.arena(), true), plan.config(shared(w.scheme(), sizes, plan)),
+                plan.shape(weights.arena(), false), plan.shape(weights.arena(), true), plan.config(one), plan.config(shared(w.scheme(), sizes, plan, ROWS)),
                 plan.blocks());
     }
 
-    private record Prepared(LayerWeights weights, W4Functions functions, MemorySegment one, MemorySegment several, LaunchConfig config, long blocks)
+    private record Prepared(LayerWeights weights, W4Functions functions, MemorySegment one, MemorySegment several, LaunchConfig configOfOne,
+            LaunchConfig config, long blocks)
             implements Product {
         @Override
         public ProductKernel kernel() {
@@ -125,7 +142,7 @@ final class W4DecodeProduct implements ProductKernel {
                 long n = weights.shape().n();
                 stream.arguments().struct(weights.matrix()).struct(m == 1 ? one : several).int64(x + 2 * at * k).int64(y + ElementTypes.bytes(yType) * at * n).int32(yType)
                         .int64(weights.bias()).int32(weights.biasType()).int64(m - at);
-                stream.launch(functions.of(xType), config, blocks,
+                stream.launch(functions.of(xType), m == 1 ? configOfOne : config, blocks,
                         Math.min(MOST_BLOCKS_Y, tiles - first), 1);
             }
         }
