@@ -71,16 +71,6 @@ __device__ __forceinline__ float after(float v, float when, uint32_t zero) {
     return __uint_as_float(__float_as_uint(v) ^ __float_as_uint(when) & zero);
 }
 
-// One warp is done with a stage, where `really`: it tells every block that writes there, which are the first CLUSTER of the cluster.
-template <int CLUSTER>
-__device__ __forceinline__ void release(uint32_t empty, int lane, bool really = true) {
-    if (CLUSTER == 1) {
-        warp_arrive(empty, lane, really);
-    } else {
-        warp_arrive_at<CLUSTER>(empty, 0, lane, really);
-    }
-}
-
 }  // namespace lowbit
 
 // Kernel names are arch_op_types_scaling. ARCH is sm90.

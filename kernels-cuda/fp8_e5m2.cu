@@ -3,10 +3,10 @@
 #include "fp8_few.cuh"
 #include "fp8_gemm.cuh"
 
-FP8_GEMM(fp8_e5m2_e4m3_fast_256x128_s4_c1, E4M3_E5M2, 2, 128, 4, 1, FAST)
-FP8_GEMM(fp8_e5m2_e4m3_fast_128x128_s6_c1, E4M3_E5M2, 1, 128, 6, 1, FAST)
-FP8_GEMM(fp8_e5m2_e4m3_precise_256x128_s4_c1, E4M3_E5M2, 2, 128, 4, 1, PRECISE)
-FP8_GEMM(fp8_e5m2_e4m3_block_256x128_s4_c1, E4M3_E5M2, 2, 128, 4, 1, BLOCK)
+FP8_GEMM(fp8_e5m2_e4m3_fast_256x128_s4, E4M3_E5M2, 2, 128, 4, FAST)
+FP8_GEMM(fp8_e5m2_e4m3_fast_128x128_s6, E4M3_E5M2, 1, 128, 6, FAST)
+FP8_GEMM(fp8_e5m2_e4m3_precise_256x128_s4, E4M3_E5M2, 2, 128, 4, PRECISE)
+FP8_GEMM(fp8_e5m2_e4m3_block_256x128_s4, E4M3_E5M2, 2, 128, 4, BLOCK)
 FP8_FEW(fp8_e5m2_e4m3_few_precise_16x64_s10_k1, E5M2_E4M3, 1, 16, 10, 1, PRECISE)
 FP8_FEW(fp8_e5m2_e4m3_few_precise_16x64_s10_k2, E5M2_E4M3, 1, 16, 10, 2, PRECISE)
 FP8_FEW(fp8_e5m2_e4m3_few_precise_64x64_s5_k1, E5M2_E4M3, 1, 64, 5, 1, PRECISE)

@@ -10,9 +10,6 @@
 // Where sums are added up in f32 (PRECISE and BLOCK), a consumer multiplies 64 × TILE_N × 128 into a sum of its own and then adds
 // that to the tile's; meanwhile the other consumer keeps the tensor cores busy.
 //
-// Blocks of a cluster of CLUSTER share the operand that has more rows in a tile and load a part of it each, for all: those with
-// tiles of 256 rows lie along N and share x, the others lie along M and share w.
-//
 // The two consumers use one staging buffer in turns for their part of y, so one of them stores while the other multiplies,
 // and they stay out of step from the first tile on. Where there is nothing to stay out of step for (OWN_STORES), each warp turns values of
 // 16 bits in 2 KB of its own and stores them itself, 16 bytes a lane.
@@ -116,12 +113,9 @@ __device__ __forceinline__ void pack_codes(uint32_t (&words)[2 * MR][TILE_N / 16
     }
 }
 
-template <int MR, int TILE_N, int STAGES, int CLUSTER, Fp8Mode MODE>
+template <int MR, int TILE_N, int STAGES, Fp8Mode MODE>
 struct GemmShape {
     static constexpr int TILE_M = 128 * MR;
-    // Blocks of a cluster that shares one operand lie along the other one's rows.
-    static constexpr bool SHARE_X = MR == 2;
-    static constexpr int ALONG_M = SHARE_X ? 1 : CLUSTER, ALONG_N = SHARE_X ? CLUSTER : 1;
     static constexpr int X_BYTES = TILE_M * STEP_K, W_BYTES = TILE_N * STEP_K, STAGE_BYTES = X_BYTES + W_BYTES;
     static constexpr int PANELS = (TILE_N + 63) / 64;  // of 64 columns; the last one overlaps its neighbour where 64 does not divide TILE_N
     // Blocks of 64 rows that a consumer stages at a time; in BLOCK mode the scales need the room.
@@ -138,12 +132,11 @@ struct GemmShape {
     static constexpr int RUN = 8, W_SCALES = RUN * TILE_M * 4, SLOT_BYTES = W_SCALES + 128;
     static constexpr int SUMS = MR * TILE_N / 2;  // of a thread
     // Which may be told to cut tiles along K: those that gain by it somewhere. In the others nothing of it is compiled.
-    static constexpr bool MAY_CUT = CLUSTER == 1 && TILE_N == 128 && (MR == 2 ? MODE != PRECISE : MODE == BLOCK);
+    static constexpr bool MAY_CUT = TILE_N == 128 && (MR == 2 ? MODE != PRECISE : MODE == BLOCK);
     static constexpr int BARRIERS = SCALES + (MODE == BLOCK ? 2 * SLOT_BYTES : 2 * TILE_N * 4);
     static constexpr int BYTES = BARRIERS + (2 * STAGES + (MODE == BLOCK ? 8 : 4)) * 8;
     static_assert(BYTES <= 232448, "shared memory of a block");
     static_assert(MODE != BLOCK || 128 % TILE_N == 0, "one scale of w for the columns of a tile");
-    static_assert(MODE != BLOCK || CLUSTER == 1, "each block loads scales of its own");
 };
 
 // Where things lie in shared memory.
@@ -155,23 +148,16 @@ struct Places {
         : base(base), full(base + S::BARRIERS), empty(full + 8 * STAGES), staged(empty + 8 * STAGES), turn(staged + 16), scaled(turn + 16), read(scaled + 16) {}
 };
 
-template <int N>
-struct Rows {
-    static constexpr int value = N;
-};
-
-template <Fp8Types T, int MR, int TILE_N, int STAGES, int CLUSTER, Fp8Mode MODE>
+template <Fp8Types T, int MR, int TILE_N, int STAGES, Fp8Mode MODE>
 __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap& wMap, const TensorMap& yMap, const TensorMap& scaleMap, const Fp8Product& p,
                                          const Cuts& asked, uint32_t copyOut, uint32_t bands) {
-    using S = GemmShape<MR, TILE_N, STAGES, CLUSTER, MODE>;
+    using S = GemmShape<MR, TILE_N, STAGES, MODE>;
     const Cuts cuts = S::MAY_CUT ? asked : Cuts{};
     extern __shared__ __align__(1024) uint8_t smem[];
     const Places<S, STAGES> places(shared_address(smem));
     const uint32_t base = places.base, full = places.full, empty = places.empty, staged = places.staged, turn = places.turn;
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-    const uint32_t rank = CLUSTER > 1 ? cluster_rank() : 0;
-
-    const uint32_t block = blockIdx.x / CLUSTER, blocks = gridDim.x / CLUSTER;
+    const uint32_t block = blockIdx.x, blocks = gridDim.x;
     // A way through the tiles. Each warp has its own, worked out from numbers that the compiler takes for the warp's alone: what
     // all had in common would be spilled where the registers are shared out.
     struct Way {
@@ -183,34 +169,32 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
         uint32_t m = p.m, n = p.n, k = p.k, at = block;
         asm volatile("" : "+r"(m), "+r"(n), "+r"(k), "+r"(at));
         const uint32_t steps = (k + STEP_K - 1) / STEP_K;
-        return Way{{(m + S::TILE_M * S::ALONG_M - 1) / (S::TILE_M * S::ALONG_M), (n + TILE_N * S::ALONG_N - 1) / (TILE_N * S::ALONG_N), bands}, steps,
-                   CutWalk(cuts, steps, at, blocks)};
+        return Way{{(m + S::TILE_M - 1) / S::TILE_M, (n + TILE_N - 1) / TILE_N, bands}, steps, CutWalk(cuts, steps, at, blocks)};
     };
     const auto more = [&](const Way& way) { return way.walk.tile < way.raster.unitsM * way.raster.unitsN; };
     const auto next = [&](Way& way) { way.walk.next(cuts, way.steps, block, blocks); };
-    // The first row and column of a unit's tile.
+    // The first row and column of a unit's tile. Rows of a box that lie beyond a matrix cost more than rows that are there, so the last of
+    // several tiles begins at the latest where it still has whole rows (columns: a multiple of 16, where boxes of y in 8 bits are stored), and
+    // makes some twice, which have the same bits. But not where tiles are cut along K; and all columns of a tile in BLOCK mode have one scale.
+    const auto last_tile = [](uint32_t all, uint32_t tile, uint32_t step) { return all > tile ? (all - tile + step - 1) / step * step : 0; };
     const auto tile_at = [&](const Way& way, uint32_t& m, uint32_t& n) {
-        uint32_t um, un;
-        way.raster.at(way.walk.tile, um, un);
-        m = (um * S::ALONG_M + (S::ALONG_M > 1 ? rank : 0)) * S::TILE_M;
-        n = (un * S::ALONG_N + (S::ALONG_N > 1 ? rank : 0)) * TILE_N;
-    };
-
-    const auto load = [&](uint32_t to, const TensorMap* map, int32_t col, int32_t row, uint32_t bar, auto part) {
-        constexpr int ROWS = decltype(part)::value;  // of a box that each block loads for all
-        if (ROWS > 0) {
-            load_box_multicast(to + rank * ROWS * STEP_K, map, col, row + rank * ROWS, bar, (1 << CLUSTER) - 1, EVICT_NORMAL);
-        } else {
-            load_box(to, map, col, row, bar, EVICT_NORMAL);
+        way.raster.at(way.walk.tile, m, n);
+        m *= S::TILE_M;
+        n *= TILE_N;
+        if (cuts.runs == 0) {
+            m = min(m, last_tile(p.m, S::TILE_M, 8));
+            n = MODE == BLOCK ? n : min(n, last_tile(p.n, TILE_N, 16));
         }
     };
+
     const auto load_x = [&](uint32_t stage, uint32_t s, int32_t m0) {
-        load(base + stage * S::STAGE_BYTES, &xMap, s * STEP_K, m0, full + 8 * stage, Rows<S::ALONG_N == 1 ? 0 : S::TILE_M / CLUSTER>());
+        load_box(base + stage * S::STAGE_BYTES, &xMap, s * STEP_K, m0, full + 8 * stage, EVICT_NORMAL);
     };
     const auto load_w = [&](uint32_t stage, uint32_t s, int32_t n0) {
-        load(base + stage * S::STAGE_BYTES + S::X_BYTES, &wMap, s * STEP_K, n0, full + 8 * stage, Rows<S::ALONG_M == 1 ? 0 : TILE_N / CLUSTER>());
+        load_box(base + stage * S::STAGE_BYTES + S::X_BYTES, &wMap, s * STEP_K, n0, full + 8 * stage, EVICT_NORMAL);
     };
-    const auto expect = [&](uint32_t stage) { mbarrier_arrive_expect(full + 8 * stage, S::STAGE_BYTES); };
+    // Boxes of x have no more rows than x; what lies in the other rows of a stage is anything, and never stored.
+    const auto expect = [&](uint32_t stage) { mbarrier_arrive_expect(full + 8 * stage, min(uint32_t(S::TILE_M), p.m) * STEP_K + S::W_BYTES); };
     // Weights do not depend on the kernels before this one: those of the first stages.
     const auto early = [&](const Way& way) { return more(way) ? min(way.walk.last - way.walk.first, uint32_t(STAGES)) : 0; };
     const auto load_early = [&](const Way& way) {
@@ -244,7 +228,7 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
         prefetch_tensor_map(&wMap);
         for (int i = 0; i < STAGES; i++) {
             mbarrier_init(full + 8 * i, 1);
-            mbarrier_init(empty + 8 * i, 8 * CLUSTER * WARP_ARRIVALS);
+            mbarrier_init(empty + 8 * i, 8 * WARP_ARRIVALS);
         }
         for (int i = 0; i < 2; i++) {
             mbarrier_init(staged + 8 * i, 4);
@@ -255,24 +239,15 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
             }
         }
         fence_mbarrier_init();
-        if (CLUSTER == 1) {  // nobody but this thread and the copy engine is needed for it
-            load_early(start());
-        }
+        load_early(start());  // nobody but this thread and the copy engine is needed for it
     }
-    if (CLUSTER > 1) {
-        cluster_sync();
-    } else {
-        __syncthreads();
-    }
+    __syncthreads();
 
     if (warp < 4) {
         setmaxnreg_dec<40>();
         if (warp == 0 && lane == 0) {
             Way way = start();
             uint32_t there = early(way);
-            if (CLUSTER > 1) {
-                load_early(way);
-            }
             griddepcontrol_wait();
             uint32_t stage = 0, parity = 0;
             for (; more(way); next(way)) {
@@ -474,12 +449,12 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                         }
                         wgmma_commit();
                         wgmma_wait<1>();
-                        release<CLUSTER>(before, lane, s != begin);
+                        warp_arrive(before, lane, s != begin);
                         before = empty + 8 * stage;
                         next_stage();
                     }
                     wgmma_wait<0>();
-                    release<CLUSTER>(before, lane);
+                    warp_arrive(before, lane);
                 } else {
                     // What a consumer does between the end of a multiplication and the start of its next one is time lost, so everything but
                     // the additions stands between the instructions of a multiplication, which wait for the tensor cores anyway, or in BLOCK
@@ -522,7 +497,7 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                                     if (MODE == BLOCK && !LATE) {
                                         load_scales();
                                     }
-                                    release<CLUSTER>(before, self, s != begin);
+                                    warp_arrive(before, self, s != begin);
                                 }
                                 if (MODE == PRECISE && i == 1 && mr == MR - 1) {
                                     next_operands();
@@ -538,7 +513,7 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                             }
                             if (MODE == BLOCK && mr == MR - 1) {
                                 next_operands();
-                                release<1>(places.read + 8 * (slot ^ 1), self, run == 0 && s != way.walk.first);
+                                warp_arrive(places.read + 8 * (slot ^ 1), self, run == 0 && s != way.walk.first);
                                 xScaleFrom += S::TILE_M * 4;
                                 wScaleFrom += 4;
                                 if (++run == S::RUN) {
@@ -561,7 +536,7 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                         a = nextA;
                         b = nextB;
                     }
-                    release<CLUSTER>(before, lane);
+                    warp_arrive(before, lane);
                 }
                 if (add) {
                     add = false;
@@ -583,7 +558,7 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                 if (run > 0) {
                     next_slot();
                 }
-                release<1>(places.read + 8 * (slot ^ 1), lane);
+                warp_arrive(places.read + 8 * (slot ^ 1), lane);
             }
             if (S::MAY_CUT && !way.walk.owned()) {
                 Slot<2, S::SUMS>(cuts.workspace, block, consumer).store(sum);
@@ -691,15 +666,11 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
             tile ^= 1;
         }
     }
-    if (CLUSTER > 1) {
-        __syncwarp();
-        cluster_sync();  // nobody leaves while others may still write to its barriers
-    }
 }
 
 }  // namespace lowbit
 
-#define FP8_GEMM(name, T, MR, TILE_N, STAGES, CLUSTER, MODE)                                                                        \
+#define FP8_GEMM(name, T, MR, TILE_N, STAGES, MODE)                                                                                 \
     extern "C" __global__ void __launch_bounds__(384, 1) LOWBIT_NAME(ARCH, name)(                                                   \
         const __grid_constant__ lowbit::TensorMap xMap, const __grid_constant__ lowbit::TensorMap wMap,                             \
         const __grid_constant__ lowbit::TensorMap yMap, const __grid_constant__ lowbit::TensorMap scaleMap, const float* xScales,   \
@@ -709,6 +680,6 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
         uint32_t after) {                                                                                                           \
         const lowbit::Fp8Product p = {xScales,   wScales,   bias,      y,         yType,  m,      n,       k,                        \
                                       xScaleRow, xScaleCol, wScaleRow, wScaleCol, yPitch, yScale, yScaleTo};                        \
-        lowbit::fp8_gemm<lowbit::T, MR, TILE_N, STAGES, CLUSTER, lowbit::MODE>(                                                     \
+        lowbit::fp8_gemm<lowbit::T, MR, TILE_N, STAGES, lowbit::MODE>(                                                              \
             xMap, wMap, yMap, scaleMap, p, {workspace, groups, runs, runTiles, span, after}, copyOut, raster);                      \
     }

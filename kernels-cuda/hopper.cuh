@@ -44,16 +44,6 @@ __device__ __forceinline__ void prefetch_box(const TensorMap* map, int32_t x, in
     asm volatile("cp.async.bulk.prefetch.tensor.2d.L2.global [%0, {%1, %2}];" ::"l"(map), "r"(x), "r"(y) : "memory");
 }
 
-// To the same place in every block of the cluster that has its bit in `blocks`; each one's barrier counts the bytes.
-__device__ __forceinline__ void load_box_multicast(uint32_t to, const TensorMap* map, int32_t x, int32_t y, uint32_t barrier,
-                                                   uint16_t blocks, uint64_t policy) {
-    asm volatile(
-        "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster.L2::cache_hint"
-        " [%0], [%1, {%2, %3}], [%4], %5, %6;" ::"r"(to),
-        "l"(map), "r"(x), "r"(y), "r"(barrier), "h"(blocks), "l"(policy)
-        : "memory");
-}
-
 __device__ __forceinline__ void store_box(const TensorMap* map, int32_t x, int32_t y, uint32_t from) {
     asm volatile("cp.async.bulk.tensor.2d.global.shared::cta.bulk_group [%0, {%1, %2}], [%3];" ::"l"(map), "r"(x), "r"(y), "r"(from)
                  : "memory");

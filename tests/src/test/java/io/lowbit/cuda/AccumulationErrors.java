@@ -27,7 +27,7 @@ final class AccumulationErrors {
 
     public static void main(String[] args) {
         Gpu.require();
-        String[] kernels = {"fp8_fast_128x128_s6_c1", "fp8_precise_128x128_s6_c1", "fp8_block_128x128_s6_c1"};
+        String[] kernels = {"fp8_fast_128x128_s6", "fp8_precise_128x128_s6", "fp8_block_128x128_s6"};
         for (String kernel : kernels) {
             String table = "* fp8_* e4m3-*|e5m2-* * * * " + kernel + "\n* fp8_* e4m3-*|e5m2-* * * * w8a8\n";
             try (CudaBackend backend = Gpu.open(Architecture.SM90, KernelChoice.byTable(table))) {

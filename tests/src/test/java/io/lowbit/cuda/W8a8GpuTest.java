@@ -134,7 +134,7 @@ class W8a8GpuTest {
 
     /** The M of kernel {@code i}: one that few tiles hold, one that needs several. */
     private static int[] rows(int i) {
-        return new int[] {1 + i, 101 + i};
+        return new int[] {1 + i, 261 + i};
     }
 
     private static int bound(CudaBackend backend, ProductKernel kernel, Scheme scheme) {

@@ -55,23 +55,27 @@ final class Fp8Kernel implements ProductKernel {
      * take weights in E5M2, {@code fp8_x_e5m2.cu} those that take activations in it.
      */
     static final List<Fp8Kernel> ALL = List.of(
-            gemm(Accumulation.FAST, Scales.ROWS, 256, 128, 4, 1),
-            gemm(Accumulation.FAST, Scales.ROWS, 256, 128, 4, 2),
-            gemm(Accumulation.FAST, Scales.ROWS, 256, 112, 4, 1),
-            gemm(Accumulation.FAST, Scales.ROWS, 128, 224, 4, 2),
-            gemm(Accumulation.FAST, Scales.ROWS, 128, 176, 5, 2),
-            gemm(Accumulation.FAST, Scales.ROWS, 128, 128, 6, 1),
-            gemm(Accumulation.FAST, Scales.ROWS, 128, 64, 8, 1),
-            gemm(Accumulation.PRECISE, Scales.ROWS, 256, 128, 4, 1),
-            gemm(Accumulation.PRECISE, Scales.ROWS, 256, 112, 4, 1),
-            gemm(Accumulation.PRECISE, Scales.ROWS, 128, 128, 6, 1),
-            gemm(Accumulation.PRECISE, Scales.ROWS, 128, 64, 8, 1),
-            gemm(Accumulation.PRECISE, Scales.BLOCKS, 256, 128, 4, 1),
-            gemm(Accumulation.PRECISE, Scales.BLOCKS, 128, 128, 6, 1),
-            gemm(Accumulation.PRECISE, Scales.BLOCKS, 128, 64, 8, 1),
-            gemm(Accumulation.FAST, Scales.ROWS, 256, 128, 4, 1).cut(),
-            gemm(Accumulation.PRECISE, Scales.BLOCKS, 256, 128, 4, 1).cut(),
-            gemm(Accumulation.PRECISE, Scales.BLOCKS, 128, 128, 6, 1).cut(),
+            gemm(Accumulation.FAST, Scales.ROWS, 256, 128, 4),
+            gemm(Accumulation.FAST, Scales.ROWS, 256, 112, 4),
+            gemm(Accumulation.FAST, Scales.ROWS, 128, 224, 4),
+            gemm(Accumulation.FAST, Scales.ROWS, 128, 192, 5),
+            gemm(Accumulation.FAST, Scales.ROWS, 128, 176, 5),
+            gemm(Accumulation.FAST, Scales.ROWS, 128, 128, 6),
+            gemm(Accumulation.FAST, Scales.ROWS, 128, 96, 7),
+            gemm(Accumulation.FAST, Scales.ROWS, 128, 64, 8),
+            gemm(Accumulation.PRECISE, Scales.ROWS, 256, 128, 4),
+            gemm(Accumulation.PRECISE, Scales.ROWS, 256, 112, 4),
+            gemm(Accumulation.PRECISE, Scales.ROWS, 128, 192, 5),
+            gemm(Accumulation.PRECISE, Scales.ROWS, 128, 176, 5),
+            gemm(Accumulation.PRECISE, Scales.ROWS, 128, 128, 6),
+            gemm(Accumulation.PRECISE, Scales.ROWS, 128, 96, 7),
+            gemm(Accumulation.PRECISE, Scales.ROWS, 128, 64, 8),
+            gemm(Accumulation.PRECISE, Scales.BLOCKS, 256, 128, 4),
+            gemm(Accumulation.PRECISE, Scales.BLOCKS, 128, 128, 6),
+            gemm(Accumulation.PRECISE, Scales.BLOCKS, 128, 64, 8),
+            gemm(Accumulation.FAST, Scales.ROWS, 256, 128, 4).cut(),
+            gemm(Accumulation.PRECISE, Scales.BLOCKS, 256, 128, 4).cut(),
+            gemm(Accumulation.PRECISE, Scales.BLOCKS, 128, 128, 6).cut(),
             few(Accumulation.PRECISE, Scales.ROWS, 8, 64, 12, 1, 1),
             few(Accumulation.PRECISE, Scales.ROWS, 8, 64, 12, 2, 1),
             few(Accumulation.PRECISE, Scales.ROWS, 8, 128, 12, 2, 1),
@@ -108,13 +112,13 @@ final class Fp8Kernel implements ProductKernel {
 
     /** Those for weights in E5M2 too, by {@link #tile}. */
     private static final Set<String> E5M2 = Set.of(
-            "fast_256x128_s4_c1", "fast_128x128_s6_c1", "precise_256x128_s4_c1", "block_256x128_s4_c1",
+            "fast_256x128_s4", "fast_128x128_s6", "precise_256x128_s4", "block_256x128_s4",
             "few_precise_16x64_s10_k1", "few_precise_16x64_s10_k2", "few_precise_64x64_s5_k1",
             "few_precise_64x64_s5_k2", "few_block_16x64_s10_k1", "few_block_64x64_s5_k1");
 
     /** Those for activations in E5M2 too. */
     private static final Set<String> X_E5M2 = Set.of(
-            "fast_256x128_s4_c1", "fast_128x128_s6_c1", "precise_256x128_s4_c1", "few_precise_16x64_s10_k1",
+            "fast_256x128_s4", "fast_128x128_s6", "precise_256x128_s4", "few_precise_16x64_s10_k1",
             "few_precise_16x64_s10_k2", "few_precise_64x64_s5_k1", "few_precise_64x64_s5_k2");
 
     private final Family family;
@@ -123,22 +127,20 @@ final class Fp8Kernel implements ProductKernel {
     private final int rows;
     private final int columns;
     private final int stages;
-    private final int cluster;
     private final int split;
     private final int turns;
     private final int shared;
     private final int threads;
     private final boolean cut;
 
-    private Fp8Kernel(Family family, Accumulation accumulation, Scales scales, int rows, int columns, int stages, int cluster, int split,
-            int turns, int shared, int threads, boolean cut) {
+    private Fp8Kernel(Family family, Accumulation accumulation, Scales scales, int rows, int columns, int stages, int split, int turns,
+            int shared, int threads, boolean cut) {
         this.family = family;
         this.accumulation = accumulation;
         this.scales = scales;
         this.rows = rows;
         this.columns = columns;
         this.stages = stages;
-        this.cluster = cluster;
         this.split = split;
         this.turns = turns;
         this.shared = shared;
@@ -151,18 +153,17 @@ final class Fp8Kernel implements ProductKernel {
      *
      * @param rows of a tile of y: 128 or 256
      * @param columns of a tile of y
-     * @param cluster blocks that load together what they share: w along M, or x along N for tiles of 256 rows
      */
-    static Fp8Kernel gemm(Accumulation accumulation, Scales scales, int rows, int columns, int stages, int cluster) {
+    static Fp8Kernel gemm(Accumulation accumulation, Scales scales, int rows, int columns, int stages) {
         boolean blocks = scales == Scales.BLOCKS;
         int shared = stages * (rows + columns) * STEP_K + Math.max(STORING, (blocks ? 1 : rows / 128) * Math.ceilDiv(columns, 64) * 8192)
                 + (blocks ? 2 * (SCALE_STEPS * 4 * rows + 128) : 8 * columns) + 8 * (2 * stages + (blocks ? 8 : 4));
-        return new Fp8Kernel(Family.GEMM, accumulation, scales, rows, columns, stages, cluster, 1, 1, shared, GEMM_THREADS, false);
+        return new Fp8Kernel(Family.GEMM, accumulation, scales, rows, columns, stages, 1, 1, shared, GEMM_THREADS, false);
     }
 
-    /** The same kernel with tiles cut along K where whole ones would leave blocks idle ({@link Cuts}): 128 columns, no cluster. */
+    /** The same kernel with tiles cut along K where whole ones would leave blocks idle ({@link Cuts}): 128 columns. */
     private Fp8Kernel cut() {
-        return new Fp8Kernel(family, accumulation, scales, rows, columns, stages, cluster, split, turns, shared, threads, true);
+        return new Fp8Kernel(family, accumulation, scales, rows, columns, stages, split, turns, shared, threads, true);
     }
 
     /**
@@ -180,7 +181,7 @@ final class Fp8Kernel implements ProductKernel {
         int scaleRows = 128 % columns == 0 ? 1 : (columns + 111) / 128 + 1;
         int shared = stages * (rows + columns) * STEP_K + (split - 1) * rows * 64 * warpgroups / split * 4
                 + 4 * (blocks ? 16 * (rows + scaleRows) : rows) + 8 * (3 * stages + 1 + (blocks ? 4 : 0));
-        return new Fp8Kernel(Family.FEW, accumulation, scales, rows, columns, stages, 1, split, turns, shared,
+        return new Fp8Kernel(Family.FEW, accumulation, scales, rows, columns, stages, split, turns, shared,
                 128 * warpgroups * turns + (blocks ? 64 : 32), false);
     }
 
@@ -189,11 +190,11 @@ final class Fp8Kernel implements ProductKernel {
         return "fp8_" + tile() + (cut ? "_sk" : "");
     }
 
-    /** Mode, tile, stages and cluster: the part of the entry's name that follows the types. */
+    /** Mode, tile, stages and split: the part of the entry's name that follows the types. */
     private String tile() {
         String mode = scales == Scales.BLOCKS ? "block" : accumulation == Accumulation.FAST ? "fast" : "precise";
         return family == Family.GEMM
-                ? "%s_%dx%d_s%d_c%d".formatted(mode, rows, columns, stages, cluster)
+                ? "%s_%dx%d_s%d".formatted(mode, rows, columns, stages)
                 : "few_%s_%dx%d_s%d_k%d%s".formatted(mode, rows, columns, stages, split, turns > 1 ? "_t" + turns : "");
     }
 
@@ -218,7 +219,7 @@ final class Fp8Kernel implements ProductKernel {
     @Override
     public String description() {
         return family == Family.GEMM
-                ? "%d x %d tile of y, K step 128 in %d stages, clusters of %d, persistent%s, wgmma, %s".formatted(rows, columns, stages, cluster,
+                ? "%d x %d tile of y, K step 128 in %d stages, persistent%s, wgmma, %s".formatted(rows, columns, stages,
                         cut ? ", tiles cut along K" : "", sums())
                 : "%d rows of w x %d rows of x, K step 128 in %d stages, K split among %d%s, wgmma, %s".formatted(columns, rows, stages, split,
                         turns > 1 ? ", warpgroups in turns" : "", sums());
@@ -243,17 +244,9 @@ final class Fp8Kernel implements ProductKernel {
         return (e5m2 ? "fp8_e5m2_e4m3_" : xE5m2 ? "fp8_e4m3_e5m2_" : "fp8_e4m3_e4m3_") + tile();
     }
 
-    /** Rows of x in a box. Few rows: no more than x has. */
+    /** Rows of x in a box: those of a tile, but no more than x has. */
     private int boxRows(long m) {
-        if (family == Family.FEW) {
-            return (int) Math.min(rows, m);
-        }
-        return sharesX() ? rows / cluster : rows;
-    }
-
-    /** True where the blocks of a cluster lie along N and load x together. */
-    private boolean sharesX() {
-        return rows == 256;
+        return (int) Math.min(rows, m);
     }
 
     /** True where each warp stores its values of 16 bits itself: no tensor map of y ({@code OWN_STORES} of the kernel). */
@@ -329,13 +322,12 @@ final class Fp8Kernel implements ProductKernel {
         Function function = kernels.function(file(e5m2, scaling.e5m2()), entry(e5m2, scaling.e5m2())).allowShared(shared);
         long codes = weights.matrix().get(ValueLayout.JAVA_LONG, 0);
         long wScales = weights.matrix().get(ValueLayout.JAVA_LONG, 8);
-        int part = family == Family.GEMM && !sharesX() ? columns / cluster : columns;
         TensorMap map = new TensorMap(weights.arena()).matrix(kernels.context(), TensorMap.Type.U8, TensorMap.Swizzle.B128,
-                TensorMap.Promotion.B256, codes, w.k(), w.n(), w.k(), STEP_K, part);
+                TensorMap.Promotion.B256, codes, w.k(), w.n(), w.k(), STEP_K, columns);
         Grouping grouping = ((Scheme.Fp8) w.scheme()).grouping();
         int scaleRow = grouping instanceof Grouping.PerTensor ? 0 : grouping instanceof Grouping.PerBlock ? Math.toIntExact(Math.ceilDiv(w.k(), 128L)) : 1;
         int scaleCol = grouping instanceof Grouping.PerBlock ? 1 : 0;
-        LaunchConfig config = LaunchConfig.of(threads).withCluster(cluster * split, 1, 1).withShared(shared).withOverlap();
+        LaunchConfig config = LaunchConfig.of(threads).withCluster(split, 1, 1).withShared(shared).withOverlap();
         return new Prepared(this, weights, scaling, function, config, map, wScales, scaleRow, scaleCol, kernels.context().device().multiprocessors());
     }
 
@@ -359,11 +351,8 @@ final class Fp8Kernel implements ProductKernel {
             long n = weights.shape().n();
             long k = weights.shape().k();
             boolean gemm = kernel.family == Family.GEMM;
-            long unitRows = kernel.sharesX() ? kernel.rows : (long) kernel.rows * kernel.cluster;
-            long unitColumns = kernel.sharesX() ? (long) kernel.columns * kernel.cluster : kernel.columns;
-            long units = Math.ceilDiv(m, unitRows) * Math.ceilDiv(n, unitColumns);
-            int clusters = multiprocessors / kernel.cluster;
-            Cuts cuts = kernel.cut ? Cuts.of(units, Math.ceilDiv(k, (long) STEP_K), clusters) : Cuts.NONE;
+            long units = Math.ceilDiv(m, (long) kernel.rows) * Math.ceilDiv(n, (long) kernel.columns);
+            Cuts cuts = kernel.cut ? Cuts.of(units, Math.ceilDiv(k, (long) STEP_K), multiprocessors) : Cuts.NONE;
             long workspace = cuts.runs() > 0 ? stream.workspace() : 0;
             Arguments arguments = stream.arguments();
             try {
@@ -395,7 +384,7 @@ final class Fp8Kernel implements ProductKernel {
                 throw e;
             }
             if (gemm) {
-                stream.launch(function, config, (cuts.runs() > 0 ? cuts.blocks() : Math.min(units, clusters)) * kernel.cluster, 1, 1);
+                stream.launch(function, config, cuts.runs() > 0 ? cuts.blocks() : Math.min(units, multiprocessors), 1, 1);
             } else {
                 stream.launch(function, config, kernel.blocks(m, n, multiprocessors), Math.ceilDiv(m, (long) kernel.rows), 1);
             }

@@ -36,7 +36,7 @@ class ForcedTest {
     /** INT4 on BF16, on E4M3 with sums of two kinds, on INT8; FP8 with sums of two kinds. */
     @Test
     void eachIsAContenderWhereItMakesTheProduct() {
-        List<ProductKernel> kernels = Forced.matching(Architecture.SM90, List.of("w4-decode", "w4a8_few_e4m3_16x64_w2_s12_k2", "fp8_fast_256x128_s4_c1"));
+        List<ProductKernel> kernels = Forced.matching(Architecture.SM90, List.of("w4-decode", "w4a8_few_e4m3_16x64_w2_s12_k2", "fp8_fast_256x128_s4"));
         GpuPlan plan = plan(kernels, 1, 17);
         assertEquals(List.of("w4-decode"), names(Forced.of(plan, INT4, null)));
         List<EightBits> int4 = EightBits.of(INT4, false);
