@@ -14,7 +14,7 @@
 // record is multiplied with has its place beside the record and comes from L2 while that comes from memory: a block's shared
 // memory, and with it the number of blocks at once, does not depend on K, and hardly on the rows of x.
 // What counts as much as the bytes is that every multiprocessor has as many blocks of this product as every other, while
-// blocks of the kernels before and after are there too: W4DecodeProduct chooses warps, split and grid by that, and blocks
+// blocks of the kernels before and after are there too: DecodePlan chooses warps, split, stages and grid by that, and blocks
 // beyond the matrix wait for the kernel before and end, to hold a place.
 //
 // (code − zero) or the table's value times x is summed over a group in f32, then scaled in f32; MXFP4 and NVFP4 (no TABLE, and a MODE of

@@ -119,7 +119,6 @@ __device__ __forceinline__ void w4a8_decode(const Matrix& matrix, const W4a8Deco
     }
 
     float acc[4][4] = {};
-    // Of a record's x, this lane's columns of a token; those beyond the last are its copies, and their sums are not used.
     const uint32_t middle[2] = {zero_step<Half>(8, 0), zero_step<Half>(8, 1)};  // the zero points of a symmetric scheme
     const uint32_t ends = w.groups == 4 ? 0xaa : 0x88;  // FINE: bit i: a group ends with step i of a record
     const uint32_t scalesAt = FINE || w.groups ? CODE_BYTES : 0;  // with one scale for a row there are none, and what is read there is not used

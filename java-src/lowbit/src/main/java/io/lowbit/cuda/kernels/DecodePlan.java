@@ -19,6 +19,9 @@ import java.util.function.ToLongFunction;
  * @param stages records of a warp's ring
  */
 record DecodePlan(long bands, long spans, int processors, int warps, int split, int stages) {
+    /** Rows of x up to which the kernel after may begin at once where nearly every multiprocessor has a block. */
+    static final int AT_ONCE = 2;
+
     private static final int MOST_SPLIT = 8;
     private static final int WARPS = 8;
     private static final int MANY_WARPS = 16;
@@ -131,7 +134,7 @@ record DecodePlan(long bands, long spans, int processors, int warps, int split, 
     /**
      * What the kernel is told of the plan.
      *
-     * @param several rows of x, not one
+     * @param several rows of x, more than {@link #AT_ONCE}
      * @param own what the kernel wants to know besides
      */
     MemorySegment shape(Arena arena, boolean several, int... own) {
@@ -166,8 +169,8 @@ record DecodePlan(long bands, long spans, int processors, int warps, int split, 
 
     /**
      * True where there is at most a block for each multiprocessor. Then the kernel after had better begin when the one before has ended
-     * where x has several rows, which what it loads would hold up, or where there are few blocks; with one row and many it is the other
-     * way around.
+     * where x has several rows, which what it loads would hold up, or where there are few blocks; with one row or two and many blocks it
+     * is the other way around.
      */
     private boolean single() {
         return bands * split <= processors;

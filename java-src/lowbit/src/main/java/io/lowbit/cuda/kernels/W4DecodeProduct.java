@@ -124,7 +124,7 @@ final class W4DecodeProduct implements ProductKernel {
                 plan.blocks());
     }
 
-    private record Prepared(LayerWeights weights, W4Functions functions, MemorySegment one, MemorySegment several, LaunchConfig configOfOne,
+    private record Prepared(LayerWeights weights, W4Functions functions, MemorySegment few, MemorySegment several, LaunchConfig configOfOne,
             LaunchConfig config, long blocks)
             implements Product {
         @Override
@@ -140,7 +140,7 @@ final class W4DecodeProduct implements ProductKernel {
                 long at = first * ROWS;
                 long k = weights.shape().k();
                 long n = weights.shape().n();
-                stream.arguments().struct(weights.matrix()).struct(m == 1 ? one : several).int64(x + 2 * at * k).int64(y + ElementTypes.bytes(yType) * at * n).int32(yType)
+                stream.arguments().struct(weights.matrix()).struct(m <= DecodePlan.AT_ONCE ? few : several).int64(x + 2 * at * k).int64(y + ElementTypes.bytes(yType) * at * n).int32(yType)
                         .int64(weights.bias()).int32(weights.biasType()).int64(m - at);
                 stream.launch(functions.of(xType), m == 1 ? configOfOne : config, blocks,
                         Math.min(MOST_BLOCKS_Y, tiles - first), 1);

@@ -95,7 +95,7 @@ final class W4a8DecodeProduct implements ProductKernel {
                 plan.blocks());
     }
 
-    private record Prepared(LayerWeights weights, ActivationScaling scaling, Function function, MemorySegment one, MemorySegment several,
+    private record Prepared(LayerWeights weights, ActivationScaling scaling, Function function, MemorySegment few, MemorySegment several,
             LaunchConfig config, long blocks) implements Product {
         @Override
         public ProductKernel kernel() {
@@ -111,7 +111,7 @@ final class W4a8DecodeProduct implements ProductKernel {
             for (long first = 0; first < tiles; first += MOST_BLOCKS_Y) {
                 // Rows from first · ROWS on; nearly always all of them.
                 long at = first * ROWS;
-                stream.arguments().struct(weights.matrix()).struct(m == 1 ? one : several).int64(activations + at * Fp8Activations.pitch(k))
+                stream.arguments().struct(weights.matrix()).struct(m <= DecodePlan.AT_ONCE ? few : several).int64(activations + at * Fp8Activations.pitch(k))
                         .int64(activations + Fp8Activations.scalesOffset(m, k) + 4 * at * scaleRow).int32(scaleRow)
                         .int64(y + ElementTypes.bytes(yType) * at * n).int32(yType).int64(weights.bias())
                         .int32(weights.biasType()).int32((int) (m - at));
