@@ -9,7 +9,9 @@
 //   band 1 │ group 1 │ group 3 │ group 1 │ group 3 │ …      two neighbours and their x are a stage
 //
 // At first each warp fills stages: records by bulk copies before the wait for the kernel before this one, x by tensor copies after it;
-// then the producer fills what is free. (code − zero) or the table's value times x is summed over a group, then scaled in f32, so
+// then the producer fills what is free. With RINGS (16 rows, PARTS > 1) x and records have rings of their own. Where all blocks are one of each
+// multiprocessor, the next kernel's begin beside them: then blocks without a band hold the places that are left (W4FewProduct).
+// (code − zero) or the table's value times x is summed over a group, then scaled in f32, so
 // no product is rounded. At the end each warp sends its sums, in the order in which its lanes hold them, to the warps with the other
 // parts of K of its rows, and adds what it gets for its share of the tokens in the order of the parts: the order of every sum is fixed.
 //
