@@ -117,15 +117,16 @@ final class W4DecodeProduct implements ProductKernel {
         MatrixShape w = weights.shape();
         RecordLayout.Sizes sizes = RecordLayout.Sizes.of(w);
         DecodePlan plan = plan(w.scheme(), sizes, kernels.context().device().multiprocessors());
-        // Beside a table there is room for a block of the next product with one row of x, not with 8.
-        long one = shared(w.scheme(), sizes, plan, plan.manyWarps() && w.scheme() instanceof Scheme.Bnb4 ? 1 : ROWS);
+        // For 1, 2 … rows of x. As for 8 where that leaves as many blocks room; beside a table it does not.
+        LaunchConfig[] configs = new LaunchConfig[ROWS];
+        for (int i = 0; i < ROWS; i++) {
+            configs[i] = plan.config(shared(w.scheme(), sizes, plan, w.scheme() instanceof Scheme.Bnb4 && halves(sizes) ? i + 1 : ROWS));
+        }
         return new Prepared(weights, W4Functions.load(kernels, FILE, KERNEL + kind(w.scheme(), sizes, plan), W4Functions.MOST_SHARED),
-                plan.shape(weights.arena(), false), plan.shape(weights.arena(), true), plan.config(one), plan.config(shared(w.scheme(), sizes, plan, ROWS)),
-                plan.blocks());
+                plan.shape(weights.arena(), false), plan.shape(weights.arena(), true), configs, plan.blocks());
     }
 
-    private record Prepared(LayerWeights weights, W4Functions functions, MemorySegment few, MemorySegment several, LaunchConfig configOfOne,
-            LaunchConfig config, long blocks)
+    private record Prepared(LayerWeights weights, W4Functions functions, MemorySegment few, MemorySegment several, LaunchConfig[] configs, long blocks)
             implements Product {
         @Override
         public ProductKernel kernel() {
@@ -142,7 +143,7 @@ final class W4DecodeProduct implements ProductKernel {
                 long n = weights.shape().n();
                 stream.arguments().struct(weights.matrix()).struct(m <= DecodePlan.AT_ONCE ? few : several).int64(x + 2 * at * k).int64(y + ElementTypes.bytes(yType) * at * n).int32(yType)
                         .int64(weights.bias()).int32(weights.biasType()).int64(m - at);
-                stream.launch(functions.of(xType), m == 1 ? configOfOne : config, blocks,
+                stream.launch(functions.of(xType), configs[(int) Math.min(m, ROWS) - 1], blocks,
                         Math.min(MOST_BLOCKS_Y, tiles - first), 1);
             }
         }
