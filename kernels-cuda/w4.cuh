@@ -99,6 +99,30 @@ __device__ __forceinline__ uint32_t zero_step(uint32_t zero, int row) {
     return row ? 0xd400d400u + zero * 0x100010u : 0xe400e400u + zero * 0x10001u;
 }
 
+// BF16 without zero points: (code − 8) times its scale, times FOLDED_STEP. The fma that takes the 8 off multiplies with the scale too: rounded
+// once, to what a product of both would be. Scales of F16 are all small enough for that, those of BF16 below 2^17.
+constexpr float FOLDED_STEP = 0x1p-22f;
+
+template <class T, ScaleMode MODE, bool TABLE, bool ZEROS>
+constexpr bool FOLDED = T::TYPE == BF16 && MODE == SCALE_16 && !TABLE && !ZEROS;
+
+// Of rows g and g + 8, whose codes lie 4 bits higher.
+__device__ __forceinline__ void fold_scale(uint32_t (&factor)[2], uint32_t (&addend)[2], float2 scale) {
+    const float low = __fmul_rn(scale.x, 0x1p111f), high = __fmul_rn(scale.y, 0x1p107f);
+    factor[0] = cvt_rn_bf16x2_f32(low, low);
+    factor[1] = cvt_rn_bf16x2_f32(high, high);
+    addend[0] = mul_bf16x2(factor[0], 0x80088008u);  // −2^-130, a subnormal
+    addend[1] = mul_bf16x2(factor[1], 0x80808080u);  // −2^-126
+}
+
+__device__ __forceinline__ void unpack_folded(uint32_t (&a)[4], uint32_t word, const uint32_t (&factor)[2], const uint32_t (&addend)[2]) {
+    const uint32_t upper = word >> 8;
+#pragma unroll
+    for (int j = 0; j < 4; j++) {
+        a[j] = fma_bf16x2((j < 2 ? word : upper) & (j % 2 ? 0x00f000f0u : 0x000f000fu), factor[j % 2], addend[j % 2]);
+    }
+}
+
 // MXFP4 and NVFP4. E2M1's exponent and mantissa at the place of T's lowest bits of exponent and highest of mantissa are the value over
 // E2M1_UNIT, subnormals included. `low` and `high`, of rows g and g + 8, twice each: E2M1_UNIT, or that times a scale.
 template <class T>

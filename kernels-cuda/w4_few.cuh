@@ -19,8 +19,9 @@
 // 1 (a scale for each 128 columns or more), 2 (for 64), or 4 (for 32; but for INT4's scales in 16 bits it serves all others too, the
 // scale is looked up for each 32).
 // With 128 tokens there are no registers for two sets of sums: the weight, code − zero, is scaled before it is multiplied, and
-// rounded to the type of x (one scale for each 128 columns or more alone, and it has the type of x or x is BF16). With 64 tokens
-// and BF16 that is done where there are several scales for 128 columns: FEW_SCALES. MXFP4 and NVFP4 (no TABLE, and a MODE of bytes) lose
+// rounded to the type of x (one scale for each 128 columns or more alone, and it has the type of x or x is BF16). With BF16 that is
+// done with 64 tokens too where there are several scales for 128 columns, and from 32 on where the scale costs no instruction (FOLDED):
+// FEW_SCALES. MXFP4 and NVFP4 (no TABLE, and a MODE of bytes) lose
 // nothing by it, so there it is done with any number of tokens, but for MXFP4 with F16, whose range is too small.
 #pragma once
 #include "arrive.cuh"
@@ -218,8 +219,9 @@ __device__ __forceinline__ void finish_sums(const W4& w, const FewShape& shape, 
 }
 
 // Where weights are scaled before they are multiplied.
-template <class T, int TOKENS, ScaleMode MODE, int GROUPS, bool TABLE>
-constexpr bool FEW_SCALES = TOKENS >= 128 || (!TABLE && E2M1_SCALED<T, MODE>) || (TOKENS == 64 && T::TYPE == BF16 && GROUPS > 1 && !(GROUPS == 4 && TABLE) &&
+template <class T, int TOKENS, ScaleMode MODE, int GROUPS, bool TABLE, bool ZEROS>
+constexpr bool FEW_SCALES = TOKENS >= 128 || (!TABLE && E2M1_SCALED<T, MODE>) || (TOKENS >= 32 && FOLDED<T, MODE, TABLE, ZEROS>) ||
+                            (TOKENS == 64 && T::TYPE == BF16 && GROUPS > 1 && !(GROUPS == 4 && TABLE) &&
                                               (MODE == SCALE_16 || MODE == SCALE_F32 || MODE == SCALE_NESTED));
 
 // Where registers are short, the producer is a warp group too and gives its own away.
@@ -244,11 +246,12 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
                                     uint32_t biasType, int64_t m) {
     const W4 w(matrix);
     constexpr bool NESTED = (MODE & SCALE_NESTED) != 0, AHEAD = MODE == SCALE_NESTED, MOVE_REGISTERS = FEW_MOVES_REGISTERS<TOKENS, BANDS * PARTS>;
-    constexpr bool SCALED = FEW_SCALES<T, TOKENS, MODE, GROUPS, TABLE>, E2M1 = !TABLE && (MODE == SCALE_E8M0 || MODE == SCALE_E4M3);
+    constexpr bool SCALED = FEW_SCALES<T, TOKENS, MODE, GROUPS, TABLE, ZEROS>, E2M1 = !TABLE && (MODE == SCALE_E8M0 || MODE == SCALE_E4M3);
     constexpr bool WIDE = FEW_WIDE<TOKENS, BANDS, PARTS, MODE>, RINGS = FEW_RINGS<TOKENS, PARTS>;
     static_assert((!SHARED || PARTS == 1) && (!AHEAD || GROUPS == 2) && (!RINGS || !MOVE_REGISTERS));
     // What sums have been divided by.
-    constexpr float FACTOR = E2M1 ? E2M1_SUMS<MODE> : TABLE || SCALED ? 1.f : 1.f / CODE_STEP<T>;
+    constexpr bool FOLDS = SCALED && FOLDED<T, MODE, TABLE, ZEROS>;
+    constexpr float FACTOR = E2M1 ? E2M1_SUMS<MODE> : FOLDS ? 1.f / FOLDED_STEP : TABLE || SCALED ? 1.f : 1.f / CODE_STEP<T>;
     constexpr int OWN = SHARED ? BANDS - 1 : BANDS;  // bands of a block's own
     constexpr int CONSUMERS = BANDS * PARTS * 128, PRODUCER = CONSUMERS / 32, WARPS = FEW_THREADS<TOKENS, BANDS, PARTS> / 32, X_BYTES = TOKENS * SPAN * 2;
     using Sums = FewSums<TOKENS, BANDS, PARTS, SHARED>;
@@ -270,7 +273,7 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
     }
 
     // Shared memory: stages (RINGS: of x │ of records) │ table │ nested map │ sums of the parts │ barriers
-    const uint32_t partBytes = RINGS ? BANDS * w.recordBytes : shape.partBytes, stageBytes = PARTS * partBytes;
+    const uint32_t placeBytes = whole_lines(w.recordBytes), partBytes = RINGS ? BANDS * placeBytes : shape.partBytes, stageBytes = PARTS * partBytes;
     const uint32_t xPartBytes = RINGS ? X_BYTES : partBytes, xStageBytes = PARTS * xPartBytes, xStages = RINGS ? shape.xStages : shape.stages;
     uint8_t* const records = shared + (RINGS ? xStages * xStageBytes : X_BYTES);
     uint8_t* const table = shared + (RINGS ? xStages * xStageBytes : 0) + shape.stages * stageBytes;
@@ -301,11 +304,11 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
             const uint8_t* record = from;
 #pragma unroll 1
             for (int b = 0; b < OWN; b++) {
-                copy_bulk_evict_first(at + b * w.recordBytes, record, w.recordBytes, full + stage * 8);
+                copy_bulk_evict_first(at + b * placeBytes, record, w.recordBytes, full + stage * 8);
                 record += b < last ? bandBytes : 0;
             }
             if (SHARED && all) {
-                copy_bulk_evict_first(at + OWN * w.recordBytes, w.records + (sharedBand < bands ? sharedBand : bands - 1) * bandBytes + uint64_t(i) * w.recordBytes,
+                copy_bulk_evict_first(at + OWN * placeBytes, w.records + (sharedBand < bands ? sharedBand : bands - 1) * bandBytes + uint64_t(i) * w.recordBytes,
                                       w.recordBytes, full + stage * 8);
             }
             from += w.recordBytes;
@@ -425,7 +428,7 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
     const int shift = w.groups == 8 ? 0 : w.groups == 4 ? 1 : w.groups == 2 ? 2 : 3;   // a group is 2^shift steps of 16 columns
     const int lanePair = quarter * 16 + g * 2;
     const int64_t row = (SHARED && band == OWN ? sharedBand : firstBand + band) * BAND + quarter * 16 + g;
-    const uint32_t partAt = shared_address(records) + part * partBytes, recordAt = band * w.recordBytes, xPartAt = shared_address(shared) + part * xPartBytes;
+    const uint32_t partAt = shared_address(records) + part * partBytes, recordAt = band * placeBytes, xPartAt = shared_address(shared) + part * xPartBytes;
     // Through a shuffle, so that the compiler keeps them instead of making them anew for every record. One scale for a row
     // lies behind the records, and a record without zero points has none: then what is read there is not used.
     const bool scales = GROUPS > 1 || w.groups;
@@ -616,7 +619,8 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
                     loaded[k] = loadScales(k * STEPS);
                 }
                 bool large = false;                     // known to be the same in a warp
-                uint32_t factor[2] = {}, made[2] = {};  // E2M1: what this lane makes, E8M0's factors of group t and their rest, E4M3's of steps 2t and 2t + 1
+            uint32_t factor[2] = {}, addend[2] = {};
+            uint32_t made[2] = {};  // E2M1: what this lane makes, E8M0's factors of group t and their rest, E4M3's of steps 2t and 2t + 1
                 if (E2M1 && MODE == SCALE_E8M0) {
                     const uint32_t pair = load_shared_u16(at + scaleAt + t * BAND);
                     made[0] = e8m0_factors(pair);
@@ -636,6 +640,10 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
                         return;
                     }
                     const float2 scale = scaleOf(loaded[step / STEPS], step);
+                if (FOLDS) {
+                    fold_scale(factor, addend, scale);
+                    return;
+                }
                     low = T::pair(scale.x * unit, scale.x * unit);
                     high = T::pair(scale.y * unit, scale.y * unit);
                     if (ZEROS) {
@@ -657,6 +665,8 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
                         if (large) {
                             scale_rest<T>(a[step % 4], made[1], (lane & 28) + step / 2);
                         }
+                } else if (FOLDS) {
+                    unpack_folded(a[step % 4], wordOf(step), factor, addend);
                     } else {
                         unpack_codes<T>(a[step % 4], wordOf(step), zero);
 #pragma unroll

@@ -1,11 +1,11 @@
 // architectures: 90a
-// w4_few.cuh for INT4 in groups of 64 columns.
+// w4_few.cuh for INT4, symmetric, in groups of 64 columns.
 #include "w4_few.cuh"
 
-FEW_TYPES(int4_g64, 16, 1, 2, 2, false, SCALE_16, 2, true)
-FEW_TYPES(int4_g64, 16, 2, 1, 3, false, SCALE_16, 2, true)
-FEW_TYPES(int4_g64, 32, 2, 1, 2, false, SCALE_16, 2, true)
-FEW_TYPES(int4_g64, 64, 1, 1, 3, false, SCALE_16, 2, true)
-FEW_TYPES(int4_g64, 64, 3, 1, 1, false, SCALE_16, 2, true)
-FEW_TYPES(int4_g64, 64, 4, 1, 1, false, SCALE_16, 2, true)
-FEW_SHARED_TYPES(int4_g64, 64, 4, false, SCALE_16, 2, true)
+FEW_TYPES(int4_g64, 16, 1, 2, 2, false, SCALE_16, 2, false)
+FEW_TYPES(int4_g64, 16, 2, 1, 3, false, SCALE_16, 2, false)
+FEW_TYPES(int4_g64, 32, 2, 1, 2, false, SCALE_16, 2, false)
+FEW_TYPES(int4_g64, 64, 1, 1, 3, false, SCALE_16, 2, false)
+FEW_TYPES(int4_g64, 64, 3, 1, 1, false, SCALE_16, 2, false)
+FEW_TYPES(int4_g64, 64, 4, 1, 1, false, SCALE_16, 2, false)
+FEW_SHARED_TYPES(int4_g64, 64, 4, false, SCALE_16, 2, false)

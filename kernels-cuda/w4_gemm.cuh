@@ -30,6 +30,7 @@ __device__ __forceinline__ void gemm(const Matrix& matrix, const GemmShape& shap
                                      uint32_t biasType, int64_t m, const CutShape& cut, void* workspace) {
     const W4 w(matrix);
     constexpr bool NESTED = (MODE & SCALE_NESTED) != 0, AHEAD = MODE == SCALE_NESTED, E2M1 = !TABLE && (MODE == SCALE_E8M0 || MODE == SCALE_E4M3);
+    constexpr bool FOLDS = FOLDED<T, MODE, TABLE, ZEROS>;
     constexpr int CONSUMERS = BANDS * 128, UNIT_BYTES = TOKENS * 128, CHUNK = 64, PITCH = BAND + 4;
     extern __shared__ __align__(1024) uint8_t shared[];
     const int warp = __shfl_sync(0xffffffffu, threadIdx.x / 32, 0), lane = threadIdx.x % 32;
@@ -41,7 +42,7 @@ __device__ __forceinline__ void gemm(const Matrix& matrix, const GemmShape& shap
     const auto firstBandOf = [&](uint32_t tile) { return (int64_t(tile / tokenTiles) * CLUSTER + rank) * BANDS; };
 
     // Shared memory: ring of x │ ring of W │ sums on their way to y, of each warp group │ table │ nested map │ barriers
-    const uint32_t xRing = shared_address(shared), stageBytes = BANDS * w.recordBytes;
+    const uint32_t xRing = shared_address(shared), placeBytes = whole_lines(w.recordBytes), stageBytes = BANDS * placeBytes;
     uint8_t* const wRing = shared + shape.units * UNIT_BYTES;
     float* const sums = reinterpret_cast<float*>(wRing + shape.stages * stageBytes);
     uint8_t* const table = reinterpret_cast<uint8_t*>(sums + BANDS * CHUNK * PITCH);
@@ -90,11 +91,11 @@ __device__ __forceinline__ void gemm(const Matrix& matrix, const GemmShape& shap
                 for (uint32_t i = walk.begin; i < walk.end; i++) {
                     const uint32_t filled = wFull + stage * 8, to = shared_address(wRing) + stage * stageBytes;
                     mbarrier_wait(wEmpty + stage * 8, parity);
-                    mbarrier_arrive_expect(filled, stageBytes);
+                    mbarrier_arrive_expect(filled, BANDS * w.recordBytes);
                     const uint8_t* record = from;
 #pragma unroll 1
                     for (int b = 0; b < BANDS; b++) {
-                        copy_bulk_evict_first(to + b * w.recordBytes, record, w.recordBytes, filled);
+                        copy_bulk_evict_first(to + b * placeBytes, record, w.recordBytes, filled);
                         record += b < last ? bandBytes : 0;
                     }
                     from += w.recordBytes;
@@ -143,7 +144,7 @@ __device__ __forceinline__ void gemm(const Matrix& matrix, const GemmShape& shap
     const int shift = w.groups == 8 ? 0 : w.groups == 4 ? 1 : w.groups == 2 ? 2 : 3;  // a group is 2^shift steps of 16 columns
     const int lanePair = quarter * 16 + g * 2;
     // Through shuffles, so that the compiler keeps them instead of making them anew for every record.
-    const uint32_t codeAt = __shfl_sync(0xffffffffu, shared_address(wRing) + group * w.recordBytes + (quarter * 32 + lane) * 16, lane);
+    const uint32_t codeAt = __shfl_sync(0xffffffffu, shared_address(wRing) + group * placeBytes + (quarter * 32 + lane) * 16, lane);
     const uint32_t lane4 = TABLE ? __shfl_sync(0xffffffffu, lane * 4, lane) : 0, mapAt = AHEAD ? __shfl_sync(0xffffffffu, shared_address(map), lane) : 0;
     const uint32_t ownAt = AHEAD ? __shfl_sync(0xffffffffu, codeAt - lane * 16 - quarter * 512 + CODE_BYTES + lane / 16 * BAND + quarter * 16 + lane % 16, lane) : 0;
     const uint32_t scaleAt = E2M1 ? __shfl_sync(0xffffffffu, codeAt - lane * 16 - quarter * 512 + CODE_BYTES + lanePair, lane) : 0;  // of two rows, in bytes
@@ -187,7 +188,7 @@ __device__ __forceinline__ void gemm(const Matrix& matrix, const GemmShape& shap
             } else if (NESTED && i >= absmaxUntil && w.scaleMode & SCALE_NESTED) {
                 absmaxUntil = i + int(absmax.load(w, n0 + quarter * 16 + g, int64_t(i) * SPAN) / SPAN);
             }
-            const uint8_t* const record = wRing + stage * stageBytes + group * w.recordBytes;
+            const uint8_t* const record = wRing + stage * stageBytes + group * placeBytes;
             mbarrier_wait(wFull + stage * 8, wParity);
             const uint4 codes[2] = {load_shared4(codeAt + stage * stageBytes), load_shared4(codeAt + stage * stageBytes + CODE_BYTES / 2)};
             uint32_t own = 0;  // AHEAD: the scale that this lane makes, with BF16 twice in that type
@@ -198,7 +199,7 @@ __device__ __forceinline__ void gemm(const Matrix& matrix, const GemmShape& shap
             float2 scale = {1.f, 1.f};
             uint32_t low = 0, high = 0, zero[2] = {minus_zero<T>(8), minus_zero<T>(8)};
             constexpr int STEPS = GROUPS ? 8 / GROUPS : 2;  // that share a scale
-            uint32_t factor[2] = {}, pair = 0, made[2] = {};  // E2M1: what this lane makes, E8M0's factors of group t and their rest, E4M3's of steps 2t and 2t + 1
+            uint32_t addend[2] = {}, factor[2] = {}, pair = 0, made[2] = {};  // E2M1: what this lane makes, E8M0's factors of group t and their rest, E4M3's of steps 2t and 2t + 1
             bool large = false;
             if (E2M1 && MODE == SCALE_E8M0) {
                 pair = load_shared_u16(scaleAt + stage * stageBytes + t * BAND);
@@ -237,6 +238,10 @@ __device__ __forceinline__ void gemm(const Matrix& matrix, const GemmShape& shap
                     const float2 s = scale_pair<MODE>(w, record + (w.groups ? CODE_BYTES : 0), at, absmax.value[0], map);
                     scale = w.groups ? s : float2{1.f, 1.f};
                 }
+                if (FOLDS) {
+                    fold_scale(factor, addend, scale);
+                    return;
+                }
                 low = T::pair(scale.x, scale.x);
                 high = T::pair(scale.y, scale.y);
                 if (ZEROS) {
@@ -271,13 +276,15 @@ __device__ __forceinline__ void gemm(const Matrix& matrix, const GemmShape& shap
                         if (large) {
                             scale_rest<T>(a[step], made[1], (lane & 28) + half * 2 + step / 2);
                         }
+                    } else if (FOLDS) {
+                        unpack_folded(a[step], word, factor, addend);
                     } else if (TABLE) {
                         unpack_table(a[step], word, table, lane4);
                     } else {
                         unpack_int4<T>(a[step], word, zero);
                     }
 #pragma unroll
-                    for (int j = 0; j < 4 && !(E2M1 && E2M1_SCALED<T, MODE>); j++) {
+                    for (int j = 0; j < 4 && !FOLDS && !(E2M1 && E2M1_SCALED<T, MODE>); j++) {
                         if (T::TYPE == BF16 || (GROUPS == 1 && !ZEROS)) {
                             a[step][j] = T::times(a[step][j], j % 2 ? high : low);
                         } else {  // the range of F16 is too small for scales of every kind
@@ -321,7 +328,7 @@ __device__ __forceinline__ void gemm(const Matrix& matrix, const GemmShape& shap
 #pragma unroll
         for (int h = 0; h < 2; h++) {
             const int64_t n = n0 + quarter * 16 + g + 8 * h;
-            rowScale[h] = w.rowScales && n < w.n ? __fmul_rn(w.rowScales[n], w.matrixScale) : w.matrixScale;
+            rowScale[h] = __fmul_rn(w.rowScales && n < w.n ? __fmul_rn(w.rowScales[n], w.matrixScale) : w.matrixScale, FOLDS ? 1.f / FOLDED_STEP : 1.f);
             rowBias[h] = bias && n < w.n ? load(bias, biasType, n) : 0.f;
         }
         each<(TOKENS + CHUNK - 1) / CHUNK>([&](auto chunk) {

@@ -31,6 +31,7 @@ public final class RecordLayout implements WeightLayout {
 
     private static final int CODE_BYTES = BAND * SPAN / 2;
     private static final int RECORD_ALIGNMENT = 64;
+    private static final int LINE = 128;
     private static final long ALIGNMENT = 256;
     private static final int WORD_BITS = 32;
     /** The device sorts columns by counting, which takes K² steps. */
@@ -96,6 +97,11 @@ public final class RecordLayout implements WeightLayout {
 
         int recordBytes() {
             return Math.ceilDiv(zeroOffset() + (zeros ? BAND * groups : 0), RECORD_ALIGNMENT) * RECORD_ALIGNMENT;
+        }
+
+        /** Of a record in shared memory: bulk copies to a place that is not the start of a line of 128 bytes take longer. */
+        int placeBytes() {
+            return Math.ceilDiv(recordBytes(), LINE) * LINE;
         }
 
         long recordsEnd() {

@@ -18,8 +18,9 @@ import java.util.List;
  * W goes through registers, x through the tensor memory accelerator; warp groups of a block and blocks of a cluster may cut K.
  *
  * <p>Sums are scaled by group in f32, or MXFP4 and NVFP4 before that where it is exact: these and INT4 round no operand. The values of NF4
- * and FP4 are rounded to the type of x. With 128 rows a tile the scaled weight is, as in {@link W4GemmProduct}, and with 64 rows and BF16 where there are
- * several scales for 128 columns: scaling the sums of each costs more than the products.
+ * and FP4 are rounded to the type of x. With 128 rows a tile the scaled weight is, as in {@link W4GemmProduct}. With BF16 it is with 64 rows too where
+ * there are several scales for 128 columns, for scaling the sums of each costs more than the products, and from 32 rows on for INT4 without
+ * zero points, where the instruction that makes the weight of its code scales it too.
  *
  * <p>Where x does not begin at a multiple of 16 bytes, {@link W4DecodeProduct} computes the product instead.
  */
@@ -33,6 +34,8 @@ final class W4FewProduct implements ProductKernel {
     private static final int SCALED = 128;
     /** Tiles of this many rows of BF16 do too, where a record has several scales for a row. */
     private static final int FINE_SCALED = 64;
+    /** And of this many where it costs nothing. */
+    private static final int FREELY_SCALED = 32;
     private static final int WARP_GROUP = 128;
     private static final int WARP = 32;
     private static final int WARPS_OF_GROUP = 4;
@@ -133,7 +136,8 @@ final class W4FewProduct implements ProductKernel {
                 if (s.scaleType() == DType.F32) {
                     yield "int4_any";
                 }
-                yield size == QUARTER_RECORD ? "int4_g32" : size == HALF_RECORD ? "int4_g64" : s.symmetric() ? "int4" : "int4_zeros";
+                String groups = size == QUARTER_RECORD ? "int4_g32" : size == HALF_RECORD ? "int4_g64" : "int4";
+                yield s.symmetric() ? groups : groups + "_zeros";
             }
             case Scheme.Bnb4 s -> s.blockSize() != HALF_RECORD ? "table_any" : s.doubleQuant() ? "table_nested" : "table_f32";
             default -> scheme instanceof Scheme.Mxfp4 ? "mxfp4" : "nvfp4";
@@ -146,8 +150,8 @@ final class W4FewProduct implements ProductKernel {
         return switch (kind(w.scheme())) {
             case "int4" -> groups <= 1;
             case "int4_zeros" -> groups == 1;
-            case "int4_g64" -> groups == 2;
-            case "int4_g32" -> groups == 4;
+            case "int4_g64", "int4_g64_zeros" -> groups == 2;
+            case "int4_g32", "int4_g32_zeros" -> groups == 4;
             case "int4_any" -> groups > 0;
             default -> true;
         };
@@ -180,8 +184,9 @@ final class W4FewProduct implements ProductKernel {
 
     /** True where weights are scaled before they are multiplied: FEW_SCALES of the kernels. */
     private boolean scales(Scheme scheme, DType x) {
-        return tokens >= SCALED || tokens == FINE_SCALED && x == DType.BF16 && switch (kind(scheme)) {
-            case "int4_g64", "int4_g32", "table_f32", "table_nested" -> true;
+        return tokens >= SCALED || x == DType.BF16 && switch (kind(scheme)) {
+            case "int4", "int4_g64", "int4_g32" -> tokens >= FREELY_SCALED;
+            case "int4_g64_zeros", "int4_g32_zeros", "table_f32", "table_nested" -> tokens == FINE_SCALED;
             default -> false;
         };
     }
@@ -197,7 +202,7 @@ final class W4FewProduct implements ProductKernel {
     }
 
     private int partBytes(RecordLayout.Sizes sizes) {
-        return Math.ceilDiv(tokens * RecordLayout.SPAN * 2 + bands * sizes.recordBytes(), STAGE_ALIGNMENT) * STAGE_ALIGNMENT;
+        return Math.ceilDiv(tokens * RecordLayout.SPAN * 2 + bands * sizes.placeBytes(), STAGE_ALIGNMENT) * STAGE_ALIGNMENT;
     }
 
     /** Shared memory besides the stages, for any M. */
@@ -239,7 +244,7 @@ final class W4FewProduct implements ProductKernel {
         int room = (blocks == 1 ? W4Functions.MOST_SHARED : third ? THIRD_SHARED : HALF_SHARED) - besides(w, sizes, split);
         long needed = shared ? sizes.spans() : Math.ceilDiv(Math.ceilDiv(sizes.spans(), (long) split), (long) parts);
         if (rings()) {
-            int left = (room - xStages(w, third) * xBytes()) / (parts * bands * sizes.recordBytes());
+            int left = (room - xStages(w, third) * xBytes()) / (parts * bands * sizes.placeBytes());
             return (int) Math.max(1, Math.min(Math.min(MOST_STAGES, needed), left));
         }
         int most = blocks > 1 && needed > 2 * STAGES ? MOST_STAGES : STAGES;
@@ -315,7 +320,7 @@ final class W4FewProduct implements ProductKernel {
             shape.setAtIndex(ValueLayout.JAVA_INT, 6, third ? FLIGHT_OF_THIRD : FLIGHT);
             shape.setAtIndex(ValueLayout.JAVA_INT, 7, i == EACH_ONE ? 1 : 0);
             shapes[i] = shape;
-            int ring = rings() ? xStages * xBytes() + stages * parts * bands * sizes.recordBytes() : stages * parts * partBytes(sizes);
+            int ring = rings() ? xStages * xBytes() + stages * parts * bands * sizes.placeBytes() : stages * parts * partBytes(sizes);
             int bytes = ring + besides(w, sizes, split);
             configs[i] = LaunchConfig.of(threads).withCluster(split, 1, 1).withShared(bytes).withOverlap();
         }

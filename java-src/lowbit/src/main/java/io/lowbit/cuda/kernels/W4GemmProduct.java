@@ -19,7 +19,8 @@ import java.util.List;
  * through registers, x through the tensor memory accelerator, where a cluster of two blocks shares it.
  *
  * <p>Weights are scaled before they are multiplied: the product of code and scale is rounded to the type of x, with BF16 the
- * scale before that, with NF4 and FP4 the value too; NVFP4, and MXFP4 with BF16, lose nothing by it.
+ * scale before that, with NF4 and FP4 the value too; NVFP4, and MXFP4 with BF16, lose nothing by it. Scales of INT4 in BF16 are to be
+ * below 2^17.
  *
  * <p>Where x does not begin at a multiple of 16 bytes, {@link W4DecodeProduct} computes the product instead.
  */
@@ -70,7 +71,11 @@ final class W4GemmProduct implements ProductKernel {
     }
 
     private static String file(String kind) {
-        return "w4_gemm_" + (kind.startsWith("int4") ? kind : "table");
+        return "w4_gemm_" + switch (kind) {
+            case "int4_g64_zeros" -> "int4_g64";
+            case "int4_g32_zeros" -> "int4_g32";
+            default -> kind.startsWith("int4") ? kind : "table";
+        };
     }
 
     @Override
@@ -92,10 +97,8 @@ final class W4GemmProduct implements ProductKernel {
     }
 
     private static String kind(Scheme scheme) {
-        return switch (scheme) {
-            case Scheme.Int4 s -> W4FewProduct.kind(s).equals("int4_any") ? ANY : W4FewProduct.kind(s);
-            default -> W4FewProduct.kind(scheme);
-        };
+        String kind = W4FewProduct.kind(scheme);
+        return kind.equals("int4_any") ? ANY : kind;
     }
 
     /** The kind for a matrix: the general one where all of K is less than a group, for which its scheme's is not made. */
@@ -143,7 +146,7 @@ final class W4GemmProduct implements ProductKernel {
     }
 
     private int stageBytes(RecordLayout.Sizes sizes) {
-        return bands * sizes.recordBytes();
+        return bands * sizes.placeBytes();
     }
 
     /** Shared memory besides the ring of W. */
