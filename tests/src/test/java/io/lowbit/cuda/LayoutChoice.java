@@ -46,8 +46,9 @@ final class LayoutChoice {
     }
 
     private static LayoutChoice of(Architecture architecture, WeightLayout layout, Predicate<ProductKernel> wanted) {
+        // Those for a few rows get the fewest, for which they are made.
         List<ProductKernel> readers = Catalogue.kernels(architecture).stream().filter(kernel -> reads(kernel, layout))
-                .sorted(Comparator.comparingLong(ProductKernel::mostRows)).toList();
+                .sorted(Comparator.comparingLong(ProductKernel::mostRows).thenComparing(kernel -> !kernel.name().endsWith("decode"))).toList();
         return new LayoutChoice(layout, readers, readers.stream().filter(wanted).toList());
     }
 
