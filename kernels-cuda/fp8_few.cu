@@ -2,7 +2,6 @@
 // FP8 products for few rows of x, E4M3 × E4M3. What each is good for: io/lowbit/cuda/kernels/choice.txt.
 #include "fp8_few.cuh"
 
-FP8_FEW(fp8_e4m3_e4m3_few_precise_8x64_s12_k1, E4M3_E4M3, 1, 8, 12, 1, PRECISE)
 FP8_FEW(fp8_e4m3_e4m3_few_precise_8x64_s12_k2, E4M3_E4M3, 1, 8, 12, 2, PRECISE)
 FP8_FEW(fp8_e4m3_e4m3_few_precise_8x128_s12_k2, E4M3_E4M3, 2, 8, 12, 2, PRECISE)
 FP8_FEW(fp8_e4m3_e4m3_few_precise_16x64_s6_k2, E4M3_E4M3, 1, 16, 6, 2, PRECISE)
@@ -14,16 +13,14 @@ FP8_FEW_ROWS(fp8_e4m3_e4m3_few_precise_32x64_s8_k2_t2, E4M3_E4M3, 1, 2, 64, 32, 
 FP8_FEW_ROWS(fp8_e4m3_e4m3_few_precise_32x112_s6_k1, E4M3_E4M3, 2, 1, 112, 32, 6, 1, PRECISE, 2)
 FP8_FEW(fp8_e4m3_e4m3_few_precise_64x64_s5_k1, E4M3_E4M3, 1, 64, 5, 1, PRECISE)
 FP8_FEW(fp8_e4m3_e4m3_few_precise_64x64_s5_k2, E4M3_E4M3, 1, 64, 5, 2, PRECISE)
-FP8_FEW(fp8_e4m3_e4m3_few_precise_64x64_s4_k2, E4M3_E4M3, 1, 64, 4, 2, PRECISE)
+FP8_FEW_RINGS(fp8_e4m3_e4m3_few_precise_64x64_s5x3_k2, E4M3_E4M3, 1, 1, 64, 64, 5, 3, 2, PRECISE, 3)
 FP8_FEW_ROWS(fp8_e4m3_e4m3_few_precise_64x64_s6_k2_t2, E4M3_E4M3, 1, 2, 64, 64, 6, 2, PRECISE, 2)
 FP8_FEW_ROWS(fp8_e4m3_e4m3_few_precise_64x128_s8_k2_t2, E4M3_E4M3, 2, 2, 128, 64, 8, 2, PRECISE, 1)
 FP8_FEW_ROWS(fp8_e4m3_e4m3_few_precise_64x112_s4_k1, E4M3_E4M3, 2, 1, 112, 64, 4, 1, PRECISE, 2)
-FP8_FEW(fp8_e4m3_e4m3_few_precise_128x64_s7_k1, E4M3_E4M3, 1, 128, 7, 1, PRECISE)
-FP8_FEW(fp8_e4m3_e4m3_few_precise_128x64_s7_k2, E4M3_E4M3, 1, 128, 7, 2, PRECISE)
-FP8_FEW(fp8_e4m3_e4m3_few_precise_128x128_s4_k1, E4M3_E4M3, 2, 128, 4, 1, PRECISE)
 FP8_FEW(fp8_e4m3_e4m3_few_fast_64x128_s8_k2, E4M3_E4M3, 2, 64, 8, 2, FAST)
 FP8_FEW_ROWS(fp8_e4m3_e4m3_few_fast_64x112_s5_k1, E4M3_E4M3, 2, 1, 112, 64, 5, 1, FAST, 2)
 FP8_FEW(fp8_e4m3_e4m3_few_block_16x64_s10_k1, E4M3_E4M3, 1, 16, 10, 1, BLOCK)
+FP8_FEW(fp8_e4m3_e4m3_few_block_16x64_s6_k2, E4M3_E4M3, 1, 16, 6, 2, BLOCK)
 FP8_FEW(fp8_e4m3_e4m3_few_block_16x64_s10_k2, E4M3_E4M3, 1, 16, 10, 2, BLOCK)
 FP8_FEW(fp8_e4m3_e4m3_few_block_32x64_s5_k2, E4M3_E4M3, 1, 32, 5, 2, BLOCK)
 FP8_FEW_ROWS(fp8_e4m3_e4m3_few_block_32x64_s8_k2_t2, E4M3_E4M3, 1, 2, 64, 32, 8, 2, BLOCK, 2)
@@ -33,5 +30,3 @@ FP8_FEW_ROWS(fp8_e4m3_e4m3_few_block_64x64_s12_k1_t2, E4M3_E4M3, 1, 2, 64, 64, 1
 FP8_FEW_ROWS(fp8_e4m3_e4m3_few_block_64x64_s6_k2_t2, E4M3_E4M3, 1, 2, 64, 64, 6, 2, BLOCK, 2)
 FP8_FEW_ROWS(fp8_e4m3_e4m3_few_block_64x96_s8_k1_t2, E4M3_E4M3, 2, 2, 96, 64, 8, 1, BLOCK, 1)
 FP8_FEW_ROWS(fp8_e4m3_e4m3_few_block_64x112_s4_k1, E4M3_E4M3, 2, 1, 112, 64, 4, 1, BLOCK, 2)
-FP8_FEW(fp8_e4m3_e4m3_few_block_128x64_s7_k1, E4M3_E4M3, 1, 128, 7, 1, BLOCK)
-FP8_FEW(fp8_e4m3_e4m3_few_block_128x64_s7_k2, E4M3_E4M3, 1, 128, 7, 2, BLOCK)

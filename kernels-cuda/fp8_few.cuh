@@ -19,18 +19,18 @@
 
 namespace lowbit {
 
-// Shared memory: the stages, where the finished sums lie in the end, then what each block of a split receives of the others'
+// Shared memory: the stages of w, then those of x, where the finished sums lie in the end, then what each block of a split receives of the others'
 // sums, then scales and barriers.
-template <int WARPGROUPS, int TURNS, int ROWS, int TILE_M, int STAGES, int SPLIT, Fp8Mode MODE>
+template <int WARPGROUPS, int TURNS, int ROWS, int TILE_M, int STAGES, int X_STAGES, int SPLIT, Fp8Mode MODE>
 struct FewShape {
-    static constexpr int W_BYTES = ROWS * STEP_K, X_BYTES = TILE_M * STEP_K, STAGE_BYTES = W_BYTES + X_BYTES;
+    static constexpr int W_BYTES = ROWS * STEP_K, X_BYTES = TILE_M * STEP_K, RING_BYTES = STAGES * W_BYTES;
     // A block of a split finishes every FINISHED sums of a thread: some rows of x, or where those are 8, half of the rows of w.
     static constexpr int PART = TILE_M / 2 / TURNS, FINISHED = PART / SPLIT;
     static constexpr bool HALVES = FINISHED == 2;
     static constexpr int ROWS_X = HALVES ? TILE_M : TILE_M / SPLIT, ROWS_W = HALVES ? ROWS / 2 : ROWS;
     static constexpr int VECTOR = HALVES ? 2 : 4;  // floats that are sent together
     static constexpr int PITCH = ROWS + 4;         // floats between rows of x in the finished sums: no bank conflicts
-    static constexpr int SUMS = STAGES * STAGE_BYTES, SUM_BYTES = FINISHED * 128 * WARPGROUPS * TURNS * 4;
+    static constexpr int SUMS = RING_BYTES + X_STAGES * X_BYTES, SUM_BYTES = FINISHED * 128 * WARPGROUPS * TURNS * 4;
     static constexpr int SCALES = SUMS + (SPLIT - 1) * SUM_BYTES;
     static_assert(FINISHED % 4 == 0 || TILE_M == 8 && SPLIT == 2, "whole blocks of 8 rows of x, or halves of one");
     static_assert(ROWS_X * PITCH * 4 <= SUMS, "the finished sums fit in the stages");
@@ -39,25 +39,26 @@ struct FewShape {
     // The scales of x; BLOCK: those of two chunks of steps, of x and then of w.
     static constexpr int CHUNK = 8, SCALES_W = SCALES + 2 * CHUNK * TILE_M * 4;
     static constexpr int BARRIERS = MODE == BLOCK ? SCALES_W + SCALE_ROWS * 2 * CHUNK * 4 : SCALES + TILE_M * 4;
-    static constexpr int BYTES = BARRIERS + (3 * STAGES + 1 + (MODE == BLOCK ? 4 : 0)) * 8;
+    static constexpr int BYTES = BARRIERS + (2 * STAGES + X_STAGES + 1 + (MODE == BLOCK ? 4 : 0)) * 8;
     // With another warpgroup's products under way meanwhile, scales can be read when they are wanted, which takes fewer registers.
     static constexpr bool EARLY_SCALES = WARPGROUPS * TURNS == 1;
     // Stages of weights on their way at a time before the wait, as measured; MORE where all blocks of two launches find room.
-    static constexpr int AHEAD = SPLIT == 1 ? STAGES : TILE_M < 64 || STAGES < 5 || ROWS > 64 ? 3 : TURNS;
+    static constexpr int AHEAD = SPLIT == 1 ? MODE == FAST ? 2 : STAGES : TILE_M < 64 || STAGES < 5 || X_STAGES < STAGES || ROWS > 64 ? 3 : TURNS;
     static constexpr int MORE = SPLIT > 1 && TILE_M <= 16 && ROWS == 64 ? 6 : AHEAD, ROOM = 264;
-    static_assert(TURNS == 1 || TURNS == 2 && STAGES % 2 == 0, "who waits for a barrier must see each of its phases: a stage is one turn's");
+    static constexpr int LEAST = STAGES < X_STAGES ? STAGES : X_STAGES;
+    static_assert(TURNS == 1 || TURNS == 2 && STAGES % 2 == 0 && X_STAGES % 2 == 0, "who waits for a barrier must see each of its phases: a stage is one turn's");
     static_assert(ROWS % (MODE == BLOCK ? 16 : 8) == 0 && ROWS <= 64 * WARPGROUPS && ROWS > 64 * (WARPGROUPS - 1) && ROWS >= 64, "rows of w");
     static_assert(BYTES <= 232448, "shared memory of a block");
 };
 
-template <Fp8Types T, int WARPGROUPS, int TURNS, int ROWS, int TILE_M, int STAGES, int SPLIT, Fp8Mode MODE>
+template <Fp8Types T, int WARPGROUPS, int TURNS, int ROWS, int TILE_M, int STAGES, int X_STAGES, int SPLIT, Fp8Mode MODE>
 __device__ __forceinline__ void fp8_few(const TensorMap& xMap, const TensorMap& wMap, const Fp8Product& p) {
-    using S = FewShape<WARPGROUPS, TURNS, ROWS, TILE_M, STAGES, SPLIT, MODE>;
+    using S = FewShape<WARPGROUPS, TURNS, ROWS, TILE_M, STAGES, X_STAGES, SPLIT, MODE>;
     constexpr int WARPS = 4 * WARPGROUPS * TURNS, CONSUMERS = 32 * WARPS;
     extern __shared__ __align__(1024) uint8_t smem[];
     const uint32_t base = shared_address(smem);
     // Of w and of x of a stage, of the stage when it is free, of the other blocks' sums, of scales.
-    const uint32_t wFull = base + S::BARRIERS, xFull = wFull + 8 * STAGES, empty = xFull + 8 * STAGES, gathered = empty + 8 * STAGES;
+    const uint32_t wFull = base + S::BARRIERS, xFull = wFull + 8 * STAGES, empty = xFull + 8 * X_STAGES, gathered = empty + 8 * STAGES;
     const uint32_t scaled = gathered + 8, used = scaled + 16;
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     const uint32_t split = SPLIT > 1 ? cluster_rank() : 0;
@@ -75,11 +76,11 @@ __device__ __forceinline__ void fp8_few(const TensorMap& xMap, const TensorMap& 
 
     const auto load_w = [&](uint32_t s) {
         mbarrier_arrive_expect(wFull + 8 * (s % STAGES), S::W_BYTES);
-        load_box(base + s % STAGES * S::STAGE_BYTES, &wMap, (first + s) * STEP_K, n0, wFull + 8 * (s % STAGES), EVICT_FIRST);
+        load_box(base + s % STAGES * S::W_BYTES, &wMap, (first + s) * STEP_K, n0, wFull + 8 * (s % STAGES), EVICT_FIRST);
     };
     const auto load_x = [&](uint32_t s) {
-        mbarrier_arrive_expect(xFull + 8 * (s % STAGES), xBytes);
-        load_box(base + s % STAGES * S::STAGE_BYTES + S::W_BYTES, &xMap, (first + s) * STEP_K, m0, xFull + 8 * (s % STAGES), EVICT_LAST);
+        mbarrier_arrive_expect(xFull + 8 * (s % X_STAGES), xBytes);
+        load_box(base + S::RING_BYTES + s % X_STAGES * S::X_BYTES, &xMap, (first + s) * STEP_K, m0, xFull + 8 * (s % X_STAGES), EVICT_LAST);
     };
 
     if (uint32_t(ownN) >= p.n) {
@@ -92,8 +93,10 @@ __device__ __forceinline__ void fp8_few(const TensorMap& xMap, const TensorMap& 
         prefetch_tensor_map(&wMap);
         for (int i = 0; i < STAGES; i++) {
             mbarrier_init(wFull + 8 * i, 1);
-            mbarrier_init(xFull + 8 * i, 1);
             mbarrier_init(empty + 8 * i, 4 * WARPGROUPS * WARP_ARRIVALS);
+        }
+        for (int i = 0; i < X_STAGES; i++) {
+            mbarrier_init(xFull + 8 * i, 1);
         }
         mbarrier_init(gathered, 1);
         if (MODE == BLOCK) {
@@ -160,7 +163,7 @@ __device__ __forceinline__ void fp8_few(const TensorMap& xMap, const TensorMap& 
             for (uint32_t s = blockIdx.x / SPLIT % SHARES; s < steps; s += SHARES) {
                 prefetch_box(&xMap, (first + s) * STEP_K, m0);
             }
-            if (S::AHEAD >= STAGES) {
+            if (SPLIT == 1) {
                 griddepcontrol_launch_dependents();
             }
             const uint32_t ahead = gridDim.x <= S::ROOM ? S::MORE : S::AHEAD;
@@ -170,14 +173,18 @@ __device__ __forceinline__ void fp8_few(const TensorMap& xMap, const TensorMap& 
                 }
                 load_w(s);
             }
-            if (S::AHEAD < STAGES) {
+            if (SPLIT > 1) {
                 griddepcontrol_launch_dependents();
             }
             griddepcontrol_wait();
-            for (uint32_t s = STAGES; s < steps; s++) {
-                barrier_wait(empty + 8 * (s % STAGES), s / STAGES - 1 & 1);
-                load_w(s);
-                load_x(s);
+            for (uint32_t s = 0; s + S::LEAST < steps; s++) {  // step s has been read, of w and of x
+                barrier_wait(empty + 8 * (s % STAGES), s / STAGES & 1);
+                if (s + STAGES < steps) {
+                    load_w(s + STAGES);
+                }
+                if (s + X_STAGES < steps) {
+                    load_x(s + X_STAGES);
+                }
             }
         }
         __syncwarp();
@@ -203,7 +210,7 @@ __device__ __forceinline__ void fp8_few(const TensorMap& xMap, const TensorMap& 
     const uint32_t zero = p.yType >> 16;  // which no compiler knows
     griddepcontrol_wait();
     if (lane == 0) {  // x of the first stages, by all warps: one after the other would take longer than the first to come
-        for (uint32_t s = warp; s < min(steps, uint32_t(STAGES)); s += WARPS) {
+        for (uint32_t s = warp; s < min(steps, uint32_t(X_STAGES)); s += WARPS) {
             load_x(s);
         }
     }
@@ -223,10 +230,10 @@ __device__ __forceinline__ void fp8_few(const TensorMap& xMap, const TensorMap& 
     // Through shuffles, or ptxas would not know what a warp's threads share (descriptors do best in registers that they share), and
     // would work the rest out again in every step.
     const uint32_t place = __shfl_sync(0xffffffff, base, 0), count = __shfl_sync(0xffffffff, steps, 0);
-    const uint32_t readyW = place + S::BARRIERS, readyX = readyW + 8 * STAGES, done = readyX + 8 * STAGES;
+    const uint32_t readyW = place + S::BARRIERS, readyX = readyW + 8 * STAGES, done = readyX + 8 * X_STAGES;
     // The last warpgroup's rows end with the tile's, so it has some of the one before too where 64 does not divide them.
     const int firstRow = min(consumer * 64, ROWS - 64);
-    const uint64_t firstA = descriptor(place + __shfl_sync(0xffffffff, firstRow, 0) * STEP_K), firstB = descriptor(place + S::W_BYTES);
+    const uint64_t firstA = descriptor(place + __shfl_sync(0xffffffff, firstRow, 0) * STEP_K), firstB = descriptor(place + S::RING_BYTES);
     const int self = __shfl_sync(0xffffffff, lane, lane);
     const uint32_t scaleAt = place + S::SCALES + self % 4 * 8;
     const uint32_t scaleWAt = place + S::SCALES_W + (S::SCALE_ROWS > 1 ? ((n0 + firstRow + warp % 4 * 16) / 128 - n0 / 128) * 2 * S::CHUNK * 4 : 0);
@@ -239,11 +246,12 @@ __device__ __forceinline__ void fp8_few(const TensorMap& xMap, const TensorMap& 
         part[i] = 0.f;
     }
     const uint32_t ownTurn = TURNS > 1 ? __shfl_sync(0xffffffff, turn, 0) : 0;
-    uint32_t stage = ownTurn, stageAt = ownTurn * S::STAGE_BYTES, parity = 0;
+    uint32_t stage = ownTurn, stageAt = ownTurn * S::W_BYTES, parity = 0;
+    uint32_t xStage = ownTurn, xStageAt = ownTurn * S::X_BYTES, xParity = 0;
 #pragma unroll 1
     for (uint32_t s = ownTurn; s < count; s += TURNS) {
         barrier_wait(readyW + 8 * stage, parity);
-        barrier_wait(readyX + 8 * stage, parity);
+        barrier_wait(readyX + 8 * xStage, xParity);
         float scale[MODE == BLOCK ? TILE_M / 4 : 1], stepScale = 0.f;
         const auto read_scales = [&] {
             const uint32_t from = scaleAt + s % (2 * S::CHUNK) * TILE_M * 4;
@@ -261,7 +269,7 @@ __device__ __forceinline__ void fp8_few(const TensorMap& xMap, const TensorMap& 
                 read_scales();  // read before the product, multiplied after it: nothing waits for these
             }
         }
-        const uint64_t a = descriptor_at(firstA, stageAt), b = descriptor_at(firstB, stageAt);
+        const uint64_t a = descriptor_at(firstA, stageAt), b = descriptor_at(firstB, xStageAt);
         wgmma_fence();
 #pragma unroll
         for (int i = 0; i < STEP_K / 32; i++) {
@@ -274,10 +282,10 @@ __device__ __forceinline__ void fp8_few(const TensorMap& xMap, const TensorMap& 
         wgmma_commit();
         if (MODE == FAST) {
             wgmma_wait<1>();
-            release_stage(stage < TURNS ? STAGES - TURNS + stage : stage - TURNS, s >= TURNS && s - TURNS + STAGES < count);
+            release_stage(stage < TURNS ? STAGES - TURNS + stage : stage - TURNS, s >= TURNS && s - TURNS + S::LEAST < count);
         } else {
             wgmma_wait<0>();
-            release_stage(stage, s + STAGES < count);
+            release_stage(stage, s + S::LEAST < count);
             if (MODE == BLOCK) {
                 if (!S::EARLY_SCALES) {
                     read_scales();
@@ -293,11 +301,17 @@ __device__ __forceinline__ void fp8_few(const TensorMap& xMap, const TensorMap& 
                 sum[i] = MODE == BLOCK ? __fmaf_rn(part[i], scale[i / 4 * 2 + i % 2], sum[i]) : __fadd_rn(part[i], sum[i]);
             }
         }
-        stageAt += TURNS * S::STAGE_BYTES;
+        stageAt += TURNS * S::W_BYTES;
         if ((stage += TURNS) >= STAGES) {
             stage -= STAGES;
-            stageAt -= STAGES * S::STAGE_BYTES;
+            stageAt -= S::RING_BYTES;
             parity ^= 1;
+        }
+        xStageAt += TURNS * S::X_BYTES;
+        if ((xStage += TURNS) >= X_STAGES) {
+            xStage -= X_STAGES;
+            xStageAt -= X_STAGES * S::X_BYTES;
+            xParity ^= 1;
         }
         if (MODE == BLOCK) {
             warp_arrive(used + s / S::CHUNK % 2 * 8, self, s % S::CHUNK >= S::CHUNK - TURNS);
@@ -450,6 +464,8 @@ __device__ __forceinline__ void fp8_few(const TensorMap& xMap, const TensorMap& 
 // PLACES: blocks of a multiprocessor at once that registers are to suffice for.
 #define FP8_FEW(name, T, WARPGROUPS, TILE_M, STAGES, SPLIT, MODE) FP8_FEW_ROWS(name, T, WARPGROUPS, 1, 64 * WARPGROUPS, TILE_M, STAGES, SPLIT, MODE, 1)
 #define FP8_FEW_ROWS(name, T, WARPGROUPS, TURNS, ROWS, TILE_M, STAGES, SPLIT, MODE, PLACES)                                          \
+    FP8_FEW_RINGS(name, T, WARPGROUPS, TURNS, ROWS, TILE_M, STAGES, STAGES, SPLIT, MODE, PLACES)
+#define FP8_FEW_RINGS(name, T, WARPGROUPS, TURNS, ROWS, TILE_M, STAGES, X_STAGES, SPLIT, MODE, PLACES)                               \
     extern "C" __global__ void __launch_bounds__(128 * WARPGROUPS * TURNS + (lowbit::MODE == lowbit::BLOCK ? 64 : 32), PLACES)       \
         LOWBIT_NAME(ARCH, name)(                                                                                                    \
         const __grid_constant__ lowbit::TensorMap xMap, const __grid_constant__ lowbit::TensorMap wMap, const float* xScales,       \
@@ -457,5 +473,5 @@ __device__ __forceinline__ void fp8_few(const TensorMap& xMap, const TensorMap& 
         uint32_t xScaleCol, uint32_t wScaleRow, uint32_t wScaleCol, uint32_t yPitch, float yScale, float* yScaleTo) {                \
         const lowbit::Fp8Product p = {xScales,   wScales,   bias,      y,         yType,  m,      n,       k,                        \
                                       xScaleRow, xScaleCol, wScaleRow, wScaleCol, yPitch, yScale, yScaleTo};                        \
-        lowbit::fp8_few<lowbit::T, WARPGROUPS, TURNS, ROWS, TILE_M, STAGES, SPLIT, lowbit::MODE>(xMap, wMap, p);                                 \
+        lowbit::fp8_few<lowbit::T, WARPGROUPS, TURNS, ROWS, TILE_M, STAGES, X_STAGES, SPLIT, lowbit::MODE>(xMap, wMap, p);                                 \
     }

@@ -76,39 +76,34 @@ final class Fp8Kernel implements ProductKernel {
             gemm(Accumulation.FAST, Scales.ROWS, 256, 128, 4).cut(),
             gemm(Accumulation.PRECISE, Scales.BLOCKS, 256, 128, 4).cut(),
             gemm(Accumulation.PRECISE, Scales.BLOCKS, 128, 128, 6).cut(),
-            few(Accumulation.PRECISE, Scales.ROWS, 8, 64, 12, 1, 1),
-            few(Accumulation.PRECISE, Scales.ROWS, 8, 64, 12, 2, 1),
-            few(Accumulation.PRECISE, Scales.ROWS, 8, 128, 12, 2, 1),
-            few(Accumulation.PRECISE, Scales.ROWS, 16, 64, 6, 2, 1),
-            few(Accumulation.PRECISE, Scales.ROWS, 16, 64, 10, 1, 1),
-            few(Accumulation.PRECISE, Scales.ROWS, 16, 64, 10, 2, 1),
-            few(Accumulation.PRECISE, Scales.ROWS, 16, 128, 12, 2, 1),
-            few(Accumulation.PRECISE, Scales.ROWS, 32, 64, 5, 2, 1),
-            few(Accumulation.PRECISE, Scales.ROWS, 32, 64, 8, 2, 2),
-            few(Accumulation.PRECISE, Scales.ROWS, 32, 112, 6, 1, 1),
-            few(Accumulation.PRECISE, Scales.ROWS, 64, 64, 5, 1, 1),
-            few(Accumulation.PRECISE, Scales.ROWS, 64, 64, 5, 2, 1),
-            few(Accumulation.PRECISE, Scales.ROWS, 64, 64, 4, 2, 1),
-            few(Accumulation.PRECISE, Scales.ROWS, 64, 64, 6, 2, 2),
-            few(Accumulation.PRECISE, Scales.ROWS, 64, 128, 8, 2, 2),
-            few(Accumulation.PRECISE, Scales.ROWS, 64, 112, 4, 1, 1),
-            few(Accumulation.PRECISE, Scales.ROWS, 128, 64, 7, 1, 1),
-            few(Accumulation.PRECISE, Scales.ROWS, 128, 64, 7, 2, 1),
-            few(Accumulation.PRECISE, Scales.ROWS, 128, 128, 4, 1, 1),
-            few(Accumulation.FAST, Scales.ROWS, 64, 128, 8, 2, 1),
-            few(Accumulation.FAST, Scales.ROWS, 64, 112, 5, 1, 1),
-            few(Accumulation.PRECISE, Scales.BLOCKS, 16, 64, 10, 1, 1),
-            few(Accumulation.PRECISE, Scales.BLOCKS, 16, 64, 10, 2, 1),
-            few(Accumulation.PRECISE, Scales.BLOCKS, 32, 64, 5, 2, 1),
-            few(Accumulation.PRECISE, Scales.BLOCKS, 32, 64, 8, 2, 2),
-            few(Accumulation.PRECISE, Scales.BLOCKS, 32, 112, 6, 1, 1),
-            few(Accumulation.PRECISE, Scales.BLOCKS, 64, 64, 5, 1, 1),
-            few(Accumulation.PRECISE, Scales.BLOCKS, 64, 64, 12, 1, 2),
-            few(Accumulation.PRECISE, Scales.BLOCKS, 64, 64, 6, 2, 2),
-            few(Accumulation.PRECISE, Scales.BLOCKS, 64, 96, 8, 1, 2),
-            few(Accumulation.PRECISE, Scales.BLOCKS, 64, 112, 4, 1, 1),
-            few(Accumulation.PRECISE, Scales.BLOCKS, 128, 64, 7, 1, 1),
-            few(Accumulation.PRECISE, Scales.BLOCKS, 128, 64, 7, 2, 1));
+            few(Accumulation.PRECISE, Scales.ROWS, 8, 64, 12, 12, 2, 1),
+            few(Accumulation.PRECISE, Scales.ROWS, 8, 128, 12, 12, 2, 1),
+            few(Accumulation.PRECISE, Scales.ROWS, 16, 64, 6, 6, 2, 1),
+            few(Accumulation.PRECISE, Scales.ROWS, 16, 64, 10, 10, 1, 1),
+            few(Accumulation.PRECISE, Scales.ROWS, 16, 64, 10, 10, 2, 1),
+            few(Accumulation.PRECISE, Scales.ROWS, 16, 128, 12, 12, 2, 1),
+            few(Accumulation.PRECISE, Scales.ROWS, 32, 64, 5, 5, 2, 1),
+            few(Accumulation.PRECISE, Scales.ROWS, 32, 64, 8, 8, 2, 2),
+            few(Accumulation.PRECISE, Scales.ROWS, 32, 112, 6, 6, 1, 1),
+            few(Accumulation.PRECISE, Scales.ROWS, 64, 64, 5, 5, 1, 1),
+            few(Accumulation.PRECISE, Scales.ROWS, 64, 64, 5, 5, 2, 1),
+            few(Accumulation.PRECISE, Scales.ROWS, 64, 64, 5, 3, 2, 1),
+            few(Accumulation.PRECISE, Scales.ROWS, 64, 64, 6, 6, 2, 2),
+            few(Accumulation.PRECISE, Scales.ROWS, 64, 128, 8, 8, 2, 2),
+            few(Accumulation.PRECISE, Scales.ROWS, 64, 112, 4, 4, 1, 1),
+            few(Accumulation.FAST, Scales.ROWS, 64, 128, 8, 8, 2, 1),
+            few(Accumulation.FAST, Scales.ROWS, 64, 112, 5, 5, 1, 1),
+            few(Accumulation.PRECISE, Scales.BLOCKS, 16, 64, 10, 10, 1, 1),
+            few(Accumulation.PRECISE, Scales.BLOCKS, 16, 64, 6, 6, 2, 1),
+            few(Accumulation.PRECISE, Scales.BLOCKS, 16, 64, 10, 10, 2, 1),
+            few(Accumulation.PRECISE, Scales.BLOCKS, 32, 64, 5, 5, 2, 1),
+            few(Accumulation.PRECISE, Scales.BLOCKS, 32, 64, 8, 8, 2, 2),
+            few(Accumulation.PRECISE, Scales.BLOCKS, 32, 112, 6, 6, 1, 1),
+            few(Accumulation.PRECISE, Scales.BLOCKS, 64, 64, 5, 5, 1, 1),
+            few(Accumulation.PRECISE, Scales.BLOCKS, 64, 64, 12, 12, 1, 2),
+            few(Accumulation.PRECISE, Scales.BLOCKS, 64, 64, 6, 6, 2, 2),
+            few(Accumulation.PRECISE, Scales.BLOCKS, 64, 96, 8, 8, 1, 2),
+            few(Accumulation.PRECISE, Scales.BLOCKS, 64, 112, 4, 4, 1, 1));
 
     /** Those for weights in E5M2 too, by {@link #tile}. */
     private static final Set<String> E5M2 = Set.of(
@@ -127,20 +122,22 @@ final class Fp8Kernel implements ProductKernel {
     private final int rows;
     private final int columns;
     private final int stages;
+    private final int xStages;
     private final int split;
     private final int turns;
     private final int shared;
     private final int threads;
     private final boolean cut;
 
-    private Fp8Kernel(Family family, Accumulation accumulation, Scales scales, int rows, int columns, int stages, int split, int turns,
-            int shared, int threads, boolean cut) {
+    private Fp8Kernel(Family family, Accumulation accumulation, Scales scales, int rows, int columns, int stages, int xStages, int split,
+            int turns, int shared, int threads, boolean cut) {
         this.family = family;
         this.accumulation = accumulation;
         this.scales = scales;
         this.rows = rows;
         this.columns = columns;
         this.stages = stages;
+        this.xStages = xStages;
         this.split = split;
         this.turns = turns;
         this.shared = shared;
@@ -158,12 +155,12 @@ final class Fp8Kernel implements ProductKernel {
         boolean blocks = scales == Scales.BLOCKS;
         int shared = stages * (rows + columns) * STEP_K + Math.max(STORING, (blocks ? 1 : rows / 128) * Math.ceilDiv(columns, 64) * 8192)
                 + (blocks ? 2 * (SCALE_STEPS * 4 * rows + 128) : 8 * columns) + 8 * (2 * stages + (blocks ? 8 : 4));
-        return new Fp8Kernel(Family.GEMM, accumulation, scales, rows, columns, stages, 1, 1, shared, GEMM_THREADS, false);
+        return new Fp8Kernel(Family.GEMM, accumulation, scales, rows, columns, stages, stages, 1, 1, shared, GEMM_THREADS, false);
     }
 
     /** The same kernel with tiles cut along K where whole ones would leave blocks idle ({@link Cuts}): 128 columns. */
     private Fp8Kernel cut() {
-        return new Fp8Kernel(family, accumulation, scales, rows, columns, stages, split, turns, shared, threads, true);
+        return new Fp8Kernel(family, accumulation, scales, rows, columns, stages, xStages, split, turns, shared, threads, true);
     }
 
     /**
@@ -171,17 +168,19 @@ final class Fp8Kernel implements ProductKernel {
      *
      * @param rows of x in a tile
      * @param columns of y in a tile, rows of w: 64 for each warpgroup but the last, which may have fewer
+     * @param stages of w
+     * @param xStages of x
      * @param split blocks that each sum a part of K
      * @param turns warpgroups for the same rows of w that take steps along K in turns
      */
-    static Fp8Kernel few(Accumulation accumulation, Scales scales, int rows, int columns, int stages, int split, int turns) {
+    static Fp8Kernel few(Accumulation accumulation, Scales scales, int rows, int columns, int stages, int xStages, int split, int turns) {
         int warpgroups = Math.ceilDiv(columns, 64);
         boolean blocks = scales == Scales.BLOCKS;
         // Blocks of 128 rows of w that a tile has a part in, wherever it begins.
         int scaleRows = 128 % columns == 0 ? 1 : (columns + 111) / 128 + 1;
-        int shared = stages * (rows + columns) * STEP_K + (split - 1) * rows * 64 * warpgroups / split * 4
-                + 4 * (blocks ? 16 * (rows + scaleRows) : rows) + 8 * (3 * stages + 1 + (blocks ? 4 : 0));
-        return new Fp8Kernel(Family.FEW, accumulation, scales, rows, columns, stages, split, turns, shared,
+        int shared = (stages * columns + xStages * rows) * STEP_K + (split - 1) * rows * 64 * warpgroups / split * 4
+                + 4 * (blocks ? 16 * (rows + scaleRows) : rows) + 8 * (2 * stages + xStages + 1 + (blocks ? 4 : 0));
+        return new Fp8Kernel(Family.FEW, accumulation, scales, rows, columns, stages, xStages, split, turns, shared,
                 128 * warpgroups * turns + (blocks ? 64 : 32), false);
     }
 
@@ -195,7 +194,8 @@ final class Fp8Kernel implements ProductKernel {
         String mode = scales == Scales.BLOCKS ? "block" : accumulation == Accumulation.FAST ? "fast" : "precise";
         return family == Family.GEMM
                 ? "%s_%dx%d_s%d".formatted(mode, rows, columns, stages)
-                : "few_%s_%dx%d_s%d_k%d%s".formatted(mode, rows, columns, stages, split, turns > 1 ? "_t" + turns : "");
+                : "few_%s_%dx%d_s%d%s_k%d%s".formatted(mode, rows, columns, stages, xStages == stages ? "" : "x" + xStages, split,
+                        turns > 1 ? "_t" + turns : "");
     }
 
     @Override
@@ -221,7 +221,7 @@ final class Fp8Kernel implements ProductKernel {
         return family == Family.GEMM
                 ? "%d x %d tile of y, K step 128 in %d stages, persistent%s, wgmma, %s".formatted(rows, columns, stages,
                         cut ? ", tiles cut along K" : "", sums())
-                : "%d rows of w x %d rows of x, K step 128 in %d stages, K split among %d%s, wgmma, %s".formatted(columns, rows, stages, split,
+                : "%d rows of w x %d rows of x, K step 128 in %d stages (x %d), K split among %d%s, wgmma, %s".formatted(columns, rows, stages, xStages, split,
                         turns > 1 ? ", warpgroups in turns" : "", sums());
     }
 
