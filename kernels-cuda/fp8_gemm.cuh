@@ -130,13 +130,16 @@ struct GemmShape {
     static constexpr int SCALES = STAGING + STAGING_BYTES;
     // BLOCK: two slots for the scales of RUN steps, those of x, then those of w. Else the scales of w, for each consumer.
     static constexpr int RUN = 8, W_SCALES = RUN * TILE_M * 4, SLOT_BYTES = W_SCALES + 128;
+    // BLOCK: a tile lies in one block of 128 columns that share a scale, or in two, which meet at a multiple of SCALED_COLS.
+    static constexpr int W_BLOCKS = 128 % TILE_N == 0 ? 1 : 2, SCALED_COLS = W_BLOCKS == 1 ? TILE_N : TILE_N & -TILE_N;
+    static constexpr int W_STEPS = 32 / W_BLOCKS;  // whose scales of w a warp has in its lanes
     static constexpr int SUMS = MR * TILE_N / 2;  // of a thread
     // Which may be told to cut tiles along K: those that gain by it somewhere. In the others nothing of it is compiled.
     static constexpr bool MAY_CUT = TILE_N == 128 && (MR == 2 ? MODE != PRECISE : MODE == BLOCK);
     static constexpr int BARRIERS = SCALES + (MODE == BLOCK ? 2 * SLOT_BYTES : 2 * TILE_N * 4);
     static constexpr int BYTES = BARRIERS + (2 * STAGES + (MODE == BLOCK ? 8 : 4)) * 8;
     static_assert(BYTES <= 232448, "shared memory of a block");
-    static_assert(MODE != BLOCK || 128 % TILE_N == 0, "one scale of w for the columns of a tile");
+    static_assert(MODE != BLOCK || TILE_N <= 128 + SCALED_COLS, "no more than two scales of w for the columns of a tile");
 };
 
 // Where things lie in shared memory.
@@ -208,18 +211,16 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
         }
     };
 
-    if (MODE == FAST && threadIdx.x == 32) {
+    if (threadIdx.x == 32) {
         // x may still be written by the kernels before this one, but the L2 cache is where all meet: the blocks with the same rows
-        // fetch their x together, all of it where those are all rows, else what the first stages take.
+        // fetch together what the first stages take.
         const Way way = start();
         if (more(way)) {
             constexpr uint32_t SHARES = 8;
             uint32_t m0, n0;
             tile_at(way, m0, n0);
-            const bool all = way.raster.unitsM == 1;
-            const uint32_t from = all ? 0 : way.walk.first, count = all ? way.steps : min(way.walk.last - way.walk.first, uint32_t(STAGES));
-            for (uint32_t s = n0 / TILE_N % SHARES; s < count; s += SHARES) {
-                prefetch_box(&xMap, (from + s) * STEP_K, m0);
+            for (uint32_t s = n0 / TILE_N % SHARES; s < early(way); s += SHARES) {
+                prefetch_box(&xMap, (way.walk.first + s) * STEP_K, m0);
             }
         }
     }
@@ -234,7 +235,7 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
             mbarrier_init(staged + 8 * i, 4);
             mbarrier_init(turn + 8 * i, 1);
             if (MODE == BLOCK) {
-                mbarrier_init(places.scaled + 8 * i, 1 + S::RUN);
+                mbarrier_init(places.scaled + 8 * i, 1 + S::RUN * S::W_BLOCKS);
                 mbarrier_init(places.read + 8 * i, 8 * WARP_ARRIVALS);
             }
         }
@@ -270,19 +271,20 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
             }
             griddepcontrol_launch_dependents();
         } else if (MODE == BLOCK && warp == 2) {
-            // The scales of RUN steps at a time: those of x in one box, those of w from the lanes, which have 32 of them, loaded 32 steps before.
+            // The scales of RUN steps at a time: those of x in one box, those of w from the lanes, which have those of W_STEPS, loaded as long before.
             uint32_t slot = 0, parity = 0;
             Way way = start();
             for (; more(way); next(way)) {
                 uint32_t m0, n0;
                 tile_at(way, m0, n0);
                 const auto scales_from = [&](uint32_t s) {
-                    return __ldg(p.wScales + uint64_t(min(n0, p.n - 1) / 128) * p.wScaleRow + uint64_t(min(s + lane, way.steps - 1)) * p.wScaleCol);
+                    return __ldg(p.wScales + uint64_t(min(n0 + lane / S::W_STEPS * 128, p.n - 1) / 128) * p.wScaleRow +
+                                 uint64_t(min(s + lane % S::W_STEPS, way.steps - 1)) * p.wScaleCol);
                 };
-                float w = scales_from(way.walk.first), then = scales_from(way.walk.first + 32);
+                float w = scales_from(way.walk.first), then = scales_from(way.walk.first + S::W_STEPS);
                 griddepcontrol_wait();
                 for (uint32_t s = way.walk.first; s < way.walk.last; s += S::RUN) {
-                    const uint32_t i = (s - way.walk.first) % 32;
+                    const uint32_t i = (s - way.walk.first) % S::W_STEPS;
                     const uint32_t to = base + S::SCALES + slot * S::SLOT_BYTES, scaled = places.scaled + 8 * slot;
                     barrier_wait(places.read + 8 * slot, parity ^ 1);
                     if (p.xScaleRow != 0 && p.xScaleCol == 0) {  // the same along K
@@ -300,13 +302,13 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                     } else if (lane == 0) {
                         barrier_arrive(scaled);
                     }
-                    if (lane / S::RUN == i / S::RUN) {
-                        store_shared(to + S::W_SCALES + lane % S::RUN * 4, w);
+                    if (lane % S::W_STEPS / S::RUN == i / S::RUN) {
+                        store_shared(to + S::W_SCALES + (lane % S::RUN * S::W_BLOCKS + lane / S::W_STEPS) * 4, w);
                         barrier_arrive(scaled);
                     }
-                    if (i == 32 - S::RUN) {
+                    if (i == S::W_STEPS - S::RUN) {
                         w = then;
-                        then = scales_from(s + S::RUN + 32);
+                        then = scales_from(s + S::RUN + S::W_STEPS);
                     }
                     slot ^= 1;
                     parity ^= slot ^ 1;
@@ -459,12 +461,19 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                     // What a consumer does between the end of a multiplication and the start of its next one is time lost, so everything but
                     // the additions stands between the instructions of a multiplication, which wait for the tensor cores anyway, or in BLOCK
                     // mode, where that is more, behind them. ptxas moves nothing up across the loop of a barrier_wait.
-                    constexpr bool LATE = TILE_N == 128;
+                    constexpr bool LATE = TILE_N > 64;
                     barrier_wait(full + 8 * stage, parity);
                     uint64_t a, b;
                     operands(a, b);
                     uint32_t before = 0;
-                    float scale[2 * MR], wScale;  // BLOCK
+                    constexpr int PARTS = TILE_N / S::SCALED_COLS;
+                    float xScale[2 * MR], wScale[S::W_BLOCKS], scale[PARTS][2 * MR];  // BLOCK
+                    const auto multiply_scales = [&](int j, const float (&w)[S::W_BLOCKS]) {
+#pragma unroll
+                        for (int q = 0; q < PARTS; q++) {
+                            scale[q][j] = __fmul_rn(xScale[j], n0 % 128 + q * S::SCALED_COLS < 128 ? w[0] : w[S::W_BLOCKS - 1]);
+                        }
+                    };
                     const auto load_scales = [&]() {
                         if (LATE || run == 0) {
                             barrier_wait(places.scaled + 8 * slot, slotParity);
@@ -472,9 +481,12 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                         // A load from shared memory takes long while the tensor cores read there.
 #pragma unroll
                         for (int j = 0; j < 2 * MR; j++) {
-                            scale[j] = load_shared(xScaleFrom + (j / 2 * 64 + j % 2 * 8) * 4);
+                            xScale[j] = load_shared(xScaleFrom + (j / 2 * 64 + j % 2 * 8) * 4);
                         }
-                        wScale = load_shared(wScaleFrom);
+#pragma unroll
+                        for (int j = 0; j < S::W_BLOCKS; j++) {
+                            wScale[j] = load_shared(wScaleFrom + 4 * j);
+                        }
                     };
 #pragma unroll 1
                     for (const uint32_t begin = s; s < until; s++) {
@@ -508,29 +520,30 @@ __device__ __forceinline__ void fp8_gemm(const TensorMap& xMap, const TensorMap&
                                 load_scales();
 #pragma unroll
                                 for (int j = 0; j < 2 * MR; j++) {
-                                    scale[j] = __fmul_rn(scale[j], wScale);
+                                    multiply_scales(j, wScale);
                                 }
                             }
                             if (MODE == BLOCK && mr == MR - 1) {
                                 next_operands();
                                 warp_arrive(places.read + 8 * (slot ^ 1), self, run == 0 && s != way.walk.first);
                                 xScaleFrom += S::TILE_M * 4;
-                                wScaleFrom += 4;
+                                wScaleFrom += 4 * S::W_BLOCKS;
                                 if (++run == S::RUN) {
                                     next_slot();
                                 }
                             }
                             wgmma_wait<0>();
                             if (MODE == BLOCK && !LATE) {
-                                const float w = after(wScale, part[0], zero);
+                                const float w[S::W_BLOCKS] = {after(wScale[0], part[0], zero)};
 #pragma unroll
                                 for (int j = 2 * mr; j < 2 * mr + 2; j++) {
-                                    scale[j] = __fmul_rn(scale[j], w);
+                                    multiply_scales(j, w);
                                 }
                             }
 #pragma unroll
                             for (int i = 0; i < TILE_N / 2; i++) {
-                                sum[mr][i] = MODE == BLOCK ? __fmaf_rn(part[i], scale[2 * mr + i / 2 % 2], sum[mr][i]) : __fadd_rn(part[i], sum[mr][i]);
+                                sum[mr][i] = MODE == BLOCK ? __fmaf_rn(part[i], scale[i * 2 / S::SCALED_COLS][2 * mr + i / 2 % 2], sum[mr][i])
+                                                           : __fadd_rn(part[i], sum[mr][i]);
                             }
                         }
                         a = nextA;
