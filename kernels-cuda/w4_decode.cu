@@ -46,13 +46,19 @@ struct DecodePlaces {
           others(barriers + 16 + blockDim.x / 32 * stages * 8) {}
 };
 
-// ZEROS: INT4 with zero points. HALVES: a codebook in blocks of 64 columns. MANY: 16 warps.
-template <class T, bool TABLE, ScaleMode MODE, bool FINE, bool ZEROS, bool HALVES, bool MANY>
+// A record has LEAST to MOST scales for a row; where these are the same number, INT4's kernels know all of a record when compiled, and there is a
+// loop of its own for codebooks (in blocks of 64 columns). ZEROS: INT4 with zero points. MANY: 16 warps. TOGETHER: tiles of 16 rows
+// unpacked side by side, as registers allow.
+template <class T, bool TABLE, ScaleMode MODE, int LEAST, int MOST, bool ZEROS, bool MANY, int TOGETHER>
 __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& shape, const uint16_t* x, void* y, uint32_t yType, const void* bias,
                                        uint32_t biasType, int64_t m) {
     const W4 w(matrix);
     constexpr bool E2M1 = !TABLE && (MODE == SCALE_E8M0 || MODE == SCALE_E4M3), SCALED = E2M1 && E2M1_SCALED<T, MODE>, INT4 = !TABLE && !E2M1;
-    constexpr int TOGETHER = 2;  // tiles of 16 rows unpacked side by side: as registers allow
+    constexpr bool FINE = MOST > 1, HALVES = TABLE && LEAST == MOST, KNOWN = !TABLE && LEAST == MOST;
+    static_assert(!HALVES || MOST == 2);
+    constexpr uint32_t SCALES = MOST * BAND * (MODE == SCALE_16 ? 2 : 1), ZERO_POINTS = ZEROS ? MOST * BAND : 0;
+    const uint32_t groups = KNOWN ? MOST : w.groups, recordBytes = KNOWN ? CODE_BYTES + SCALES + ZERO_POINTS : w.recordBytes;
+    const uint32_t zeroOffset = KNOWN ? CODE_BYTES + SCALES : w.zeroOffset;
     extern __shared__ __align__(128) uint8_t shared[];
     const int warps = blockDim.x / 32, warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
     const uint32_t rank = blockIdx.x % shape.split;
@@ -66,7 +72,7 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
         return;
     }
 
-    const DecodePlaces<TABLE, MODE> places(shape.stages, w.recordBytes, rows, shared);
+    const DecodePlaces<TABLE, MODE> places(shape.stages, recordBytes, rows, shared);
     const uint32_t stageBytes = places.stageBytes;
     float* const map = reinterpret_cast<float*>(shared + (TABLE ? TABLE_BYTES : 0));
     uint8_t* const ring = places.rings + warp * places.ringBytes;
@@ -76,8 +82,8 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
     const uint32_t firstSpan = rank * shape.spans;
     const uint32_t lastSpan = firstSpan + shape.spans < w.spans ? firstSpan + shape.spans : w.spans;
     const auto fetch = [&](uint32_t span, uint8_t* to, uint32_t barrier) {
-        mbarrier_arrive_expect(barrier, w.recordBytes);
-        copy_bulk_evict_first(shared_address(to), w.records + wide_product(band * w.spans + span, w.recordBytes), w.recordBytes, barrier);
+        mbarrier_arrive_expect(barrier, recordBytes);
+        copy_bulk_evict_first(shared_address(to), w.records + wide_product(band * w.spans + span, recordBytes), recordBytes, barrier);
     };
 
     if (lane == 0) {
@@ -134,7 +140,7 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
         }
     };
     const auto store_x = [&](uint32_t span, uint8_t* record, uint32_t lane) {
-        uint8_t* const to = record + w.recordBytes;
+        uint8_t* const to = record + recordBytes;
 #pragma unroll 1
         for (uint32_t i = lane; i < rows * SPAN; i += 32) {
             const int64_t k = int64_t(span) * SPAN + i % SPAN;
@@ -142,7 +148,7 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
         }
     };
     // Of the first records a row of two by one instruction: everything waits for this, so its addresses are there before.
-    uint32_t span0 = firstSpan + warp + lane / 16 * warps, to0 = shared_address(ring) + lane / 16 * stageBytes + w.recordBytes + lane % 16 * 16;
+    uint32_t span0 = firstSpan + warp + lane / 16 * warps, to0 = shared_address(ring) + lane / 16 * stageBytes + recordBytes + lane % 16 * 16;
     const uint16_t* from0 = x + int64_t(m0) * w.k + int64_t(span0) * SPAN + lane % 16 * 8;
     keep_before(from0, to0);
     griddepcontrol_wait();
@@ -167,9 +173,9 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
     NestedLanes absmax;
     float own[4] = {};  // nested: of each tile the scale that this lane makes for the others
     // Steps of 16 columns: a group is 2^shift of them. Bit i of `ends`: a group ends with step i of a record.
-    const int shift = w.groups == 8 ? 0 : w.groups == 4 ? 1 : w.groups == 2 ? 2 : 3;
-    const uint32_t ends = w.groups == 8 ? 0xff : w.groups == 4 ? 0xaa : w.groups == 2 ? 0x88 : w.groups == 1 ? 0x80 : 0;
-    const uint32_t scalesAt = FINE || w.groups ? CODE_BYTES : 0;  // with one scale for a row there are none, and what is read there is not used
+    const int shift = groups == 8 ? 0 : groups == 4 ? 1 : groups == 2 ? 2 : 3;
+    const uint32_t ends = groups == 8 ? 0xff : groups == 4 ? 0xaa : groups == 2 ? 0x88 : groups == 1 ? 0x80 : 0;
+    const uint32_t scalesAt = FINE || groups ? CODE_BYTES : 0;  // with one scale for a row there are none, and what is read there is not used
     const uint32_t middle[2] = {zero_step<T>(8, 0), zero_step<T>(8, 1)};  // the zero points of a symmetric scheme
 
     uint32_t stage = 0, parity = 0;
@@ -202,7 +208,7 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
             }
             uint32_t value[4];
             unpack_table(value, codes.x, shared, lane * 4);
-            const uint32_t xAt = shared_address(record) + w.recordBytes + min(lane % 8, rows - 1) * X_PITCH + lane / 8 * 16;
+            const uint32_t xAt = shared_address(record) + recordBytes + min(lane % 8, rows - 1) * X_PITCH + lane / 8 * 16;
             if (shape.stages > 1 && span >= firstSpan + warps) {
                 copy_async_wait<1>();
             } else {
@@ -250,7 +256,7 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
                     fetch(later, record, barrier());
                 }
                 if (aligned) {
-                    copy_x(shared_address(record) + w.recordBytes + lane / 16 * X_PITCH + lane % 16 * 16,
+                    copy_x(shared_address(record) + recordBytes + lane / 16 * X_PITCH + lane % 16 * 16,
                            x + int64_t(m0 + lane / 16) * w.k + int64_t(later) * SPAN + lane % 16 * 8, lane / 16, 2, later * SPAN + lane % 16 * 8 < w.k);
                 } else {
                     store_x(later, record, lane);
@@ -270,7 +276,7 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
     for (uint32_t span = firstSpan + warp; span < lastSpan; span += warps) {
         const uint8_t* const record = ring + stage * stageBytes;
         // Of its x, what this lane addresses for ldmatrix: a token; those beyond the last are its copies, and their sums are not used.
-        const uint32_t at = ZEROS ? lane_now() : lane, xAt = shared_address(record) + w.recordBytes + min(at % 8, rows - 1) * X_PITCH + at / 8 * 16;
+        const uint32_t at = ZEROS ? lane_now() : lane, xAt = shared_address(record) + recordBytes + min(at % 8, rows - 1) * X_PITCH + at / 8 * 16;
         if (MODE == SCALE_NESTED) {
             absmax.move(w, band * BAND, lane, span);
         }
@@ -299,7 +305,7 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
                 } else {
                     s = scale_pair<MODE>(w, record + scalesAt, group * BAND + (first + i) * 16 + g * 2, float2{}, map);
                 }
-                if (!FINE && !w.groups) {
+                if (!FINE && !groups) {
                     s = float2{1.f, 1.f};
                 }
 #pragma unroll
@@ -309,7 +315,7 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
                 }
             };
             const auto zeroPoints = [&](int group, int i) {
-                const uint32_t pair = *reinterpret_cast<const uint16_t*>(record + w.zeroOffset + group * BAND + (first + i) * 16 + g * 2);
+                const uint32_t pair = *reinterpret_cast<const uint16_t*>(record + zeroOffset + group * BAND + (first + i) * 16 + g * 2);
                 zero[i][0] = zero_step<T>(pair & 0xff, 0);
                 zero[i][1] = zero_step<T>(pair >> 8, 1);
             };
@@ -324,7 +330,7 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
 #pragma unroll
             for (int half = 0; half < 2; half++) {
                 if (MODE == SCALE_NESTED) {  // of the one or two groups of this half
-                    const int group = w.groups == 4 ? half * 2 + lane / 16 : w.groups == 2 ? half : 0;
+                    const int group = groups == 4 ? half * 2 + lane / 16 : groups == 2 ? half : 0;
 #pragma unroll
                     for (int i = 0; i < TOGETHER; i++) {
                         const uint32_t code = record[CODE_BYTES + group * BAND + (first + i) * 16 + lane % 16];
@@ -407,7 +413,7 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
             }
             const uint32_t lane = lane_now();
             if (aligned) {
-                copy_x(shared_address(record) + w.recordBytes + lane / 16 * X_PITCH + lane % 16 * 16,
+                copy_x(shared_address(record) + recordBytes + lane / 16 * X_PITCH + lane % 16 * 16,
                        x + int64_t(m0 + lane / 16) * w.k + int64_t(next) * SPAN + lane % 16 * 8, lane / 16, 2, next * SPAN + lane % 16 * 8 < w.k);
             } else {
                 store_x(next, ring + stage * stageBytes, lane);
@@ -427,7 +433,7 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
     if (HALVES) {  // reckoned anew where things lie: kept over the loop, it would take the registers of lookups
         asm volatile("" : "+r"(stagesNow), "+r"(threadNow), "+r"(blockNow));
     }
-    const DecodePlaces<TABLE, MODE> end = HALVES ? DecodePlaces<TABLE, MODE>(stagesNow, w.recordBytes, rows, shared) : places;
+    const DecodePlaces<TABLE, MODE> end = HALVES ? DecodePlaces<TABLE, MODE>(stagesNow, recordBytes, rows, shared) : places;
     const uint32_t rankNow = HALVES ? blockNow % shape.split : rank, bandNow = HALVES ? blockNow / shape.split : band;
     const uint32_t laneNow = HALVES ? threadNow % 32 : lane, gatheredNow = HALVES ? shared_address(end.barriers) : gathered;
     const float* const others = reinterpret_cast<const float*>(end.others);
@@ -492,25 +498,33 @@ __device__ __forceinline__ void decode(const Matrix& matrix, const DecodeShape& 
 }  // namespace lowbit
 
 // Threads and blocks of a multiprocessor at once that registers are to suffice for.
-#define DECODE(suffix, T, TABLE, MODE, FINE, ZEROS, HALVES, THREADS, BLOCKS)                                                    \
+#define DECODE(suffix, T, TABLE, MODE, LEAST, MOST, ZEROS, TOGETHER, THREADS, BLOCKS)                                            \
     extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) LOWBIT_NAME(ARCH, suffix)(                                     \
         const __grid_constant__ lowbit::Matrix w, const __grid_constant__ lowbit::DecodeShape shape, const uint16_t* x, void* y, \
         uint32_t yType, const void* bias, uint32_t biasType, int64_t m) {                                                        \
-        lowbit::decode<T, TABLE, lowbit::MODE, FINE, ZEROS, HALVES, (THREADS > 256)>(w, shape, x, y, yType, bias, biasType, m);                   \
+        lowbit::decode<T, TABLE, lowbit::MODE, LEAST, MOST, ZEROS, (THREADS > 256), TOGETHER>(w, shape, x, y, yType, bias,       \
+                                                                                             biasType, m);                       \
     }
-#define DECODE_SCHEMES(name, types, T)                                                            \
-    DECODE(name##_int4_##types, T, false, SCALE_16, false, false, false, 256, 3)                  \
-    DECODE(name##_int4_many_##types, T, false, SCALE_16, false, false, false, 512, 2)             \
-    DECODE(name##_int4_zeros_##types, T, false, SCALE_16, false, true, false, 256, 3)             \
-    DECODE(name##_int4_fine_##types, T, false, SCALE_16_F32, true, false, false, 256, 3)          \
-    DECODE(name##_int4_fine_zeros_##types, T, false, SCALE_16_F32, true, true, false, 256, 2)     \
-    DECODE(name##_table_f32_any_##types, T, true, SCALE_F32, true, false, false, 256, 3)          \
-    DECODE(name##_table_nested_any_##types, T, true, SCALE_NESTED, true, false, false, 256, 2)    \
-    DECODE(name##_table_f32_##types, T, true, SCALE_F32, true, false, true, 256, 3)               \
-    DECODE(name##_table_f32_many_##types, T, true, SCALE_F32, true, false, true, 512, 2)          \
-    DECODE(name##_table_nested_##types, T, true, SCALE_NESTED, true, false, true, 256, 3)         \
-    DECODE(name##_table_nested_many_##types, T, true, SCALE_NESTED, true, false, true, 512, 2)    \
-    DECODE(name##_mxfp4_##types, T, false, SCALE_E8M0, true, false, false, 256, 3)                \
-    DECODE(name##_nvfp4_##types, T, false, SCALE_E4M3, true, false, false, 256, 3)
+#define DECODE_SCHEMES(name, types, T)                                                          \
+    DECODE(name##_int4_##types, T, false, SCALE_16, 0, 1, false, 2, 256, 3)                     \
+    DECODE(name##_int4_many_##types, T, false, SCALE_16, 0, 1, false, 2, 512, 2)                \
+    DECODE(name##_int4_g64_##types, T, false, SCALE_16, 2, 2, false, 2, 256, 3)                 \
+    DECODE(name##_int4_g64_many_##types, T, false, SCALE_16, 2, 2, false, 1, 512, 2)            \
+    DECODE(name##_int4_g32_##types, T, false, SCALE_16, 4, 4, false, 1, 256, 3)                 \
+    DECODE(name##_int4_g32_many_##types, T, false, SCALE_16, 4, 4, false, 1, 512, 2)            \
+    DECODE(name##_int4_fine_##types, T, false, SCALE_16_F32, 0, 8, false, 2, 256, 3)            \
+    DECODE(name##_int4_zeros_##types, T, false, SCALE_16, 0, 1, true, 2, 256, 3)                \
+    DECODE(name##_int4_zeros_many_##types, T, false, SCALE_16, 1, 1, true, 1, 512, 2)           \
+    DECODE(name##_int4_g64_zeros_##types, T, false, SCALE_16, 2, 2, true, 2, 256, 3)            \
+    DECODE(name##_int4_g32_zeros_##types, T, false, SCALE_16, 4, 4, true, 2, 256, 3)            \
+    DECODE(name##_int4_fine_zeros_##types, T, false, SCALE_16_F32, 0, 8, true, 2, 256, 2)       \
+    DECODE(name##_table_f32_any_##types, T, true, SCALE_F32, 0, 8, false, 2, 256, 3)            \
+    DECODE(name##_table_nested_any_##types, T, true, SCALE_NESTED, 0, 8, false, 2, 256, 2)      \
+    DECODE(name##_table_f32_##types, T, true, SCALE_F32, 2, 2, false, 2, 256, 3)                \
+    DECODE(name##_table_f32_many_##types, T, true, SCALE_F32, 2, 2, false, 2, 512, 2)           \
+    DECODE(name##_table_nested_##types, T, true, SCALE_NESTED, 2, 2, false, 2, 256, 3)          \
+    DECODE(name##_table_nested_many_##types, T, true, SCALE_NESTED, 2, 2, false, 2, 512, 2)     \
+    DECODE(name##_mxfp4_##types, T, false, SCALE_E8M0, 0, 8, false, 2, 256, 3)                  \
+    DECODE(name##_nvfp4_##types, T, false, SCALE_E4M3, 0, 8, false, 2, 256, 3)
 DECODE_SCHEMES(w4decode8, bf16, lowbit::Bf16)
 DECODE_SCHEMES(w4decode8, f16, lowbit::Half)

@@ -48,7 +48,8 @@ final class W4DecodeProduct implements ProductKernel {
     /** The kernels that matrices of a scheme use: by zero points and the number of groups in a record, and for blocks of 16 warps. */
     private static List<String> kinds(Scheme scheme) {
         return switch (scheme) {
-            case Scheme.Int4 s -> s.symmetric() ? List.of("int4", "int4_many", "int4_fine") : List.of("int4_zeros", "int4_fine_zeros");
+            case Scheme.Int4 s -> s.symmetric() ? List.of("int4", "int4_many", "int4_g64", "int4_g64_many", "int4_g32", "int4_g32_many", "int4_fine")
+                    : List.of("int4_zeros", "int4_zeros_many", "int4_g64_zeros", "int4_g32_zeros", "int4_fine_zeros");
             case Scheme.Bnb4 s -> s.doubleQuant() ? List.of("table_nested", "table_nested_many", "table_nested_any")
                     : List.of("table_f32", "table_f32_many", "table_f32_any");
             default -> List.of(scheme instanceof Scheme.Mxfp4 ? "mxfp4" : "nvfp4");
@@ -57,8 +58,11 @@ final class W4DecodeProduct implements ProductKernel {
 
     private static String kind(Scheme scheme, RecordLayout.Sizes sizes, DecodePlan plan) {
         List<String> kinds = kinds(scheme);
-        boolean common = scheme instanceof Scheme.Bnb4 ? halves(sizes) : coarse(sizes);
-        return !common ? kinds.getLast() : plan.manyWarps() ? kinds.get(1) : kinds.getFirst();
+        if (!(scheme instanceof Scheme.Int4 s)) {
+            return !halves(sizes) ? kinds.getLast() : plan.manyWarps() ? kinds.get(1) : kinds.getFirst();
+        }
+        String groups = !known(sizes) ? "int4_fine" : sizes.groups() < 2 ? "int4" : sizes.groups() == 2 ? "int4_g64" : "int4_g32";
+        return groups + (s.symmetric() ? "" : "_zeros") + (plan.manyWarps() ? "_many" : "");
     }
 
     /** A scale for each 64 columns, for which the kernels of codebooks are made. */
@@ -68,11 +72,17 @@ final class W4DecodeProduct implements ProductKernel {
 
     /** Blocks of 8 warps of a multiprocessor at once for which the kernel is compiled. */
     private static int blocks(Scheme scheme, RecordLayout.Sizes sizes) {
-        return scheme instanceof Scheme.Int4 s && !s.symmetric() && !coarse(sizes) || sizes.scaleMode() == RecordLayout.SCALE_NESTED && !halves(sizes) ? 2 : 3;
+        return scheme instanceof Scheme.Int4 s && !s.symmetric() && !known(sizes) || sizes.scaleMode() == RecordLayout.SCALE_NESTED && !halves(sizes) ? 2 : 3;
     }
 
-    private static boolean coarse(RecordLayout.Sizes sizes) {
-        return sizes.groups() == 0 || sizes.groups() == 1 && sizes.scaleMode() != RecordLayout.SCALE_F32;
+    /** Records of INT4 that a kernel knows: up to four groups, and scales of 16 bits. */
+    private static boolean known(RecordLayout.Sizes sizes) {
+        return sizes.groups() == 0 || sizes.groups() <= 4 && sizes.scaleMode() != RecordLayout.SCALE_F32;
+    }
+
+    /** Whether INT4 has a kernel for blocks of 16 warps. */
+    private static boolean manyWarps(Scheme scheme, RecordLayout.Sizes sizes) {
+        return scheme instanceof Scheme.Int4 s && known(sizes) && (s.symmetric() || sizes.groups() == 1);
     }
 
     @Override
@@ -99,7 +109,7 @@ final class W4DecodeProduct implements ProductKernel {
         if (scheme instanceof Scheme.Bnb4 && halves(sizes)) {
             return DecodePlan.ofTable(sizes, processors);
         }
-        return DecodePlan.of(sizes, processors, blocks(scheme, sizes), scheme instanceof Scheme.Int4 s && s.symmetric() && coarse(sizes),
+        return DecodePlan.of(sizes, processors, blocks(scheme, sizes), manyWarps(scheme, sizes),
                 plan -> shared(scheme, sizes, plan, ROWS));
     }
 
