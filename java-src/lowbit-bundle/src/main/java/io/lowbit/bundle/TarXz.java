@@ -34,6 +34,8 @@ final class TarXz {
     /** How far back a repetition is found: farther than the model is long, which the bundle holds in a jar and as files. */
     private static final int DICTIONARY = 64 << 20;
     private static final int PRESET = 6;
+    /** Bytes of a repetition that end the search for a longer one: the format's most, since PTX repeats itself at length. */
+    private static final int NICE = 273;
 
     private TarXz() {}
 
@@ -124,7 +126,7 @@ final class TarXz {
     private static void compress(Path tar, long from, long to, Path part) throws IOException, InterruptedException {
         if (hasXz()) {
             // The same format and settings as below, in half the time.
-            Process xz = new ProcessBuilder("xz", "--stdout", "--x86", "--lzma2=preset=" + PRESET + ",dict=" + DICTIONARY)
+            Process xz = new ProcessBuilder("xz", "--stdout", "--x86", "--lzma2=preset=" + PRESET + ",dict=" + DICTIONARY + ",nice=" + NICE)
                     .redirectOutput(part.toFile()).redirectError(ProcessBuilder.Redirect.INHERIT).start();
             try (OutputStream out = xz.getOutputStream()) {
                 copy(tar, from, to, out);
@@ -135,6 +137,7 @@ final class TarXz {
         } else {
             LZMA2Options lzma = new LZMA2Options(PRESET);
             lzma.setDictSize(DICTIONARY);
+            lzma.setNiceLen(NICE);
             try (OutputStream out = new XZOutputStream(new BufferedOutputStream(Files.newOutputStream(part)),
                     new FilterOptions[] {new X86Options(), lzma})) {
                 copy(tar, from, to, out);
