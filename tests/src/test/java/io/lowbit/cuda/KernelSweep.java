@@ -45,7 +45,7 @@ final class KernelSweep {
     /** {@code [N, K]}: long rows, the same for nested scales, which need whole records; several tiles of columns; what suits no tile. */
     private static final long[][] SHAPES = {{72, 4160}, {72, 4224}, {200, 384}, ODD};
 
-    /** Enough records for blocks of 16 warps of the kernels for a few rows: for these alone, and INT4 in groups with F16 scales. */
+    /** Enough records for blocks of 16 warps of the kernels for a few rows: for these alone, INT4 in groups with F16 scales and codebooks in blocks of 64. */
     private static final long[] LARGE = {4288, 6144};
     private static final String FEW_ROWS = "decode";
 
@@ -146,8 +146,12 @@ final class KernelSweep {
             }
         }
         List<ProductKernel> fewRows = choice.kernels().stream().filter(kernel -> kernel.name().endsWith(FEW_ROWS)).toList();
-        if (!fewRows.isEmpty() && !actOrder && scheme instanceof Scheme.Int4 s && s.scaleType() == DType.F16 && s.grouping() instanceof Grouping.PerGroup g
-                && g.size() >= 32) {
+        boolean many = switch (scheme) {
+            case Scheme.Int4 s -> s.scaleType() == DType.F16 && s.grouping() instanceof Grouping.PerGroup g && g.size() >= 32;
+            case Scheme.Bnb4 s -> s.blockSize() == 64;
+            default -> false;
+        };
+        if (!fewRows.isEmpty() && !actOrder && many) {
             products(architecture, choice, backend, scheme, false, LARGE, fewRows);
         }
     }
