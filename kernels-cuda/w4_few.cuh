@@ -619,8 +619,8 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
                     loaded[k] = loadScales(k * STEPS);
                 }
                 bool large = false;                     // known to be the same in a warp
-            uint32_t factor[2] = {}, addend[2] = {};
-            uint32_t made[2] = {};  // E2M1: what this lane makes, E8M0's factors of group t and their rest, E4M3's of steps 2t and 2t + 1
+                uint32_t factor[2] = {}, addend[2] = {};
+                uint32_t made[2] = {};  // E2M1: what this lane makes, E8M0's factors of group t and their rest, E4M3's of steps 2t and 2t + 1
                 if (E2M1 && MODE == SCALE_E8M0) {
                     const uint32_t pair = load_shared_u16(at + scaleAt + t * BAND);
                     made[0] = e8m0_factors(pair);
@@ -640,10 +640,10 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
                         return;
                     }
                     const float2 scale = scaleOf(loaded[step / STEPS], step);
-                if (FOLDS) {
-                    fold_scale(factor, addend, scale);
-                    return;
-                }
+                    if (FOLDS) {
+                        fold_scale(factor, addend, scale);
+                        return;
+                    }
                     low = T::pair(scale.x * unit, scale.x * unit);
                     high = T::pair(scale.y * unit, scale.y * unit);
                     if (ZEROS) {
@@ -665,8 +665,8 @@ __device__ __forceinline__ void few(const Matrix& matrix, const FewShape& shape,
                         if (large) {
                             scale_rest<T>(a[step % 4], made[1], (lane & 28) + step / 2);
                         }
-                } else if (FOLDS) {
-                    unpack_folded(a[step % 4], wordOf(step), factor, addend);
+                    } else if (FOLDS) {
+                        unpack_folded(a[step % 4], wordOf(step), factor, addend);
                     } else {
                         unpack_codes<T>(a[step % 4], wordOf(step), zero);
 #pragma unroll
