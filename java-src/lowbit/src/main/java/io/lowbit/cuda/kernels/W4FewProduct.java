@@ -239,7 +239,7 @@ final class W4FewProduct implements ProductKernel {
         return split;
     }
 
-    /** At least two. */
+    /** At least two; of records with a ring of their own, one. */
     private int stages(MatrixShape w, RecordLayout.Sizes sizes, int split, boolean third) {
         int room = (blocks == 1 ? W4Functions.MOST_SHARED : third ? THIRD_SHARED : HALF_SHARED) - besides(w, sizes, split);
         long needed = shared ? sizes.spans() : Math.ceilDiv(Math.ceilDiv(sizes.spans(), (long) split), (long) parts);
