@@ -58,7 +58,7 @@ class LinearGpuTest {
         int cases = 0;
         int turn = 0;
         for (long[] shape : SHAPES) {
-            if (!supportsSome(kernel, MatrixShape.plain(scheme, shape[0], shape[1]))) {
+            if (!Products.some(kernel, MatrixShape.plain(scheme, shape[0], shape[1]), null)) {
                 continue;
             }
             try (Arena arena = Arena.ofShared()) {
@@ -106,17 +106,6 @@ class LinearGpuTest {
             layer.forwardAdd(x, y);
             assertEquals(-1, expected.data().mismatch(y.data()), () -> what + ": adding");
         }
-    }
-
-    private static boolean supportsSome(ProductKernel kernel, MatrixShape w) {
-        for (DType x : TYPES) {
-            for (DType y : TYPES) {
-                if (kernel.supports(w, x, y, null)) {
-                    return true;
-                }
-            }
-        }
-        return false;
     }
 
     @Test

@@ -17,7 +17,21 @@ final class Products {
     /** Multiplications from which on it is worth to check on all processors. */
     private static final long LARGE = 1 << 18;
 
+    private static final DType[] TYPES = {DType.F32, DType.F16, DType.BF16};
+
     private Products() {}
+
+    /** True where the kernel makes products of such a matrix for some types of x and y. */
+    static boolean some(ProductKernel kernel, MatrixShape w, ActivationScaling scaling) {
+        for (DType x : TYPES) {
+            for (DType y : TYPES) {
+                if (kernel.supports(w, x, y, scaling)) {
+                    return true;
+                }
+            }
+        }
+        return false;
+    }
 
     /** Weights as doubles, row by row. */
     static double[][] weights(QuantizedMatrix w) {

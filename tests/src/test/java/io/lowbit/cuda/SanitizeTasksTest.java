@@ -9,7 +9,6 @@ import io.lowbit.cuda.kernels.MatrixShape;
 import io.lowbit.cuda.kernels.ProductKernel;
 import io.lowbit.quant.ActivationScaling;
 import io.lowbit.quant.Scheme;
-import io.lowbit.tensor.DType;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -24,7 +23,6 @@ import org.junit.jupiter.api.Test;
 @Tag("sources")
 class SanitizeTasksTest {
     private static final Path TASKS = Path.of(System.getProperty("lowbit.root"), "kernels-cuda/sanitize.tsv");
-    private static final DType[] TYPES = {DType.F32, DType.F16, DType.BF16};
     /** Rows that suit every layout, nested scales too. */
     private static final long[] SHAPE = {200, 4224};
 
@@ -50,7 +48,7 @@ class SanitizeTasksTest {
                 MatrixShape w = MatrixShape.plain(scheme, SHAPE[0], SHAPE[1]);
                 for (int s = -1; s < ActivationScaling.values().length; s++) {
                     ActivationScaling scaling = s < 0 ? null : ActivationScaling.values()[s];
-                    if (supports(kernel, w, scaling) && kernel.layout(w) != null) {
+                    if (Products.some(kernel, w, scaling) && kernel.layout(w) != null) {
                         String entries = kernel.name() + ": " + (scaling == null ? kernel.entries(scheme) : kernel.entries(scheme, scaling));
                         (tasks.stream().anyMatch(task -> task.has(kernel, scheme)) ? found : missing).add(entries);
                     }
@@ -59,17 +57,6 @@ class SanitizeTasksTest {
         }
         missing.removeAll(found);
         assertEquals(Set.of(), missing);
-    }
-
-    private static boolean supports(ProductKernel kernel, MatrixShape w, ActivationScaling scaling) {
-        for (DType x : TYPES) {
-            for (DType y : TYPES) {
-                if (kernel.supports(w, x, y, scaling)) {
-                    return true;
-                }
-            }
-        }
-        return false;
     }
 
     /** A task that names what is no longer there would end at once and prove nothing. */
@@ -84,10 +71,10 @@ class SanitizeTasksTest {
 
     private static boolean takes(ProductKernel kernel, MatrixShape w) {
         for (ActivationScaling scaling : ActivationScaling.values()) {
-            if (supports(kernel, w, scaling)) {
+            if (Products.some(kernel, w, scaling)) {
                 return true;
             }
         }
-        return supports(kernel, w, null);
+        return Products.some(kernel, w, null);
     }
 }

@@ -1,20 +1,9 @@
 package io.lowbit.cuda;
 
-import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertSame;
-
 import io.lowbit.cuda.kernels.Architecture;
 import io.lowbit.cuda.kernels.Catalogue;
-import io.lowbit.cuda.kernels.KernelChoice;
 import io.lowbit.cuda.kernels.ProductKernel;
-import io.lowbit.quant.Grouping;
-import io.lowbit.quant.QuantizedMatrix;
-import io.lowbit.quant.Scheme;
-import io.lowbit.tensor.DType;
-import io.lowbit.tensor.Tensor;
-import java.lang.foreign.Arena;
 import java.util.List;
-import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -34,27 +23,7 @@ class W4RoundsGpuTest {
     @ParameterizedTest(name = "{0}, seed 41")
     @MethodSource("kernels")
     void everyTileIsMade(String name) {
-        Gpu.require();
-        Assumptions.assumeTrue(Gpu.architectures().anyMatch(Architecture.SM90::equals), "needs sm_90a");
-        ProductKernel kernel = Catalogue.kernel(name);
-        Scheme scheme = new Scheme.Int4(Grouping.group(128), true, DType.BF16);
-        try (Arena arena = Arena.ofShared(); CudaBackend backend = Gpu.open(Architecture.SM90, KernelChoice.always(name))) {
-            QuantizedMatrix w = Schemes.quantized(arena, scheme, N, K, SEED);
-            Tensor x = Schemes.normal(arena, DType.BF16, SEED, 1, M, K);
-            Tensor y = Tensor.allocate(arena, DType.F32, M, N);
-            Tensor again = Tensor.allocate(arena, DType.F32, M, N);
-            try (CudaLinear layer = backend.load(w)) {
-                assertSame(kernel, layer.kernel(M, DType.BF16, DType.F32));
-                layer.forward(x, y);
-                layer.forward(x, again);
-            }
-            assertEquals(-1, y.data().mismatch(again.data()), "two runs differ");
-            double[][] weights = Products.weights(w);
-            // Rows on both sides of the tiles' edges, and the last.
-            for (int row : new int[] {0, 127, 128, 231, 232, 255, 256, 511, 512, M - 1}) {
-                Products.check(name + " row " + row, weights, Products.rows(x.rows(row, row + 1)), null, y.rows(row, row + 1),
-                        kernel.operandRounding(scheme, DType.BF16));
-            }
-        }
+        // Rows on both sides of the tiles' edges, and the last.
+        RepeatedProduct.check(name, M, N, K, 2, SEED, 0, 127, 128, 231, 232, 255, 256, 511, 512, M - 1);
     }
 }

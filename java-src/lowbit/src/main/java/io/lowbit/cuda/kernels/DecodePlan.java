@@ -34,9 +34,6 @@ record DecodePlan(long bands, long spans, int processors, int warps, int split, 
     /** Shared memory of a multiprocessor, and what of it the driver takes for each block. */
     private static final long ALL_SHARED = 228 << 10;
     private static final long TAKEN = 1 << 10;
-    /** Clusters of 1 to 8 blocks that run at once on an H100 with two blocks a multiprocessor: what the driver's occupancy says. */
-    private static final int[] CLUSTERS = {264, 132, 79, 62, 47, 39, 32, 30};
-    private static final long PROCESSORS = 132;
 
     /**
      * By measurement on an H100 (kernels-cuda/NOTES.md), the first of these whose blocks are all there at once: two records a warp and
@@ -73,7 +70,7 @@ record DecodePlan(long bands, long spans, int processors, int warps, int split, 
                 split = one;
             }
         }
-        while (2 * split <= MOST_SPLIT && !nearlyAll(bands * split, processors) && spans >= 2L * split * WARPS) {
+        while (2 * split <= MOST_SPLIT && !Places.nearlyAll(bands * split, processors) && spans >= 2L * split * WARPS) {
             split *= 2;
         }
         // Rings of two also where there are few warps at all.
@@ -104,7 +101,7 @@ record DecodePlan(long bands, long spans, int processors, int warps, int split, 
 
     /** True where a cluster for each band can be there, with so many blocks a multiprocessor. */
     private static boolean atOnce(long bands, int split, int blocks, int processors) {
-        return bands <= CLUSTERS[split - 1] * blocks * (long) processors / (TWO * PROCESSORS);
+        return bands <= Places.clusters(split, TWO) * blocks * (long) processors / (TWO * Places.PROCESSORS);
     }
 
     /** The most blocks of a cluster, up to {@code split}, so that all are there at once; 0 where none are. */
@@ -114,11 +111,6 @@ record DecodePlan(long bands, long spans, int processors, int warps, int split, 
             most--;
         }
         return most;
-    }
-
-    /** True where at most a quarter of the multiprocessors would have no block. */
-    private static boolean nearlyAll(long blocks, int processors) {
-        return 4 * blocks >= 3L * processors;
     }
 
     /**
@@ -142,7 +134,7 @@ record DecodePlan(long bands, long spans, int processors, int warps, int split, 
         shape.setAtIndex(ValueLayout.JAVA_INT, 0, split);
         shape.setAtIndex(ValueLayout.JAVA_INT, 1, stages);
         shape.setAtIndex(ValueLayout.JAVA_INT, 2, spansOfBlock());
-        shape.setAtIndex(ValueLayout.JAVA_INT, 3, single() && (several || !nearlyAll(bands * split, processors)) ? 1 : 0);
+        shape.setAtIndex(ValueLayout.JAVA_INT, 3, single() && (several || !Places.nearlyAll(bands * split, processors)) ? 1 : 0);
         for (int i = 0; i < own.length; i++) {
             shape.setAtIndex(ValueLayout.JAVA_INT, 4 + i, own[i]);
         }
@@ -155,7 +147,7 @@ record DecodePlan(long bands, long spans, int processors, int warps, int split, 
      * @param stage bytes of a record and of its columns of x, for which there are whole lines of 128
      */
     long ringBytes(int stage) {
-        return (long) warps * stages * Math.ceilDiv(stage, 128) * 128;
+        return (long) warps * stages * RecordLayout.wholeLines(stage);
     }
 
     /** Records along K for a block. */
@@ -182,6 +174,6 @@ record DecodePlan(long bands, long spans, int processors, int warps, int split, 
      */
     long blocks() {
         long blocks = bands * split;
-        return single() && nearlyAll(blocks, processors) ? processors / split * split : blocks;
+        return single() && Places.nearlyAll(blocks, processors) ? Places.every(split, processors) : blocks;
     }
 }

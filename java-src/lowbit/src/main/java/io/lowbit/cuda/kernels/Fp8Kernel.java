@@ -313,8 +313,8 @@ final class Fp8Kernel implements ProductKernel {
      */
     private long blocks(long m, long n, int multiprocessors) {
         long blocks = Math.ceilDiv(n, (long) columns) * split;
-        boolean nearly = m <= rows && blocks < multiprocessors && 4 * blocks >= 3L * multiprocessors;
-        return nearly ? multiprocessors / split * split : blocks;
+        boolean nearly = m <= rows && blocks < multiprocessors && Places.nearlyAll(blocks, multiprocessors);
+        return nearly ? Places.every(split, multiprocessors) : blocks;
     }
 
     @Override

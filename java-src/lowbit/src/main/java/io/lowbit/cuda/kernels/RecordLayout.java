@@ -50,6 +50,11 @@ public final class RecordLayout implements WeightLayout {
 
     private RecordLayout() {}
 
+    /** So many bytes of shared memory up to the end of a line of 128 bytes: {@code whole_lines} of the kernels. */
+    static int wholeLines(int bytes) {
+        return Math.ceilDiv(bytes, LINE) * LINE;
+    }
+
     /**
      * Sizes of a matrix in records.
      *
@@ -101,7 +106,7 @@ public final class RecordLayout implements WeightLayout {
 
         /** Of a record in shared memory: bulk copies to a place that is not the start of a line of 128 bytes take longer. */
         int placeBytes() {
-            return Math.ceilDiv(recordBytes(), LINE) * LINE;
+            return wholeLines(recordBytes());
         }
 
         long recordsEnd() {

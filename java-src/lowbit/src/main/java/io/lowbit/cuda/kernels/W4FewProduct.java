@@ -62,10 +62,8 @@ final class W4FewProduct implements ProductKernel {
     /** The configuration with one block of each multiprocessor. */
     private static final int EACH_ONE = 2 * MOST_SPLIT + 1;
 
-    // What an H100 was measured to do; other GPUs with these kernels differ little.
-    private static final int PROCESSORS = 132;
-    /** Clusters of 1 to 8 blocks that run at once, by blocks of a multiprocessor less one: what the driver's occupancy says. */
-    private static final int[][] CLUSTERS = {{132, 66, 39, 30, 22, 17, 15, 15}, {264, 132, 79, 62, 47, 39, 32, 30}};
+    /** Of an H100; other GPUs with these kernels differ little. */
+    private static final int PROCESSORS = Places.PROCESSORS;
     /** The part of the blocks that there is room for below which there are too few. */
     private static final double ENOUGH = 0.7;
     /** Fewer blocks than these leave too many multiprocessors without one. */
@@ -289,7 +287,7 @@ final class W4FewProduct implements ProductKernel {
         }
         long tiles = tiles(sizes, m);
         int split = 1;
-        while (split < most && tiles <= CLUSTERS[blocks - 1][split] && sizes.spans() >= 2L * (split + 1) * parts) {
+        while (split < most && tiles <= Places.clusters(split + 1, blocks) && sizes.spans() >= 2L * (split + 1) * parts) {
             split++;
         }
         boolean half = blocks > 1 && !(scheme instanceof Scheme.Bnb4) && tiles * split < ENOUGH * blocks * PROCESSORS && tiles <= (long) blocks * PROCESSORS;

@@ -220,7 +220,7 @@ final class W4a8Kernel implements ProductKernel {
         int bands = columns / BAND;
         int x = stages * tokens * STEP_K;
         // Space for a record: codes, 16-bit scales and zero points, whole lines of 128 bytes.
-        int records = stages * bands * Math.ceilDiv(BAND * STEP_K / 2 + groups * BAND * 3, 128) * 128;
+        int records = stages * bands * RecordLayout.wholeLines(BAND * STEP_K / 2 + groups * BAND * 3);
         if (few) {
             int rows = columns / split;
             return x + records + 4 * split * ways * tokens * (rows + 4) + 4 * tokens + 8 * rows + 16 * stages;
@@ -284,7 +284,7 @@ final class W4a8Kernel implements ProductKernel {
          */
         private long padded(long blocks) {
             boolean pairs = 2L * (kernel.shared() + BLOCK_RESERVED) <= SHARED_OF_MULTIPROCESSOR;
-            return pairs && blocks < multiprocessors && blocks >= NEARLY * multiprocessors ? multiprocessors / kernel.split * kernel.split : blocks;
+            return pairs && blocks < multiprocessors && blocks >= NEARLY * multiprocessors ? Places.every(kernel.split, multiprocessors) : blocks;
         }
     }
 }
